@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# `make help` lists the targets.
+
+VERSION   := 0.1.0
+SOVERSION := 0
+
+PREFIX     ?= /usr
+SBINDIR    ?= $(PREFIX)/sbin
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+DOCDIR     ?= $(PREFIX)/share/doc/pend
+SYSCONFDIR ?= /etc
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+RUNSTATEDIR ?= /run
+DESTDIR    ?=
+
+CC      ?= cc
+AR      ?= ar
+CLANG   ?= clang
+CFLAGS  ?= -O2 -g
+WERROR  ?=
+SAN     ?=
+V       ?=
+
+# A sanitizer or another compiler gets a build folder of its own.
+comma := ,
+B ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+
+WARN := -Wall -Wextra -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wvla -Wswitch-enum -Wundef -Wwrite-strings -Wformat=2 $(if $(WERROR),-Werror)
+HARDEN := -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+ALL_CPPFLAGS := -Ilib/include -Ilib -I. -D_GNU_SOURCE -DPEND_VERSION='"$(VERSION)"' \
+	-DPEND_SYSCONFDIR='"$(SYSCONFDIR)"' -DPEND_RUNSTATEDIR='"$(RUNSTATEDIR)"' $(CPPFLAGS)
+ALL_CFLAGS := -std=c11 -fPIC -fvisibility=hidden -pthread $(WARN) $(HARDEN) $(CFLAGS) \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
+ALL_LDFLAGS := -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+
+NFQ_LIBS  := -lnetfilter_queue -lnfnetlink -lmnl -lnftnl
+JSON_LIBS := -ljansson
+
+# lib/base <- lib/core <- lib/io <- daemon; lib/client <- cli. tools/check-layers enforces it.
+BASE_SRC   := $(wildcard lib/base/*.c)
+CORE_SRC   := $(wildcard lib/core/*.c)
+IO_SRC     := $(wildcard lib/io/*.c)
+CLIENT_SRC := $(wildcard lib/client/*.c)
+DAEMON_SRC := $(wildcard daemon/*.c)
+CLI_SRC    := $(wildcard cli/*.c)
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+
+LIB_OBJ    := $(call obj,$(BASE_SRC) $(CORE_SRC) $(IO_SRC))
+DAEMON_OBJ := $(call obj,$(DAEMON_SRC))
+DAEMON_LIB_OBJ := $(filter-out $(B)/daemon/main.o,$(DAEMON_OBJ))
+
+PROGRAMS := $(B)/pendd $(B)/pendctl
+LIBS     := $(B)/libpend.a $(B)/libpend.so $(B)/libpend-client.a $(B)/libpend-client.so
+EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
+UNIT     := $(patsubst tests/unit/test_%.c,$(B)/tests/unit/test_%,$(wildcard tests/unit/test_*.c))
+NETNS_BIN := $(patsubst tests/netns/%.c,$(B)/tests/netns/%,$(wildcard tests/netns/*.c))
+BENCH    := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,fuzz_%,$(wildcard tests/fuzz/fuzz_*.c))
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+.DEFAULT_GOAL := all
+
+include tools/help.mk
+
+all: $(LIBS) $(PROGRAMS) $(EXAMPLES) ## build the libraries, programs and examples
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Everything as one archive for tests and programs; the shared library exports pend_* only.
+$(B)/libpend.a: $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/libpend.so.$(VERSION): $(LIB_OBJ) lib/libpend.map
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,libpend.so.$(SOVERSION) \
+		-Wl,--version-script=lib/libpend.map -o $@ $(LIB_OBJ) $(NFQ_LIBS)
+
+$(B)/libpend-client.a: $(call obj,$(CLIENT_SRC))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/libpend-client.so.$(VERSION): $(call obj,$(CLIENT_SRC)) lib/libpend-client.map
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,libpend-client.so.$(SOVERSION) \
+		-Wl,--version-script=lib/libpend-client.map -o $@ $(call obj,$(CLIENT_SRC)) $(JSON_LIBS)
+
+$(B)/%.so: $(B)/%.so.$(VERSION)
+	$(Q)ln -sf $(<F) $(@D)/$(*F).so.$(SOVERSION) && ln -sf $(*F).so.$(SOVERSION) $@
+
+$(B)/pendd: $(DAEMON_OBJ) $(B)/libpend.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp
+
+$(B)/pendctl: $(call obj,$(CLI_SRC)) $(B)/libpend-client.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS)
+
+$(B)/examples/%: $(B)/examples/%.o $(B)/libpend.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS)
+
+$(B)/bench/%: $(B)/bench/%.o $(B)/libpend.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS)
+
+$(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/main.o $(DAEMON_LIB_OBJ) \
+		$(call obj,$(filter-out cli/main.c,$(CLI_SRC))) $(B)/libpend.a $(B)/libpend-client.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp \
+		$(shell pkg-config --libs check)
+
+# Programs of the kernel tests: plain sockets, nothing of ours linked in.
+$(B)/tests/netns/%: $(B)/tests/netns/%.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+.PRECIOUS: $(B)/%.o $(B)/libpend.so.$(VERSION) $(B)/libpend-client.so.$(VERSION)
+
+include tools/check.mk
+include tools/install.mk
+
+clean: ## remove everything that was built
+	rm -rf build
+
+-include $(shell find build -name '*.d' 2>/dev/null)
+
+.PHONY: all clean

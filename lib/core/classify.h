@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The compiled policy. Flat and immutable: made by policy_compile, carried as bytes (a sealed
+ * memory file), checked once by classify_attach, then shared by all workers without a lock.
+ */
+#ifndef CORE_CLASSIFY_H
+#define CORE_CLASSIFY_H
+
+#include <pend.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum classify_action { CLASSIFY_PERMIT = 1, CLASSIFY_BLOCK, CLASSIFY_PEND };
+
+enum authority_type { AUTHORITY_OPERATOR = 1, AUTHORITY_STATIC };
+
+#define CLASSIFY_NO_RULE UINT32_MAX /* the policy's default decided */
+
+struct classify_result {
+	uint8_t action;     /* enum classify_action */
+	uint8_t block;      /* enum pend_block: for BLOCK, and for a pend that ends in one */
+	uint8_t release;    /* enum pend_release */
+	uint8_t mode;       /* enum pend_mode */
+	uint8_t on_timeout; /* enum pend_verdict */
+	bool log;           /* the rule says `log` */
+	uint16_t authority; /* index, for PEND */
+	uint32_t rule;      /* index in file order, or CLASSIFY_NO_RULE */
+	uint64_t timeout_ns;
+};
+
+struct classify_authority {
+	const char *name;
+	uint8_t type;          /* enum authority_type */
+	uint8_t answer;        /* STATIC: enum pend_verdict */
+	uint64_t timeout_ns;
+	uint8_t on_timeout;
+};
+
+struct classify_rule {
+	const char *file;      /* where it stands */
+	uint32_t line;
+	const char *layer;
+	const char *text;      /* canonical, one line */
+	uint8_t action;
+	uint16_t authority;    /* for PEND */
+};
+
+struct classifier; /* a checked view of an image */
+
+/* Checks every offset and count of the image: safe for any bytes. The image must outlive the classifier.
+ * 0, -EINVAL or -ENOMEM. */
+int classify_attach(struct classifier **out, const void *image, size_t size);
+void classify_detach(struct classifier *c); /* NULL is allowed; does not free the image */
+
+/* Decide. Constant state, no allocation, any number of threads. `malformed` never gets here. */
+void classify(const struct classifier *c, const struct pend_values *v, struct classify_result *r);
+
+uint32_t classify_rules(const struct classifier *c);
+bool classify_rule(const struct classifier *c, uint32_t rule, struct classify_rule *out);
+uint32_t classify_authorities(const struct classifier *c);
+bool classify_authority(const struct classifier *c, uint16_t authority,
+			struct classify_authority *out);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The flow key: what a completion context is looked up by. The direction is that of the
+ * packet which opened the flow (source = peer), as in the original tuple of conntrack.
+ */
+#ifndef CORE_FLOW_H
+#define CORE_FLOW_H
+
+#include "base/siphash.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FLOW_V4 = 4, FLOW_V6 = 6 };
+
+/* All bytes are significant: padding must be zero (flow_init). Addresses are in network order;
+ * an IPv4 address is the first 4 bytes and the other 12 are zero. */
+struct flow {
+	uint8_t src[16], dst[16];
+	uint16_t sport, dport; /* host order; ICMP echo: sport = identifier, dport = type << 8 | code */
+	uint8_t family;        /* FLOW_V4 or FLOW_V6 */
+	uint8_t proto;         /* IANA protocol number of the transport header */
+	uint16_t zero;
+};
+
+_Static_assert(sizeof(struct flow) == 40, "flow has padding");
+
+uint32_t flow_hash(const struct flow *f, const struct siphash_key *key);
+bool flow_equal(const struct flow *a, const struct flow *b);
+/* The same flow seen from the other side (ports swapped too; ICMP keeps its identifier). */
+struct flow flow_reverse(const struct flow *f);
+
+/* Is dst (or src) in 127/8 or ::1? */
+bool flow_addr_loopback(const uint8_t addr[16], uint8_t family);
+/* Does addr match prefix/len? len at most 32 or 128. */
+bool flow_addr_in(const uint8_t addr[16], const uint8_t prefix[16], unsigned len);
+/* Zero all bits behind the first `len`. */
+void flow_addr_mask(uint8_t addr[16], uint8_t family, unsigned len);
+
+#define FLOW_ADDR_TEXT 46
+/* Canonical text of an address (RFC 5952), without libc's resolver. */
+const char *flow_addr_print(const uint8_t addr[16], uint8_t family, char buf[FLOW_ADDR_TEXT]);
+/* 0 or -EINVAL; fills all 16 bytes and the family. */
+int flow_addr_parse(const char *s, uint8_t addr[16], uint8_t *family);
+
+#define FLOW_TEXT 128
+/* "tcp 203.0.113.7:4000 > 192.0.2.1:22", "icmp 203.0.113.7 > 192.0.2.1 echo-request id 7",
+ * "tcp [2001:db8::7]:4000 > [2001:db8::1]:22"; protocols without a name by number. */
+const char *flow_print(const struct flow *f, char buf[FLOW_TEXT]);
+/* Reads what flow_print writes (also without the identifier). 0 or -EINVAL. */
+int flow_parse(const char *s, struct flow *out);
+
+/* "tcp" ... or NULL; and back: a name or a decimal number, -1 if neither. */
+const char *flow_proto_name(uint8_t proto);
+int flow_proto_parse(const char *s);
+
+#endif
