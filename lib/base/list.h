@@ -13,13 +13,12 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_INIT(name)                                                                  \
-	{                                                                                \
-		&(name), &(name)                                                         \
+#define LIST_INIT(name)          \
+	{                        \
+		&(name), &(name) \
 	}
 
-#define container_of(ptr, type, member)                                                  \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void list_init(struct list *l)
 {
@@ -73,8 +72,20 @@ static inline struct list *list_pop(struct list *head)
 	return l;
 }
 
+/* Append all of `from`, in its order, to `head`; `from` is empty afterwards. */
+static inline void list_splice_tail(struct list *head, struct list *from)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = head->prev;
+	head->prev->next = from->next;
+	from->prev->next = head;
+	head->prev = from->prev;
+	list_init(from);
+}
+
 /* The current entry may be unlinked by the body. */
-#define list_foreach(pos, tmp, head)                                                     \
+#define list_foreach(pos, tmp, head) \
 	for ((pos) = (head)->next; (tmp) = (pos)->next, (pos) != (head); (pos) = (tmp))
 
 #endif

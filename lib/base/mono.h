@@ -14,8 +14,8 @@ typedef struct {
 } mono_t;
 
 #define MONO_NS_PER_MS 1000000ull
-#define MONO_NS_PER_S 1000000000ull
-#define MONO_NEVER ((mono_t){UINT64_MAX})
+#define MONO_NS_PER_S  1000000000ull
+#define MONO_NEVER     ((mono_t){UINT64_MAX})
 
 static inline mono_t mono_ns(uint64_t ns)
 {

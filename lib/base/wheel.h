@@ -15,9 +15,9 @@
 #include <stdint.h>
 
 #define WHEEL_TICK_MS 1u
-#define WHEEL_BITS 6u
-#define WHEEL_SLOTS (1u << WHEEL_BITS)
-#define WHEEL_LEVELS 6u /* 64^6 ms is 2.1 years; later times are clamped to that */
+#define WHEEL_BITS    6u
+#define WHEEL_SLOTS   (1u << WHEEL_BITS)
+#define WHEEL_LEVELS  8u /* 64^8 ms: more than a mono_t can hold, so nothing is clamped */
 
 struct wheel_timer {
 	struct list link;
@@ -26,8 +26,10 @@ struct wheel_timer {
 
 struct wheel {
 	struct list slot[WHEEL_LEVELS][WHEEL_SLOTS];
-	uint64_t pending[WHEEL_LEVELS]; /* bitmap of slots that may hold timers */
-	uint64_t now;                   /* last tick that was processed */
+	uint64_t pending[WHEEL_LEVELS]; /* bitmap of slots that hold timers */
+	struct list due;                /* taken from their slot, not fired yet: budget spent */
+	struct list late;               /* armed for a tick that was over: next advance */
+	uint64_t now;                   /* the tick reached; earlier ones are empty but for these */
 	uint32_t armed;                 /* timers in the wheel */
 };
 
@@ -39,14 +41,17 @@ static inline bool wheel_timer_armed(const struct wheel_timer *t)
 {
 	return list_linked(&t->link);
 }
-/* Arm or re-arm. A time in the past fires at the next advance. */
+/*
+ * Arm or re-arm. A time up to the tick last reached fires at the next advance, never within
+ * the one that is calling fn. MONO_NEVER is allowed and never fires.
+ */
 void wheel_arm(struct wheel *w, struct wheel_timer *t, mono_t when);
 /* No effect if it is not armed. */
 void wheel_cancel(struct wheel *w, struct wheel_timer *t);
 /*
  * Fires (unlinks, then calls fn) every timer due at `now`, at most `budget` of them
  * (0: no limit). fn may arm and cancel any timer. Returns how many fired; when it equals the
- * budget, more may be due and wheel_next says so.
+ * budget, more may be due and wheel_next says so: they fire first at the next advance.
  */
 uint32_t wheel_advance(struct wheel *w, mono_t now, uint32_t budget, wheel_fn *fn, void *ctx);
 /*
