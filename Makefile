@@ -29,15 +29,20 @@ V       ?=
 # A sanitizer or another compiler gets a build folder of its own.
 comma := ,
 B ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+# FUZZING=1: with clang, instrumented for libFuzzer. COVERAGE=1: counted for gcov.
+FUZZING  ?=
+COVERAGE ?=
 
 WARN := -Wall -Wextra -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wvla -Wswitch-enum -Wundef -Wwrite-strings -Wformat=2 $(if $(WERROR),-Werror)
-HARDEN := -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+HARDEN := -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2)
 ALL_CPPFLAGS := -Ilib/include -Ilib -I. -D_GNU_SOURCE -DPEND_VERSION='"$(VERSION)"' \
 	-DPEND_SYSCONFDIR='"$(SYSCONFDIR)"' -DPEND_RUNSTATEDIR='"$(RUNSTATEDIR)"' $(CPPFLAGS)
 ALL_CFLAGS := -std=c11 -fPIC -fvisibility=hidden -pthread $(WARN) $(HARDEN) $(CFLAGS) \
-	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
-ALL_LDFLAGS := -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -O1) \
+	$(if $(FUZZING),-fsanitize=fuzzer-no-link) $(if $(COVERAGE),--coverage -O0)
+ALL_LDFLAGS := -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) \
+	$(if $(COVERAGE),--coverage) $(LDFLAGS)
 
 NFQ_LIBS  := -lnetfilter_queue -lnfnetlink -lmnl -lnftnl
 JSON_LIBS := -ljansson
@@ -61,14 +66,12 @@ EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
 UNIT     := $(patsubst tests/unit/test_%.c,$(B)/tests/unit/test_%,$(wildcard tests/unit/test_*.c))
 NETNS_BIN := $(patsubst tests/netns/%.c,$(B)/tests/netns/%,$(wildcard tests/netns/*.c))
 BENCH    := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
-FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,fuzz_%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ     := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
 .DEFAULT_GOAL := all
-
-include tools/help.mk
 
 all: $(LIBS) $(PROGRAMS) $(EXAMPLES) ## build the libraries, programs and examples
 
@@ -99,6 +102,15 @@ $(B)/libpend-client.so.$(VERSION): $(call obj,$(CLIENT_SRC)) lib/libpend-client.
 $(B)/%.so: $(B)/%.so.$(VERSION)
 	$(Q)ln -sf $(<F) $(@D)/$(*F).so.$(SOVERSION) && ln -sf $(*F).so.$(SOVERSION) $@
 
+# The programs but for their main, so that tests link what they need of them.
+$(B)/daemon.a: $(DAEMON_LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(B)/cli.a: $(call obj,$(filter-out cli/main.c,$(CLI_SRC)))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+TEST_LIBS := $(B)/daemon.a $(B)/cli.a $(B)/libpend.a $(B)/libpend-client.a
+
 $(B)/pendd: $(DAEMON_OBJ) $(B)/libpend.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp
@@ -115,21 +127,30 @@ $(B)/bench/%: $(B)/bench/%.o $(B)/libpend.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS)
 
-$(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/main.o $(DAEMON_LIB_OBJ) \
-		$(call obj,$(filter-out cli/main.c,$(CLI_SRC))) $(B)/libpend.a $(B)/libpend-client.a
+$(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/main.o $(TEST_LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp \
 		$(shell pkg-config --libs check)
 
-# Programs of the kernel tests: plain sockets, nothing of ours linked in.
+# Programs of the kernel tests: plain sockets, nothing of ours linked in ...
 $(B)/tests/netns/%: $(B)/tests/netns/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+# ... but for those that test a part of ours inside a namespace.
+$(B)/tests/netns/test_%: $(B)/tests/netns/test_%.o $(TEST_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp
+
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(TEST_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp
 
 .PRECIOUS: $(B)/%.o $(B)/libpend.so.$(VERSION) $(B)/libpend-client.so.$(VERSION)
 
 include tools/check.mk
 include tools/install.mk
+include tools/help.mk
 
 clean: ## remove everything that was built
 	rm -rf build
