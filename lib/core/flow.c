@@ -4,18 +4,11 @@
  * `pendctl test` and read in events. Everything that is printed parses back to the same bytes.
  */
 #include "core/flow.h"
+#include "core/packet_bytes.h"
 #include "base/str.h"
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
-
-enum {
-	ICMP4_ECHO_REPLY = 0,
-	ICMP4_ECHO_REQUEST = 8,
-	ICMP6_ECHO_REQUEST = 128,
-	ICMP6_ECHO_REPLY = 129,
-};
 
 /* The first name of a number is the one that is printed. */
 static const struct {

@@ -51,6 +51,7 @@ struct packet {
 	uint8_t icmp_type, icmp_code;
 	bool has_ports;      /* flow.sport and flow.dport are real ports */
 	bool atomic_frag;    /* IPv6 fragment header with offset 0 and no more fragments */
+	bool more_frags;     /* the first of several fragments: later bytes are elsewhere */
 };
 
 /*
