@@ -22,9 +22,12 @@ struct wbuf {
 	bool bad; /* something did not fit; nothing was written past `end` */
 };
 
+/* NULL of length 0 is allowed. */
 static inline struct rbuf rbuf_of(const void *data, size_t len)
 {
-	return (struct rbuf){data, (const uint8_t *)data + len, false};
+	const uint8_t *p = data ? data : (const void *)"";
+
+	return (struct rbuf){p, p + len, false};
 }
 
 static inline size_t rbuf_left(const struct rbuf *b)
