@@ -111,9 +111,57 @@ void flow_addr_mask(uint8_t addr[16], uint8_t family, unsigned len)
 	memset(addr + bytes, 0, 16 - bytes);
 }
 
+/* The first of the longest runs of two or more zero words, or 8 (RFC 5952, 4.2). */
+static unsigned zero_run(const uint8_t addr[16], unsigned *len)
+{
+	unsigned best = 8, n;
+
+	*len = 1;
+	for (unsigned i = 0; i < 8; i += n + 1) {
+		for (n = 0; i + n < 8 && !be16_at(addr + 2 * (i + n)); n++)
+			;
+		if (n > *len) {
+			best = i;
+			*len = n;
+		}
+	}
+	return best;
+}
+
+static void print_v4(const uint8_t *a, char *buf, size_t *len)
+{
+	str_append(buf, FLOW_ADDR_TEXT, len, "%u.%u.%u.%u", a[0], a[1], a[2], a[3]);
+}
+
+/* Not by inet_ntop: C libraries differ in which addresses they end in dots. */
+static void print_v6(const uint8_t addr[16], char *buf, size_t *len)
+{
+	unsigned run, zeros = zero_run(addr, &run);
+
+	for (unsigned i = 0; i < 8; i++) {
+		if (i == zeros) {
+			str_append(buf, FLOW_ADDR_TEXT, len, "::");
+			i += run - 1;
+			continue;
+		}
+		str_append(buf, FLOW_ADDR_TEXT, len, "%s%x", i && i != zeros + run ? ":" : "",
+			   be16_at(addr + 2 * i));
+	}
+}
+
 const char *flow_addr_print(const uint8_t addr[16], uint8_t family, char buf[FLOW_ADDR_TEXT])
 {
-	inet_ntop(family == FLOW_V4 ? AF_INET : AF_INET6, addr, buf, FLOW_ADDR_TEXT);
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	size_t len = 0;
+
+	if (family == FLOW_V4) {
+		print_v4(addr, buf, &len);
+	} else if (!memcmp(addr, mapped, sizeof(mapped))) {
+		str_append(buf, FLOW_ADDR_TEXT, &len, "::ffff:");
+		print_v4(addr + 12, buf, &len);
+	} else {
+		print_v6(addr, buf, &len);
+	}
 	return buf;
 }
 
