@@ -1,0 +1,832 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Parsing: every field, every length, fragments and extension headers (T27). */
+#include "unit.h"
+#include "packet_build.h"
+#include "core/packet.h"
+
+#define SAMPLES 60
+
+/* Parse a copy of exactly `len` bytes, so that a sanitizer sees a read beyond them. */
+static enum packet_result parse_exact(struct packet *p, const uint8_t *data, size_t len)
+{
+	uint8_t *copy = malloc(len + !len);
+	enum packet_result r;
+
+	if (!copy)
+		ck_abort_msg("no memory");
+	memcpy(copy, data, len);
+	memset(p, 0xa5, sizeof(*p));
+	r = packet_parse(p, copy, len);
+	p->data = NULL;
+	free(copy);
+	return r;
+}
+
+/* What holds for any bytes: NULL or what does not. */
+static const char *broken(const struct packet *p, size_t len, enum packet_result r)
+{
+	static const uint8_t zero[12];
+	const struct flow *f = &p->flow;
+
+	if (p->len != len || p->l4 > len || p->payload > len)
+		return "an offset is outside";
+	if (p->payload && p->payload < p->l4)
+		return "the payload is before the transport header";
+	if (f->zero)
+		return "flow.zero is not zero";
+	if (f->family == FLOW_V4 && (memcmp(f->src + 4, zero, 12) || memcmp(f->dst + 4, zero, 12)))
+		return "an address is padded with something";
+	if (r == PACKET_FRAGMENT && (p->l4 || p->has_ports || f->sport || f->dport))
+		return "a fragment has ports";
+	if (r == PACKET_OK && (!p->l4 || (f->family != FLOW_V4 && f->family != FLOW_V6)))
+		return "a whole packet has no transport header";
+	return NULL;
+}
+
+/* Check takes microseconds for an assertion, so there is one only where it fails. */
+static void check_invariants(const struct packet *p, size_t len, enum packet_result r)
+{
+	const char *what = broken(p, len, r);
+
+	if (what)
+		ck_abort_msg("%s (%s)", what, packet_result_name(r));
+}
+
+static enum packet_result parse(struct packet *p, const struct build *b)
+{
+	enum packet_result r = parse_exact(p, b->d, b->n);
+
+	check_invariants(p, b->n, r);
+	return r;
+}
+
+static void base(struct build *b, bool v6)
+{
+	if (v6)
+		build_v6(b);
+	else
+		build_v4(b);
+}
+
+/* -------------------------------------------------------------------- IP headers ---- */
+
+START_TEST(v4_syn_has_every_field)
+{
+	struct build b;
+	struct packet p;
+
+	build_v4(&b);
+	build_tcp(&b, 0x02, 10);
+	build_finish(&b);
+	ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+	ck_assert_uint_eq(p.total, 60);
+	ck_assert_uint_eq(p.flow.family, FLOW_V4);
+	ck_assert_uint_eq(p.flow.proto, 6);
+	ck_assert_mem_eq(p.flow.src, build_src4, 16);
+	ck_assert_mem_eq(p.flow.dst, build_dst4, 16);
+	ck_assert_uint_eq(p.flow.sport, 4000);
+	ck_assert_uint_eq(p.flow.dport, 22);
+	ck_assert(p.has_ports);
+	ck_assert_uint_eq(p.isn, 0x01020304);
+	ck_assert_uint_eq(p.ack, 0x0a0b0c0d);
+	ck_assert_uint_eq(p.l4, 20);
+	ck_assert_uint_eq(p.payload, 60);
+	ck_assert_uint_eq(p.kind, PACKET_TCP_SYN);
+	ck_assert_uint_eq(p.tcp_flags, 0x02);
+	ck_assert_uint_eq(p.ttl, 57);
+	ck_assert_uint_eq(p.tos, 0x10);
+	ck_assert(!p.atomic_frag && !p.more_frags);
+}
+END_TEST
+
+START_TEST(v6_syn_has_every_field)
+{
+	struct build b;
+	struct packet p;
+
+	build_v6(&b);
+	build_tcp(&b, 0x02, 5);
+	build_finish(&b);
+	ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+	ck_assert_uint_eq(p.total, 60);
+	ck_assert_uint_eq(p.flow.family, FLOW_V6);
+	ck_assert_mem_eq(p.flow.src, build_src, 16);
+	ck_assert_mem_eq(p.flow.dst, build_dst, 16);
+	ck_assert_uint_eq(p.flow.dport, 22);
+	ck_assert_uint_eq(p.l4, 40);
+	ck_assert_uint_eq(p.payload, 60);
+	ck_assert_uint_eq(p.kind, PACKET_TCP_SYN);
+	ck_assert_uint_eq(p.ttl, 57);
+	ck_assert_uint_eq(p.tos, 0x10);
+}
+END_TEST
+
+START_TEST(no_bytes_is_truncated)
+{
+	struct packet p;
+
+	ck_assert_int_eq(packet_parse(&p, NULL, 0), PACKET_TRUNCATED);
+	ck_assert_int_eq(packet_parse(&p, "", 0), PACKET_TRUNCATED);
+	ck_assert_uint_eq(p.flow.family, 0);
+}
+END_TEST
+
+START_TEST(other_versions_are_malformed)
+{
+	uint8_t d[60] = {0};
+	struct packet p;
+
+	for (unsigned v = 0; v < 16; v++) {
+		d[0] = (uint8_t)(v << 4);
+		if (v != 4 && v != 6)
+			ck_assert_int_eq(packet_parse(&p, d, sizeof(d)), PACKET_MALFORMED);
+		if (v != 4 && v != 6)
+			ck_assert_int_eq(packet_parse(&p, d, 1), PACKET_MALFORMED);
+	}
+}
+END_TEST
+
+START_TEST(v4_options_of_every_length)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned ihl = 5; ihl <= 15; ihl++) {
+		build_v4_header(&b, ihl, 0);
+		build_tcp(&b, 0x02, 5);
+		build_finish(&b);
+		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+		ck_assert_uint_eq(p.l4, ihl * 4);
+		ck_assert_uint_eq(p.flow.dport, 22);
+	}
+}
+END_TEST
+
+START_TEST(v4_header_length_below_20_is_malformed)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned ihl = 0; ihl < 5; ihl++) {
+		build_v4(&b);
+		build_tcp(&b, 0x02, 5);
+		build_finish(&b);
+		b.d[0] = (uint8_t)(0x40 | ihl);
+		ck_assert_int_eq(parse(&p, &b), PACKET_MALFORMED);
+		ck_assert_mem_eq(p.flow.src, build_src4, 16);
+	}
+}
+END_TEST
+
+START_TEST(v4_total_length_below_header_is_malformed)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned total = 0; total < 32; total++) {
+		build_v4_header(&b, 8, 0);
+		build_tcp(&b, 0x02, 5);
+		build_put16(b.d + 2, total);
+		ck_assert_int_eq(parse(&p, &b), PACKET_MALFORMED);
+	}
+}
+END_TEST
+
+/* What the IP header does not count is padding, even if it looks like a header. */
+START_TEST(bytes_behind_the_announced_end_are_no_header)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		base(&b, v6);
+		build_tcp(&b, 0x02, 5);
+		for (unsigned l4 = 0; l4 < 20; l4++) {
+			build_put16(b.d + (v6 ? 4 : 2), l4 + (v6 ? 0 : 20));
+			ck_assert_int_eq(parse(&p, &b), PACKET_TRUNCATED);
+			ck_assert(!p.has_ports);
+		}
+	}
+}
+END_TEST
+
+START_TEST(trailing_padding_is_ignored)
+{
+	struct build b;
+	struct packet p;
+
+	build_v4(&b);
+	build_udp(&b, 17, 4);
+	build_finish(&b);
+	build_data(&b, 14, 0xee);
+	ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+	ck_assert_uint_eq(p.total, 32);
+	ck_assert_uint_eq(p.len, 46);
+}
+END_TEST
+
+/* Every sample at every length: truncated below its headers, right from there on. */
+START_TEST(every_truncation_of_every_sample)
+{
+	struct build b;
+	struct packet p, whole;
+	size_t headers;
+	int kind;
+
+	build_sample(&b, (unsigned)_i, &headers, &kind);
+	ck_assert_int_eq(parse(&whole, &b), PACKET_OK);
+	ck_assert_int_eq(whole.kind, kind);
+	ck_assert_uint_eq(whole.l4, b.l4);
+	for (size_t len = 0; len < b.n; len++) {
+		enum packet_result r = parse_exact(&p, b.d, len);
+
+		check_invariants(&p, len, r);
+		ck_assert_int_eq(r, len < headers ? PACKET_TRUNCATED : PACKET_OK);
+		if (r == PACKET_OK) {
+			ck_assert(flow_equal(&p.flow, &whole.flow));
+			ck_assert_int_eq(p.kind, whole.kind);
+			ck_assert_uint_eq(p.isn, whole.isn);
+			ck_assert_uint_eq(p.total, b.n);
+		}
+	}
+}
+END_TEST
+
+/* --------------------------------------------------------------------- fragments ---- */
+
+/* T27: the flags beside the offset must not count as one. All values of the field. */
+START_TEST(v4_fragment_field_of_every_value)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned v = 0; v <= 0xffff; v++) {
+		enum packet_result want = v & 0x1fff ? PACKET_FRAGMENT : PACKET_OK;
+
+		build_v4_header(&b, 5, v);
+		build_tcp(&b, 0x02, 5);
+		build_finish(&b);
+		if (packet_parse(&p, b.d, b.n) != want || broken(&p, b.n, want) ||
+		    p.more_frags != (want == PACKET_OK && v & 0x2000) || p.flow.proto != 6 ||
+		    p.has_ports != (want == PACKET_OK) || p.atomic_frag)
+			ck_abort_msg("0x%04x", v);
+	}
+}
+END_TEST
+
+START_TEST(v6_fragment_field_of_every_value)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned v = 0; v <= 0xffff; v++) {
+		enum packet_result want = v >> 3 ? PACKET_FRAGMENT : PACKET_OK;
+
+		build_v6(&b);
+		build_fragment(&b, v);
+		build_udp(&b, 17, 0);
+		build_finish(&b);
+		if (packet_parse(&p, b.d, b.n) != want || broken(&p, b.n, want) ||
+		    p.more_frags != (want == PACKET_OK && v & 1) ||
+		    p.atomic_frag != (want == PACKET_OK && !(v & 1)) || p.flow.proto != 17)
+			ck_abort_msg("0x%04x", v);
+	}
+}
+END_TEST
+
+/* The UDP length of a first fragment is that of the whole datagram. */
+START_TEST(first_fragment_may_announce_more_than_it_has)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		build_v4_header(&b, 5, 0x2000);
+		if (v6) {
+			build_v6(&b);
+			build_fragment(&b, 1);
+		}
+		build_put16(build_udp(&b, 17, 64) + 4, 4008);
+		build_finish(&b);
+		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+		ck_assert(p.more_frags && p.has_ports);
+	}
+}
+END_TEST
+
+START_TEST(first_fragment_too_small_for_the_transport_header)
+{
+	struct build b;
+	struct packet p;
+
+	build_v4_header(&b, 5, 0x2000);
+	build_tcp(&b, 0x02, 5);
+	b.n = 20 + 8;
+	build_finish(&b);
+	ck_assert_int_eq(parse(&p, &b), PACKET_TRUNCATED);
+	build_v4_header(&b, 5, 0x2000);
+	build_tcp(&b, 0x02, 10);
+	b.n = 20 + 24; /* the options go on elsewhere */
+	build_finish(&b);
+	ck_assert_int_eq(parse(&p, &b), PACKET_TRUNCATED);
+}
+END_TEST
+
+START_TEST(v6_destination_options_after_the_fragment_header)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned more = 0; more < 2; more++) {
+		build_v6(&b);
+		build_fragment(&b, more);
+		build_ext(&b, 60, 1);
+		build_tcp(&b, 0x02, 5);
+		build_finish(&b);
+		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+		ck_assert(p.atomic_frag == !more && p.more_frags == more);
+		ck_assert_uint_eq(p.l4, 64);
+		ck_assert_uint_eq(p.flow.proto, 6);
+	}
+}
+END_TEST
+
+/* A later fragment's bytes are payload: what looks like an extension header there is none. */
+START_TEST(v6_later_fragment_ends_the_walk)
+{
+	struct build b;
+	struct packet p;
+
+	build_v6(&b);
+	build_ext(&b, 0, 0);
+	build_fragment(&b, 8 | 1);
+	build_ext(&b, 60, 0);
+	build_tcp(&b, 0x02, 5);
+	build_finish(&b);
+	ck_assert_int_eq(parse(&p, &b), PACKET_FRAGMENT);
+	ck_assert_uint_eq(p.flow.proto, 60);
+	ck_assert(!p.more_frags && !p.atomic_frag);
+	ck_assert_mem_eq(p.flow.src, build_src, 16);
+}
+END_TEST
+
+/* ------------------------------------------------------------- IPv6 extensions ---- */
+
+static const uint8_t extensions[] = {0, 43, 60, 44, 51, 135, 139, 140};
+
+static void add_extension(struct build *b, uint8_t proto, uint8_t more)
+{
+	if (proto == 44)
+		build_fragment(b, 0);
+	else if (proto == 51)
+		build_ah(b, more);
+	else
+		build_ext(b, proto, more);
+}
+
+START_TEST(v6_each_extension_header)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned more = 0; more < 256; more++) {
+		build_v6(&b);
+		add_extension(&b, extensions[_i], (uint8_t)more);
+		build_tcp(&b, 0x02, 5);
+		build_finish(&b);
+		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+		ck_assert_uint_eq(p.l4, b.l4);
+		ck_assert_uint_eq(p.flow.proto, 6);
+		ck_assert_uint_eq(p.kind, PACKET_TCP_SYN);
+		ck_assert(p.atomic_frag == (extensions[_i] == 44));
+	}
+}
+END_TEST
+
+START_TEST(v6_hop_by_hop_and_destination_options)
+{
+	struct build b;
+	struct packet p;
+
+	build_v6(&b);
+	build_ext(&b, 0, 0);
+	build_ext(&b, 60, 0);
+	build_ext(&b, 43, 2);
+	build_ext(&b, 60, 3);
+	build_icmp(&b, 58, 128, 0);
+	build_finish(&b);
+	ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+	ck_assert_uint_eq(p.kind, PACKET_ICMP_ECHO);
+	ck_assert_uint_eq(p.l4, 40 + 8 + 8 + 24 + 32);
+}
+END_TEST
+
+/* AH counts in 4 bytes: an 8-byte count would land in the middle of the next header. */
+START_TEST(v6_ah_length_is_in_words)
+{
+	struct build b;
+	struct packet p;
+
+	build_v6(&b);
+	build_ah(&b, 4);
+	build_udp(&b, 17, 3);
+	build_finish(&b);
+	ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+	ck_assert_uint_eq(p.l4, 40 + 24);
+	ck_assert_uint_eq(p.flow.dport, 53);
+}
+END_TEST
+
+START_TEST(v6_random_chains_of_six)
+{
+	uint64_t seed = unit_seed("v6_random_chains_of_six");
+	struct build b;
+	struct packet p;
+
+	for (int i = 0; i < 5000; i++) {
+		unsigned n = (unsigned)(unit_rand(&seed) % 7);
+		size_t cut;
+
+		build_v6(&b);
+		while (n--)
+			add_extension(&b, extensions[unit_rand(&seed) % 8],
+				      (uint8_t)(unit_rand(&seed) % 5));
+		build_tcp(&b, 0x02, 5);
+		build_finish(&b);
+		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+		ck_assert_uint_eq(p.l4, b.l4);
+		ck_assert_uint_eq(p.flow.dport, 22);
+		cut = unit_rand(&seed) % b.n;
+		ck_assert_int_eq(parse_exact(&p, b.d, cut), PACKET_TRUNCATED);
+		check_invariants(&p, cut, PACKET_TRUNCATED);
+	}
+}
+END_TEST
+
+START_TEST(v6_chain_that_never_ends)
+{
+	size_t len = 40 + 65535;
+	uint8_t *d = calloc(1, len);
+	struct packet p;
+
+	ck_assert_ptr_nonnull(d);
+	d[0] = 0x60;
+	d[4] = d[5] = 0xff;
+	d[6] = 0; /* hop-by-hop, whose next is hop-by-hop, ... */
+	ck_assert_int_eq(packet_parse(&p, d, len), PACKET_TRUNCATED);
+	ck_assert_uint_eq(p.l4, 0);
+	d[6] = 44; /* as atomic fragments */
+	memset(d + 40, 0, len - 40);
+	for (size_t i = 40; i < len; i += 8)
+		d[i] = 44;
+	ck_assert_int_eq(packet_parse(&p, d, len), PACKET_TRUNCATED);
+	free(d);
+}
+END_TEST
+
+/* Offsets have 16 bits, an IPv6 packet may have 40 bytes more than those. */
+START_TEST(v6_transport_beyond_16_bits_is_truncated)
+{
+	size_t len = 40 + 65535, at = 40;
+	uint8_t *d = calloc(1, len);
+	struct packet p;
+
+	ck_assert_ptr_nonnull(d);
+	d[0] = 0x60;
+	d[4] = d[5] = 0xff;
+	d[6] = 60;
+	for (; at + 2048 < 65500; at += 2048) {
+		d[at] = 60;
+		d[at + 1] = 255;
+	}
+	d[at] = 6; /* the last one: TCP follows at 65536 or later */
+	d[at + 1] = (uint8_t)((65536 - at) / 8 - 1);
+	d[65536 + 12] = 0x50;
+	ck_assert_int_eq(packet_parse(&p, d, len), PACKET_TRUNCATED);
+	ck_assert_uint_eq(p.l4, 0);
+	free(d);
+}
+END_TEST
+
+START_TEST(v6_esp_and_no_next_header_end_the_chain)
+{
+	static const uint8_t last[] = {50, 59};
+	struct build b;
+	struct packet p;
+
+	for (size_t i = 0; i < 2; i++) {
+		build_v6(&b);
+		build_ext(&b, 60, 0);
+		build_l4(&b, last[i], 24);
+		build_finish(&b);
+		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+		ck_assert_uint_eq(p.flow.proto, last[i]);
+		ck_assert_uint_eq(p.kind, PACKET_OTHER);
+		ck_assert_uint_eq(p.l4, 48);
+		ck_assert(!p.has_ports);
+	}
+}
+END_TEST
+
+/* ---------------------------------------------------------------------- transport ---- */
+
+START_TEST(tcp_kind_of_every_flag_byte)
+{
+	struct build b;
+	struct packet p;
+
+	build_v4(&b);
+	build_tcp(&b, 0, 5);
+	build_data(&b, 7, 0);
+	build_finish(&b);
+	for (unsigned flags = 0; flags < 256; flags++) {
+		int want = PACKET_TCP_MID;
+
+		if (flags & 0x04)
+			want = PACKET_TCP_RST;
+		else if ((flags & 0x02) && !(flags & 0x11))
+			want = PACKET_TCP_SYN; /* whatever of ECE, CWR, PSH, URG; with data */
+		b.d[33] = (uint8_t)flags;
+		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+		ck_assert_int_eq(p.kind, want);
+		ck_assert_uint_eq(p.tcp_flags, flags);
+		ck_assert_uint_eq(p.payload, 40);
+	}
+}
+END_TEST
+
+START_TEST(tcp_data_offset_of_every_value)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		base(&b, v6);
+		build_tcp(&b, 0x02, 10);
+		build_finish(&b);
+		for (unsigned doff = 0; doff < 16; doff++) {
+			bool ok = doff >= 5 && doff <= 10;
+
+			b.d[b.l4 + 12] = (uint8_t)(doff << 4 | 0xf);
+			ck_assert_int_eq(parse(&p, &b), ok ? PACKET_OK : PACKET_MALFORMED);
+			ck_assert_uint_eq(p.payload, ok ? b.l4 + doff * 4 : 0);
+			ck_assert(p.has_ports);
+		}
+	}
+}
+END_TEST
+
+START_TEST(udp_length_of_every_value)
+{
+	struct build b;
+	struct packet p;
+
+	build_v4(&b);
+	build_udp(&b, 17, 10);
+	build_finish(&b);
+	for (unsigned n = 0; n <= 0xffff; n++) {
+		bool ok = n >= 8 && n <= 18;
+
+		build_put16(b.d + 24, n);
+		if (packet_parse(&p, b.d, b.n) != (ok ? PACKET_OK : PACKET_MALFORMED) ||
+		    p.flow.dport != 53)
+			ck_abort_msg("length %u", n);
+	}
+}
+END_TEST
+
+START_TEST(udplite_coverage_of_every_value)
+{
+	struct build b;
+	struct packet p;
+
+	build_v6(&b);
+	build_udp(&b, 136, 10);
+	build_finish(&b);
+	for (unsigned n = 0; n <= 0xffff; n++) {
+		bool ok = !n || (n >= 8 && n <= 18);
+
+		build_put16(b.d + 44, n);
+		if (packet_parse(&p, b.d, b.n) != (ok ? PACKET_OK : PACKET_MALFORMED) ||
+		    p.flow.proto != 136 || p.kind != PACKET_UDP)
+			ck_abort_msg("coverage %u", n);
+	}
+}
+END_TEST
+
+/* R45: the identifier is part of an echo's key, and of no other message's. */
+START_TEST(icmp_key_of_every_type)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		unsigned request = v6 ? 128 : 8, reply = v6 ? 129 : 0;
+
+		for (unsigned type = 0; type < 256; type++) {
+			base(&b, v6);
+			build_icmp(&b, v6 ? 58 : 1, (uint8_t)type, 3);
+			build_finish(&b);
+			ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+			ck_assert_uint_eq(p.icmp_type, type);
+			ck_assert_uint_eq(p.icmp_code, 3);
+			ck_assert_uint_eq(p.flow.dport, type << 8 | 3);
+			ck_assert_uint_eq(p.flow.sport, type == request || type == reply ? 777 : 0);
+			ck_assert_int_eq(p.kind,
+					 type == request ? PACKET_ICMP_ECHO : PACKET_ICMP_OTHER);
+			ck_assert(!p.has_ports && !p.isn);
+		}
+	}
+}
+END_TEST
+
+START_TEST(icmp_of_the_other_family_is_by_number)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		base(&b, v6);
+		build_icmp(&b, v6 ? 1 : 58, v6 ? 8 : 128, 0);
+		build_finish(&b);
+		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+		ck_assert_int_eq(p.kind, PACKET_OTHER);
+		ck_assert(!p.flow.sport && !p.flow.dport);
+	}
+}
+END_TEST
+
+START_TEST(sctp_init_has_its_tag)
+{
+	struct build b;
+	struct packet p;
+
+	build_v4(&b);
+	build_sctp(&b, 1, 24);
+	build_finish(&b);
+	ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+	ck_assert_int_eq(p.kind, PACKET_SCTP_INIT);
+	ck_assert_uint_eq(p.isn, 0x5eedf00d);
+	ck_assert_uint_eq(p.flow.dport, 36412);
+	ck_assert_uint_eq(p.payload, 32);
+}
+END_TEST
+
+START_TEST(sctp_chunk_of_every_type)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned type = 0; type < 256; type++) {
+		build_v4(&b);
+		build_sctp(&b, (uint8_t)type, 20);
+		build_finish(&b);
+		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+		ck_assert_int_eq(p.kind, type == 1 ? PACKET_SCTP_INIT : PACKET_SCTP_OTHER);
+		ck_assert_uint_eq(p.isn, type == 1 ? 0x5eedf00d : 0);
+	}
+}
+END_TEST
+
+START_TEST(sctp_init_too_short_is_malformed)
+{
+	struct build b;
+	struct packet p;
+
+	build_v4(&b);
+	build_put16(build_sctp(&b, 1, 20) + 14, 19);
+	build_finish(&b);
+	ck_assert_int_eq(parse(&p, &b), PACKET_MALFORMED);
+	build_v4(&b);
+	build_sctp(&b, 1, 19);
+	build_finish(&b);
+	ck_assert_int_eq(parse(&p, &b), PACKET_TRUNCATED);
+}
+END_TEST
+
+START_TEST(all_other_protocols_by_number)
+{
+	struct build b;
+	struct packet p;
+
+	for (unsigned proto = 0; proto < 256; proto++) {
+		bool v6 = _i, known = false;
+
+		for (size_t i = 0; v6 && i < sizeof(extensions); i++)
+			known |= extensions[i] == proto;
+		if (known || proto == 6 || proto == 17 || proto == 136 || proto == 132 ||
+		    proto == (v6 ? 58 : 1))
+			continue;
+		base(&b, v6);
+		build_l4(&b, (uint8_t)proto, 0);
+		build_finish(&b);
+		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+		ck_assert_uint_eq(p.flow.proto, proto);
+		ck_assert_int_eq(p.kind, PACKET_OTHER);
+		ck_assert(!p.has_ports && !p.payload && p.l4 == b.l4);
+	}
+}
+END_TEST
+
+/* ------------------------------------------------------------------------- any bytes ---- */
+
+START_TEST(random_changes_to_samples)
+{
+	uint64_t seed = unit_seed("random_changes_to_samples");
+	struct build b;
+	struct packet p;
+	size_t headers;
+	int kind;
+
+	for (int i = 0; i < 100000; i++) {
+		size_t len;
+
+		build_sample(&b, (unsigned)(unit_rand(&seed) % SAMPLES), &headers, &kind);
+		for (unsigned n = (unsigned)(unit_rand(&seed) % 4); n; n--)
+			b.d[unit_rand(&seed) % b.n] = (uint8_t)unit_rand(&seed);
+		len = unit_rand(&seed) % (b.n + 1);
+		check_invariants(&p, len, parse_exact(&p, b.d, len));
+	}
+}
+END_TEST
+
+START_TEST(names_are_never_null)
+{
+	for (int i = -1; i < 12; i++) {
+		ck_assert_ptr_nonnull(packet_kind_name((enum packet_kind)i));
+		ck_assert_ptr_nonnull(packet_result_name((enum packet_result)i));
+	}
+	ck_assert_str_eq(packet_kind_name(PACKET_TCP_SYN), "tcp-syn");
+	ck_assert_str_eq(packet_kind_name(PACKET_SCTP_OTHER), "sctp");
+	ck_assert_str_eq(packet_result_name(PACKET_FRAGMENT), "fragment");
+	ck_assert_str_eq(packet_result_name(PACKET_OK), "ok");
+}
+END_TEST
+
+static TCase *ip_case(void)
+{
+	TCase *tc = tcase_create("ip");
+
+	tcase_add_test(tc, v4_syn_has_every_field);
+	tcase_add_test(tc, v6_syn_has_every_field);
+	tcase_add_test(tc, no_bytes_is_truncated);
+	tcase_add_test(tc, other_versions_are_malformed);
+	tcase_add_test(tc, v4_options_of_every_length);
+	tcase_add_test(tc, v4_header_length_below_20_is_malformed);
+	tcase_add_test(tc, v4_total_length_below_header_is_malformed);
+	tcase_add_test(tc, bytes_behind_the_announced_end_are_no_header);
+	tcase_add_test(tc, trailing_padding_is_ignored);
+	tcase_add_loop_test(tc, every_truncation_of_every_sample, 0, SAMPLES);
+	tcase_add_test(tc, random_changes_to_samples);
+	tcase_add_test(tc, names_are_never_null);
+	return tc;
+}
+
+static TCase *t27_case(void)
+{
+	TCase *tc = tcase_create("T27");
+
+	tcase_add_test(tc, v4_fragment_field_of_every_value);
+	tcase_add_test(tc, v6_fragment_field_of_every_value);
+	tcase_add_test(tc, first_fragment_may_announce_more_than_it_has);
+	tcase_add_test(tc, first_fragment_too_small_for_the_transport_header);
+	tcase_add_test(tc, v6_destination_options_after_the_fragment_header);
+	tcase_add_test(tc, v6_later_fragment_ends_the_walk);
+	tcase_add_loop_test(tc, v6_each_extension_header, 0, (int)sizeof(extensions));
+	tcase_add_test(tc, v6_hop_by_hop_and_destination_options);
+	tcase_add_test(tc, v6_ah_length_is_in_words);
+	tcase_add_test(tc, v6_random_chains_of_six);
+	tcase_add_test(tc, v6_chain_that_never_ends);
+	tcase_add_test(tc, v6_transport_beyond_16_bits_is_truncated);
+	tcase_add_test(tc, v6_esp_and_no_next_header_end_the_chain);
+	return tc;
+}
+
+static TCase *transport_case(void)
+{
+	TCase *tc = tcase_create("transport");
+
+	tcase_add_test(tc, tcp_kind_of_every_flag_byte);
+	tcase_add_test(tc, tcp_data_offset_of_every_value);
+	tcase_add_test(tc, udp_length_of_every_value);
+	tcase_add_test(tc, udplite_coverage_of_every_value);
+	tcase_add_test(tc, icmp_key_of_every_type);
+	tcase_add_test(tc, icmp_of_the_other_family_is_by_number);
+	tcase_add_test(tc, sctp_init_has_its_tag);
+	tcase_add_test(tc, sctp_chunk_of_every_type);
+	tcase_add_test(tc, sctp_init_too_short_is_malformed);
+	tcase_add_loop_test(tc, all_other_protocols_by_number, 0, 2);
+	return tc;
+}
+
+Suite *suite(void)
+{
+	Suite *s = suite_create("packet");
+	TCase *cases[] = {ip_case(), t27_case(), transport_case()};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		tcase_set_timeout(cases[i], 60); /* valgrind */
+		suite_add_tcase(s, cases[i]);
+	}
+	return s;
+}
