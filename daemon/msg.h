@@ -3,7 +3,7 @@
  * What the verdict process and the authority process say to each other.
  *
  * Fixed-size, pointer-free messages over SOCK_SEQPACKET socket pairs: one pair per worker and one
- * for the verdict process's main thread. A datagram carries 1 to MSG_BATCH whole messages. Both
+ * for the verdict process's main thread. A datagram carries 1 to MSG_PER_DATAGRAM whole messages. Both
  * sides belong to one build and start together (msg.version is checked all the same). The verdict process
  * treats every field as hostile: it is the side with the capabilities.
  *
@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define MSG_VERSION 1
-#define MSG_BATCH 32
+#define MSG_PER_DATAGRAM 32
 #define MSG_TEXT 200
 #define MSG_MAIN 0xffff /* worker number of the main thread's channel */
 
