@@ -250,6 +250,16 @@ enum pend_event_type {
 	PEND_EVENT_LOOP,          /* R29, R40 */
 };
 
+/* Why a context ended, where the program did not say. A program's own numbers are below these. */
+enum pend_code {
+	PEND_CODE_DEADLINE = 0x70000001, /* R20 */
+	PEND_CODE_COMPLETION_PASS,       /* a permit was refused by the second classify (R27) */
+	PEND_CODE_PEER,                  /* R15, R16 */
+	PEND_CODE_DRAIN,                 /* R55 */
+	PEND_CODE_DANGLING,              /* R4 */
+	PEND_CODE_LOOP,                  /* R29, R40 */
+};
+
 /* A snapshot of a context. */
 struct pend_info {
 	pend_context context;
@@ -274,7 +284,7 @@ struct pend_info {
 	uint64_t completed_ns;   /* 0 while pended */
 	uint64_t tag;
 	uint32_t rule;
-	uint32_t reason;         /* enum pend_reason_code or the program's, see pend_complete */
+	uint32_t reason;         /* enum pend_code, or what the program gave to pend_complete */
 };
 
 struct pend_event {
@@ -307,8 +317,9 @@ struct pend_engine_config {
 	int queue_fd;           /* adopt this bound netlink socket; -1 (default) opens one */
 	bool track_established; /* look permitted TCP flows up in conntrack (R44); default true */
 	enum pend_action default_action; /* nobody had an opinion; default BLOCK */
-	enum pend_action on_malformed;   /* default BLOCK */
-	enum pend_action on_limit;       /* R6, R19; default BLOCK */
+	enum pend_action on_malformed;   /* packets that do not parse; default BLOCK */
+	bool repeat;            /* permit by NF_REPEAT: pend_hook_wants_repeat() */
+	bool can_reject;        /* reset and unreachable by NF_REPEAT: pend_hook_can_reject(); default true */
 	pend_notify_fn notify;
 	void *notify_context;
 };
@@ -386,7 +397,9 @@ PEND_API void pend_options_init(struct pend_options *o);
  * after the first pender's permit: the context is the same, its generation and so its handle are new (R18).
  *
  * PEND_E_NULL_POINTER, PEND_E_STALE, PEND_E_NOT_READY, PEND_E_CANNOT_PEND, PEND_E_LIMIT, PEND_E_INVALID, PEND_E_LOOP. On
- * any error nothing changed; what to answer then is the caller's: block is the rule (R6).
+ * any error nothing changed; what to answer then is the caller's: block is the rule (R6). Above the high watermark an
+ * opening packet that is seen for the first time gets PEND_E_LIMIT and is dropped whatever the callout
+ * answers: a peer that is really there sends it again, and that copy may pend.
  */
 PEND_API enum pend_status pend_operation(struct pend_engine *e, struct pend_completion *completion,
 					 const struct pend_options *o, pend_context *context);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Arbitration: the callouts of a layer are asked from the highest weight down; each gets the
+ * rights that those before it left over (R7, R18). A callout that pends freezes the chain: the
+ * ones below are asked in the completion pass, when it has been answered.
+ */
+#include "core/engine.h"
+#include <string.h>
+
+#define HOPS_MAX     8  /* pends of one connection, by callouts in turn (R40) */
+#define REINVOKE_MAX 16 /* PEND_VERDICT_CONTINUE of one connection (R29) */
+
+void arbiter_values(const struct engine_input *in, const struct packet *p,
+		    const struct mark_layout *marks, struct pend_values *v)
+{
+	const struct flow *f = &p->flow;
+
+	*v = (struct pend_values){
+		.family = f->family,
+		.protocol = f->proto,
+		.source_port = p->has_ports ? f->sport : 0,
+		.dest_port = p->has_ports ? f->dport : 0,
+		.icmp_type = p->icmp_type,
+		.icmp_code = p->icmp_code,
+		.tcp_flags = p->tcp_flags,
+		.has_ports = p->has_ports,
+		.in_interface = in->iif,
+		.out_interface = in->oif,
+		.mark = in->mark & ~marks->mask,
+		.hook = in->hook,
+	};
+	memcpy(v->source, f->src, sizeof(v->source));
+	memcpy(v->dest, f->dst, sizeof(v->dest));
+}
+
+static unsigned layer_bit(const struct pend_values *v)
+{
+	return 1u << (v->family == FLOW_V6 ? PEND_LAYER_RECV_ACCEPT_V6 : PEND_LAYER_RECV_ACCEPT_V4);
+}
+
+static void combine(struct arbiter_result *run, const struct pend_classify_out *out)
+{
+	bool veto = !run->write && out->action == PEND_ACTION_BLOCK;
+
+	if (out->action == PEND_ACTION_CONTINUE || (!run->write && !veto))
+		return;
+	if (veto && run->action == PEND_ACTION_BLOCK)
+		return;
+	run->action = out->action;
+	run->block = out->block;
+	run->rule = out->rule;
+	run->write = run->write && (out->rights & PEND_RIGHT_ACTION_WRITE);
+	run->event = run->event || (out->rights & PEND_OUT_EVENT);
+}
+
+static void ask(struct pend_engine *e, struct engine_call *call, unsigned idx,
+		const struct pend_values *v, struct pend_metadata *m, const struct pend_packet *p,
+		const struct arbiter_result *run, struct pend_classify_out *out)
+{
+	*out = (struct pend_classify_out){
+		.action = PEND_ACTION_CONTINUE,
+		.rights = run->write ? PEND_RIGHT_ACTION_WRITE : 0,
+	};
+	call->callout = idx;
+	call->aggregate = (uint8_t)run->action;
+	m->completion = call->token && run->write ? (struct pend_completion *)(uintptr_t)call->token
+						  : NULL;
+	e->callout[idx].c.classify(e->callout[idx].c.context, v, m, p, out);
+}
+
+static void push_call(struct pend_engine *e, struct engine_call *call)
+{
+	call->outer = e->call;
+	e->call = call;
+	e->depth++;
+}
+
+static void pop_call(struct pend_engine *e)
+{
+	e->call = e->call->outer;
+	e->depth--;
+}
+
+void arbiter_classify(struct pend_engine *e, struct engine_call *call, const struct pend_values *v,
+		      struct pend_metadata *m, const struct pend_packet *p, unsigned first,
+		      struct arbiter_result *r)
+{
+	push_call(e, call);
+	for (unsigned i = first; i < e->callouts && !call->pended; i++) {
+		struct pend_classify_out out;
+
+		if (!(e->callout[i].c.layers & layer_bit(v)))
+			continue;
+		ask(e, call, i, v, m, p, r, &out);
+		if (!call->pended) {
+			combine(r, &out);
+			continue;
+		}
+		/* R4: a pend must be answered with block, not to be changed. */
+		r->pended = true;
+		r->dangling = out.action != PEND_ACTION_BLOCK ||
+			      (out.rights & PEND_RIGHT_ACTION_WRITE);
+		r->early = call->early;
+		r->decision = call->decision;
+	}
+	pop_call(e);
+	call->token = 0;
+	r->deferred = call->deferred;
+}
+
+/* The packet of a context as a callout may see it: a held one's bytes are in the kernel. */
+static void packet_of(const struct pctx *c, struct pend_packet *p)
+{
+	*p = (struct pend_packet){
+		.flow = c->flow,
+		.isn = c->isn,
+		.iif = c->iif,
+		.hook = c->hook,
+		.injection = PEND_INJECTED_BY_SELF,
+	};
+}
+
+static void values_of(const struct pctx *c, const struct mark_layout *marks, struct pend_values *v)
+{
+	const struct flow *f = &c->flow;
+	bool icmp = f->proto == 1 || f->proto == 58;
+
+	*v = (struct pend_values){
+		.family = f->family,
+		.protocol = f->proto,
+		.source_port = icmp ? 0 : f->sport,
+		.dest_port = icmp ? 0 : f->dport,
+		.icmp_type = icmp ? (uint8_t)(f->dport >> 8) : 0,
+		.icmp_code = icmp ? (uint8_t)f->dport : 0,
+		.tcp_flags = f->proto == 6 ? 0x02 : 0,
+		.has_ports = !icmp && (f->sport || f->dport),
+		.in_interface = c->iif,
+		.out_interface = c->oif,
+		.mark = c->mark & ~marks->mask,
+		.hook = c->hook,
+	};
+	memcpy(v->source, f->src, sizeof(v->source));
+	memcpy(v->dest, f->dst, sizeof(v->dest));
+}
+
+/* The callouts that were asked before: they may veto, not pend (R27). */
+static void second_look(struct pend_engine *e, struct engine_call *call, struct pctx *c,
+			const struct pend_values *v, struct pend_metadata *m,
+			const struct pend_packet *p, enum pend_verdict asked,
+			struct arbiter_result *run)
+{
+	for (unsigned i = 0; i <= c->pender && i < e->callouts; i++) {
+		struct pend_classify_out out;
+
+		if (!(e->callout[i].c.layers & layer_bit(v)))
+			continue;
+		m->flags = PEND_META_COMPLETION | (i == c->pender ? PEND_META_PENDER : 0u);
+		ask(e, call, i, v, m, p, run, &out);
+		if (i == c->pender && out.action == PEND_ACTION_CONTINUE &&
+		    asked == PEND_VERDICT_PERMIT)
+			out.action = PEND_ACTION_PERMIT;
+		combine(run, &out);
+	}
+}
+
+static void loop_block(struct pend_engine *e, struct pctx *c, struct arbiter_result *r)
+{
+	e->stats.loops++;
+	engine_event(e, PEND_EVENT_LOOP, c);
+	*r = (struct arbiter_result){.action = PEND_ACTION_BLOCK, .rule = c->rule, .loop = true};
+}
+
+/* From callout `first` on it is an initial authorization again: they may pend (R18). */
+static void resume(struct pend_engine *e, struct engine_call *call, struct pctx *c,
+		   const struct pend_values *v, struct pend_metadata *m,
+		   const struct pend_packet *p, unsigned first, struct arbiter_result *r)
+{
+	call->token = ++e->next_token;
+	m->flags = 0;
+	arbiter_classify(e, call, v, m, p, first, r);
+	if (r->pended && ++c->hops > HOPS_MAX)
+		loop_block(e, c, r);
+}
+
+void arbiter_complete(struct pend_engine *e, struct pctx *c, enum pend_verdict asked, bool reinvoke,
+		      struct arbiter_result *r)
+{
+	struct engine_call call = {.ctx = c};
+	struct pend_packet p;
+	struct pend_values v;
+	struct pend_metadata m = {
+		.reason = PEND_REASON_CLASSIFY_COMPLETION,
+		.injection = PEND_INJECTED_BY_SELF,
+		.context = pctx_handle(&e->table, c),
+		.verdict = asked,
+		.tag = c->tag,
+		.now_ns = e->now.ns,
+		.isn = c->isn,
+	};
+
+	*r = (struct arbiter_result){
+		.action = (enum pend_action)c->aggregate, .rule = c->rule, .write = true};
+	packet_of(c, &p);
+	values_of(c, &e->marks, &v);
+	if (reinvoke) {
+		if (++c->reinvoked > REINVOKE_MAX)
+			loop_block(e, c, r);
+		else
+			resume(e, &call, c, &v, &m, &p, c->pender, r);
+		return;
+	}
+	push_call(e, &call);
+	second_look(e, &call, c, &v, &m, &p, asked, r);
+	pop_call(e);
+	if (r->action != PEND_ACTION_PERMIT)
+		r->action = PEND_ACTION_BLOCK;
+	else
+		resume(e, &call, c, &v, &m, &p, c->pender + 1u, r);
+}

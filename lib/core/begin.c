@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Pending: a new context, or a context that a lower callout takes up again (R8, R9, R18). */
+#include "core/engine.h"
+
+static uint8_t choose_mode(const struct pend_engine *e, enum pend_mode asked)
+{
+	if (asked != PEND_MODE_AUTO)
+		return (uint8_t)asked;
+	return e->table.held < e->cfg.hold_max ? PEND_MODE_HOLD : PEND_MODE_ABSORB;
+}
+
+static void set_options(struct pend_engine *e, struct pctx *c, const struct engine_call *call,
+			const struct pend_options *o)
+{
+	c->state = PEND_STATE_STORED;
+	c->pender = (uint8_t)call->callout;
+	c->aggregate = call->aggregate;
+	c->deadline = mono_add(e->now, o->timeout_ns);
+	c->on_timeout = (uint8_t)o->on_timeout;
+	c->block = (uint8_t)o->block;
+	c->release = (uint8_t)o->release;
+	c->rule = o->rule;
+	c->tag = o->tag;
+}
+
+/* The packet of this call becomes the context's. */
+static bool keep(struct pend_engine *e, struct pctx *c, const struct engine_input *in)
+{
+	if (c->mode == PEND_MODE_HOLD)
+		return pctx_keep_id(&e->table, c, in->id);
+	if (c->release == PEND_RELEASE_FLUSH)
+		return true;
+	return pctx_keep_copy(&e->table, c, in->data, in->len, in->csum_pending);
+}
+
+static enum pend_status begin_new(struct pend_engine *e, struct engine_call *call,
+				  const struct pend_options *o)
+{
+	const struct engine_input *in = call->in;
+	const struct packet *p = call->packet;
+	bool has_isn = p->kind == PACKET_TCP_SYN || p->kind == PACKET_SCTP_INIT;
+	enum pend_status s;
+	struct pctx *c;
+
+	if (has_isn && pctx_defer(&e->table, &p->flow, p->isn, e->now)) {
+		call->deferred = true;
+		return PEND_E_LIMIT;
+	}
+	s = pctx_new(&e->table, &p->flow, p->isn, e->now, &c);
+	if (s != PEND_OK)
+		return s;
+	if (has_isn)
+		c->flags |= PCTX_ISN;
+	c->hook = in->hook;
+	c->iif = in->iif;
+	c->oif = in->oif;
+	c->mark = in->mark;
+	c->mode = choose_mode(e, o->mode);
+	set_options(e, c, call, o);
+	if (!keep(e, c, in)) {
+		pctx_free(&e->table, c);
+		return PEND_E_LIMIT;
+	}
+	e->stats.pended++;
+	call->ctx = c;
+	return PEND_OK;
+}
+
+/* Its packets stay as they are; the old handle is stale from here on (R18). */
+static void begin_again(struct pend_engine *e, struct engine_call *call,
+			const struct pend_options *o)
+{
+	struct pctx *c = call->ctx;
+
+	if (!++c->generation)
+		c->generation = 1;
+	set_options(e, c, call, o);
+}
+
+enum pend_status begin_pend(struct pend_engine *e, struct engine_call *call,
+			    const struct pend_options *o, pend_context *context)
+{
+	enum pend_status s = PEND_OK;
+
+	if (call->pended || e->draining)
+		s = PEND_E_CANNOT_PEND;
+	else if (call->ctx)
+		begin_again(e, call, o);
+	else
+		s = begin_new(e, call, o);
+	if (s != PEND_OK) {
+		e->stats.pend_failed++;
+		return s;
+	}
+	call->pended = true;
+	*context = pctx_handle(&e->table, call->ctx);
+	return PEND_OK;
+}

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Completing: the only way out of the table. Whatever ends a context - a decision, its deadline,
+ * its peer, the engine's end - comes through here, and settle() is the one place that counts it.
+ *
+ * A packet that waits in the kernel may have been dropped there behind our back (L6 to L9): the
+ * verdict then meets ENOENT. A permit is therefore reported only when the kernel has answered
+ * for it (R26, R28): the context is COMPLETING until the acknowledgement of its send, its barrier,
+ * was read. A permit that released nothing ends FLUSHED, never PERMITTED.
+ */
+#include "core/engine.h"
+
+enum { PROTO_TCP = 6, HOOK_LOCAL_IN = 1 };
+
+/* A peer that is held for t sends again after at most about t more (RFC 6298 doubles), so what is
+ * remembered of a decision must last for that, and for a slow path. */
+#define LINGER_BASE_NS (5 * MONO_NS_PER_S)
+#define LINGER_MAX_NS  (130 * MONO_NS_PER_S)
+/* Younger than this, no retransmission can exist (RFC 6298: the RTO is 1 s at least). */
+#define LINGER_YOUNG_NS (500 * MONO_NS_PER_MS)
+/* A datagram flow is quiet when nothing came for this long: stamping it cannot reorder it. */
+#define QUIET_MS         20u
+#define INJECT_WAIT_NS   MONO_NS_PER_S
+#define TRACK_PER_SECOND 500u
+
+static const uint32_t track_after_ms[] = {300, 1000, 3000, 10000, 30000};
+#define TRACK_STEPS (sizeof(track_after_ms) / sizeof(*track_after_ms))
+
+static bool is_tcp(const struct pctx *c)
+{
+	return c->flow.proto == PROTO_TCP;
+}
+
+static uint64_t linger_ns(const struct pend_engine *e, const struct pctx *c)
+{
+	uint64_t ns = 2 * mono_since(e->now, c->created) + LINGER_BASE_NS;
+
+	return ns < LINGER_MAX_NS ? ns : LINGER_MAX_NS;
+}
+
+static bool track_start(struct pend_engine *e, struct pctx *c)
+{
+	if (!e->cfg.track_established || !is_tcp(c) || (c->flags & PCTX_TRACKED))
+		return false;
+	if (mono_since(e->now, e->track_second) >= MONO_NS_PER_S) {
+		e->track_second = e->now;
+		e->track_budget = TRACK_PER_SECOND;
+	}
+	if (!e->track_budget)
+		return false;
+	e->track_budget--;
+	c->flags |= PCTX_TRACKED;
+	c->track = 0;
+	wheel_arm(&e->table.wheel, &c->timer, mono_add(e->now, track_after_ms[0] * MONO_NS_PER_MS));
+	return true;
+}
+
+/* Terminal. Those whose peer may still send copies of the attempt linger; the others go at once. */
+static void settle(struct pend_engine *e, struct pctx *c, enum pend_state state)
+{
+	bool permit = c->verdict == PEND_VERDICT_PERMIT;
+	bool young = mono_since(e->now, c->created) < LINGER_YOUNG_NS && !c->retransmits;
+	bool tracked;
+
+	list_del(&c->link);
+	wheel_cancel(&e->table.wheel, &c->timer);
+	c->state = (uint8_t)state;
+	c->completed = e->now;
+	e->stats.ended[state]++;
+	engine_event(e, PEND_EVENT_COMPLETED, c);
+	if (state == PEND_STATE_ABANDONED || state == PEND_STATE_LOST ||
+	    state == PEND_STATE_DRAINED) {
+		pctx_free(&e->table, c);
+		return;
+	}
+	pctx_retire(&e->table, c);
+	c->linger = mono_add(e->now, linger_ns(e, c));
+	tracked = state == PEND_STATE_PERMITTED && track_start(e, c);
+	if (state == PEND_STATE_PERMITTED && permit && young && is_tcp(c) && !tracked)
+		pctx_free(&e->table, c);
+	else if (!tracked)
+		wheel_arm(&e->table.wheel, &c->timer, c->linger);
+}
+
+static void answer(struct pend_engine *e, const struct pctx *c)
+{
+	uint8_t out[PACKET_ANSWER_MAX];
+	int len;
+
+	if (c->block == PEND_BLOCK_RESET && is_tcp(c))
+		len = packet_make_reset(&c->flow, c->isn, 0, out);
+	else
+		len = packet_make_unreachable(&c->flow, c->isn, out);
+	if (len > 0 && e->ops->answer(e->io, out, (uint32_t)len, &c->flow, c->iif))
+		e->stats.answers_forged++;
+}
+
+static void await_barrier(struct pend_engine *e, struct pctx *c, unsigned sent,
+			  enum pend_state outcome)
+{
+	c->state = PEND_STATE_COMPLETING;
+	c->outcome = (uint8_t)outcome;
+	c->sent = (uint16_t)(sent < UINT16_MAX ? sent : UINT16_MAX);
+	c->failed = 0;
+	c->barrier = e->barrier;
+	e->barrier_wanted = true;
+	list_add_tail(&e->table.completing, &c->link);
+}
+
+static bool datagrams_quiet(const struct pend_engine *e, const struct pctx *c)
+{
+	return mono_since(e->now, c->created) / MONO_NS_PER_MS >= (uint64_t)c->last_ms + QUIET_MS;
+}
+
+/* Let the held packets go on, oldest first (R43); the last one may stamp. Returns how many. */
+static unsigned release_held(struct pend_engine *e, struct pctx *c)
+{
+	bool stamp = is_tcp(c) || datagrams_quiet(e, c);
+	unsigned n = 0;
+	struct pkept k;
+
+	while (pctx_take(&e->table, c, &k)) {
+		bool last = !c->packets;
+
+		engine_verdict(e, k.id, stamp && last ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE, c->mark,
+			       c);
+		n++;
+	}
+	return n;
+}
+
+/* Send our copies as if they came in again (R41, R42). Returns how many went. */
+static unsigned release_copies(struct pend_engine *e, struct pctx *c)
+{
+	unsigned n = 0;
+	struct pkept k;
+
+	while (pctx_take(&e->table, c, &k)) {
+		uint32_t len = pctx_fetch_copy(&e->table, &k, e->scratch, ENGINE_SCRATCH);
+		bool ok = len == k.len && c->hook == HOOK_LOCAL_IN;
+
+		if (ok && k.csum_pending)
+			ok = packet_fix_checksum(e->scratch, len) == 0;
+		if (ok && e->ops->inject(e->io, e->scratch, len, &c->flow, c->iif)) {
+			e->stats.injected++;
+			n++;
+		} else {
+			e->stats.inject_failed++;
+		}
+	}
+	return n;
+}
+
+/* Drop what waits. Returns how many of them were in the kernel. */
+static unsigned drop_packets(struct pend_engine *e, struct pctx *c)
+{
+	unsigned n = 0;
+	struct pkept k;
+
+	while (pctx_take(&e->table, c, &k)) {
+		if (k.block != SLAB_NONE) {
+			pctx_fetch_copy(&e->table, &k, NULL, 0);
+			continue;
+		}
+		engine_verdict(e, k.id, ENGINE_DROP, c->mark, c);
+		n++;
+	}
+	return n;
+}
+
+static void permit(struct pend_engine *e, struct pctx *c, const struct decision *d)
+{
+	bool buffer = c->release == PEND_RELEASE_BUFFER && !d->flush;
+	enum pend_state outcome = d->outcome != PEND_STATE_FREE ? d->outcome
+				  : buffer                      ? PEND_STATE_PERMITTED
+								: PEND_STATE_FLUSHED;
+	unsigned n = 0;
+
+	if (buffer && c->mode == PEND_MODE_HOLD)
+		n = release_held(e, c);
+	else if (buffer)
+		n = release_copies(e, c);
+	else
+		drop_packets(e, c);
+	if (n && c->mode == PEND_MODE_HOLD) {
+		await_barrier(e, c, n, outcome);
+	} else if (n) {
+		/* Our copy comes to the queue like the peer's own: only then it is let in. */
+		c->state = PEND_STATE_COMPLETING;
+		c->outcome = (uint8_t)outcome;
+		c->flags |= PCTX_INJECTED;
+		wheel_arm(&e->table.wheel, &c->timer, mono_add(e->now, INJECT_WAIT_NS));
+	} else {
+		settle(e, c, outcome == PEND_STATE_PERMITTED ? PEND_STATE_FLUSHED : outcome);
+	}
+}
+
+static void block(struct pend_engine *e, struct pctx *c, const struct decision *d)
+{
+	enum pend_state outcome = d->outcome != PEND_STATE_FREE ? d->outcome : PEND_STATE_BLOCKED;
+	bool refuse = c->block != PEND_BLOCK_DROP;
+	bool repeat = refuse && e->cfg.can_reject && c->mode == PEND_MODE_HOLD && c->packets;
+	unsigned n = 0;
+	struct pkept k;
+
+	if (repeat && pctx_take(&e->table, c, &k)) {
+		engine_verdict(e, k.id,
+			       c->block == PEND_BLOCK_RESET ? ENGINE_RESET : ENGINE_UNREACH,
+			       c->mark, c);
+		n++;
+	} else if (refuse) {
+		answer(e, c);
+	}
+	n += drop_packets(e, c);
+	/* Whether a timed-out packet was still there tells TIMED_OUT from LOST. */
+	if (n && outcome == PEND_STATE_TIMED_OUT)
+		await_barrier(e, c, n, outcome);
+	else
+		settle(e, c, outcome);
+}
+
+static void carry_out(struct pend_engine *e, struct pctx *c, const struct decision *d)
+{
+	e->callout[c->pender].live--;
+	wheel_cancel(&e->table.wheel, &c->timer);
+	c->verdict = (uint8_t)d->verdict;
+	c->reason = d->reason;
+	if (d->outcome == PEND_STATE_TIMED_OUT)
+		c->flags |= PCTX_EXPIRED;
+	if (d->verdict == PEND_VERDICT_PERMIT) {
+		permit(e, c, d);
+	} else {
+		c->block = (uint8_t)d->block;
+		block(e, c, d);
+	}
+}
+
+/* STORED -> PENDED: somebody may answer from here on, and the deadline runs. */
+static void enter_pended(struct pend_engine *e, struct pctx *c)
+{
+	e->callout[c->pender].live++;
+	c->state = PEND_STATE_PENDED;
+	wheel_arm(&e->table.wheel, &c->timer, c->deadline);
+	engine_event(e, PEND_EVENT_PENDED, c);
+}
+
+static struct decision dangling_decision(const struct pctx *c)
+{
+	return (struct decision){.verdict = PEND_VERDICT_BLOCK,
+				 .block = (enum pend_block)c->block,
+				 .reason = PEND_CODE_DANGLING};
+}
+
+void complete_stored(struct pend_engine *e, struct pctx *c, const struct engine_input *in,
+		     const struct arbiter_result *r)
+{
+	struct decision d;
+
+	if (in && c->mode == PEND_MODE_ABSORB)
+		engine_verdict(e, in->id, ENGINE_DROP, in->mark, NULL);
+	enter_pended(e, c);
+	if (r->dangling) {
+		e->stats.dangling++;
+		d = dangling_decision(c);
+	} else if (r->early) {
+		d = r->decision;
+	} else {
+		return;
+	}
+	/* The notify function may have completed it meanwhile. */
+	if (c->state == PEND_STATE_PENDED)
+		complete_decide(e, c, &d);
+}
+
+static void refused_by_pass(struct pend_engine *e, const struct arbiter_result *r,
+			    struct decision *d)
+{
+	e->stats.completion_blocked++;
+	d->verdict = PEND_VERDICT_BLOCK;
+	d->block = r->block;
+	if (!d->pass)
+		d->reason = r->loop ? PEND_CODE_LOOP : PEND_CODE_COMPLETION_PASS;
+}
+
+enum pend_status complete_decide(struct pend_engine *e, struct pctx *c,
+				 const struct decision *asked)
+{
+	struct decision d = *asked;
+	bool reinvoke = d.verdict == PEND_VERDICT_CONTINUE && !d.pass;
+	struct arbiter_result r;
+
+	if (d.verdict == PEND_VERDICT_BLOCK && !d.pass) {
+		carry_out(e, c, &d);
+		return PEND_OK;
+	}
+	c->state = PEND_STATE_COMPLETING; /* a second completion from inside the pass: ALREADY */
+	e->callout[c->pender].live--;
+	arbiter_complete(e, c, d.pass ? PEND_VERDICT_CONTINUE : d.verdict, reinvoke, &r);
+	if (r.pended) {
+		complete_stored(e, c, NULL, &r);
+		return PEND_OK;
+	}
+	e->callout[c->pender].live++;
+	d.verdict = PEND_VERDICT_PERMIT;
+	if (r.action != PEND_ACTION_PERMIT)
+		refused_by_pass(e, &r, &d);
+	carry_out(e, c, &d);
+	return r.loop ? PEND_E_LOOP : PEND_OK;
+}
+
+/* The kernel has said what became of all the packets of a COMPLETING context. */
+static void conclude(struct pend_engine *e, struct pctx *c, bool sure)
+{
+	bool none = !sure || c->failed >= c->sent;
+	bool permit_given = c->verdict == PEND_VERDICT_PERMIT;
+
+	if (none && (c->flags & PCTX_EXPIRED) && sure)
+		settle(e, c, PEND_STATE_LOST);
+	else if (none && permit_given && c->outcome == PEND_STATE_PERMITTED)
+		settle(e, c, PEND_STATE_FLUSHED);
+	else
+		settle(e, c, (enum pend_state)c->outcome);
+}
+
+void complete_barrier(struct pend_engine *e, uint32_t barrier, bool sure)
+{
+	while (!list_empty(&e->table.completing)) {
+		struct pctx *c = container_of(e->table.completing.next, struct pctx, link);
+
+		if ((int32_t)(c->barrier - barrier) > 0)
+			break;
+		conclude(e, c, sure);
+	}
+}
+
+void complete_kernel_lost(struct pend_engine *e, uint32_t seq, uint32_t id)
+{
+	uint32_t slot = seq & ENGINE_SEQ_SLOT;
+	struct pctx *c;
+
+	(void)id;
+	e->stats.kernel_lost++;
+	if (!slot)
+		return;
+	c = slab_at(&e->table.slab, slot - 1);
+	if (!c || c->state == PEND_STATE_FREE ||
+	    (seq >> ENGINE_SEQ_GEN_SHIFT & ENGINE_SEQ_GEN_MASK) !=
+		    (c->generation & ENGINE_SEQ_GEN_MASK))
+		return;
+	c->flags |= PCTX_LOST_ONCE;
+	if (c->state == PEND_STATE_COMPLETING) {
+		c->failed++;
+	} else if (c->state == PEND_STATE_PENDED) {
+		if (c->packets) /* a newer copy stands for it already */
+			e->stats.reattached++;
+		engine_event(e, PEND_EVENT_KERNEL_LOST, c);
+	} else if (c->state == PEND_STATE_BLOCKED && c->block != PEND_BLOCK_DROP) {
+		answer(e, c); /* the refusal went down with the packet */
+	}
+}
+
+void complete_abandon(struct pend_engine *e, struct pctx *c)
+{
+	if (c->state == PEND_STATE_PENDED) {
+		e->callout[c->pender].live--;
+		c->reason = PEND_CODE_PEER;
+		drop_packets(e, c);
+		settle(e, c, PEND_STATE_ABANDONED);
+		return;
+	}
+	if (c->state == PEND_STATE_COMPLETING) {
+		/* Settled as far as is known now, then forgotten. */
+		pend_context h = pctx_handle(&e->table, c);
+
+		conclude(e, c, false);
+		if (pctx_handle(&e->table, c) != h || c->state == PEND_STATE_FREE)
+			return;
+	}
+	pctx_free(&e->table, c);
+}
+
+void complete_late(struct pend_engine *e, struct pctx *c, const struct engine_input *in)
+{
+	bool stamp = is_tcp(c) || in->stamp;
+
+	e->stats.late_copies++;
+	if (c->verdict != PEND_VERDICT_PERMIT) {
+		engine_refuse(e, in, &c->flow, c->isn, (enum pend_block)c->block);
+		if (c->state > PEND_STATE_COMPLETING)
+			c->linger = mono_add(e->now, linger_ns(e, c));
+		return;
+	}
+	engine_verdict(e, in->id, stamp ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE, in->mark, NULL);
+	if (c->state == PEND_STATE_COMPLETING) {
+		if (c->flags & PCTX_INJECTED) {
+			c->flags &= (uint8_t)~PCTX_INJECTED;
+			settle(e, c, (enum pend_state)c->outcome);
+		}
+		return;
+	}
+	c->linger = mono_add(e->now, linger_ns(e, c));
+	track_start(e, c);
+}
+
+static void track_look(struct pend_engine *e, struct pctx *c)
+{
+	enum engine_track t = e->ops->track(e->io, &c->flow);
+
+	c->track++;
+	if (t == TRACK_ESTABLISHED) {
+		c->flags |= PCTX_ESTABLISHED;
+		e->stats.established++;
+		engine_event(e, PEND_EVENT_ESTABLISHED, c);
+		c->track = TRACK_STEPS;
+	} else if (t == TRACK_CLOSED || t == TRACK_NONE) {
+		e->stats.flow_closed++;
+		engine_event(e, PEND_EVENT_CLOSED, c);
+		c->track = TRACK_STEPS;
+	} else if (t == TRACK_UNKNOWN) {
+		c->track = TRACK_STEPS;
+	}
+}
+
+static void linger_timer(struct pend_engine *e, struct pctx *c)
+{
+	mono_t next = c->linger;
+
+	if ((c->flags & PCTX_TRACKED) && c->track < TRACK_STEPS) {
+		track_look(e, c);
+		if (c->track < TRACK_STEPS)
+			next = mono_add(e->now, track_after_ms[c->track] * MONO_NS_PER_MS);
+	}
+	if (mono_before(e->now, c->linger))
+		wheel_arm(&e->table.wheel, &c->timer,
+			  mono_before(next, c->linger) ? next : c->linger);
+	else
+		pctx_free(&e->table, c);
+}
+
+void complete_timer(void *engine, struct wheel_timer *t)
+{
+	struct pend_engine *e = engine;
+	struct pctx *c = container_of(t, struct pctx, timer);
+
+	switch ((enum pend_state)c->state) {
+	case PEND_STATE_PENDED: {
+		struct decision d = {.verdict = (enum pend_verdict)c->on_timeout,
+				     .block = (enum pend_block)c->block,
+				     .outcome = PEND_STATE_TIMED_OUT,
+				     .reason = PEND_CODE_DEADLINE};
+
+		complete_decide(e, c, &d);
+		return;
+	}
+	case PEND_STATE_COMPLETING: /* our copy did not come back: the peer has to */
+		c->flags &= (uint8_t)~PCTX_INJECTED;
+		settle(e, c,
+		       c->outcome == PEND_STATE_PERMITTED ? PEND_STATE_FLUSHED
+							  : (enum pend_state)c->outcome);
+		return;
+	case PEND_STATE_PERMITTED:
+	case PEND_STATE_BLOCKED:
+	case PEND_STATE_FLUSHED:
+	case PEND_STATE_TIMED_OUT:
+		linger_timer(e, c);
+		return;
+	case PEND_STATE_FREE:
+	case PEND_STATE_STORED:
+	case PEND_STATE_ABANDONED:
+	case PEND_STATE_LOST:
+	case PEND_STATE_DRAINED:
+	case PEND_STATE_COUNT:
+		return;
+	}
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine without its sockets: from a packet's bytes to a verdict. The walk, file by file:
+ *
+ *   engine.c    a packet: parse, known context or new flow; retransmissions, RST, late copies
+ *   arbiter.c   classify: the callouts in order, rights and veto, pend_operation
+ *   complete.c  the only way out of the table: decision, deadline, drain; completion pass;
+ *               release, flush or refuse; what the kernel said about it; terminal state
+ *
+ * What leaves goes through struct engine_ops: netlink in lib/io, a recorder in the tests.
+ */
+#ifndef CORE_ENGINE_H
+#define CORE_ENGINE_H
+
+#include "core/mark.h"
+#include "core/packet.h"
+#include "core/pctx.h"
+#include <pend.h>
+
+enum engine_verdict {
+	ENGINE_ACCEPT,      /* and stamp: later packets of the flow pass in the kernel */
+	ENGINE_ACCEPT_ONCE, /* this packet only */
+	ENGINE_DROP,
+	ENGINE_RESET, /* NF_REPEAT into the hookup's reject rules */
+	ENGINE_UNREACH,
+};
+
+#define ENGINE_SEQ_NONE 0u
+#define ENGINE_SEQ_BARRIER \
+	0x80000000u /* on the last tracked verdict of a send: please acknowledge */
+#define ENGINE_SEQ_SLOT      0x00ffffffu /* slot + 1 of the context it belongs to, */
+#define ENGINE_SEQ_GEN_SHIFT 24          /* and the low bits of its generation */
+#define ENGINE_SEQ_GEN_MASK  0x7fu
+
+enum engine_track { TRACK_NONE, TRACK_OPENING, TRACK_ESTABLISHED, TRACK_CLOSED, TRACK_UNKNOWN };
+
+/* What the engine asks of its I/O. None of these may call back into the engine. */
+struct engine_ops {
+	/* Queue a verdict for sending. seq: ENGINE_SEQ_NONE, or slot + 1. `mark` is the packet's. */
+	void (*verdict)(void *io, uint32_t id, enum engine_verdict v, uint32_t mark, uint32_t seq);
+	/* Send a whole packet to a local address as if it came in; checksums are right. `iif`
+	 * is where the original came in: the scope of link-local addresses. */
+	bool (*inject)(void *io, const uint8_t *data, uint32_t len, const struct flow *f,
+		       uint32_t iif);
+	/* Send a packet of ours to the peer of this flow. */
+	bool (*answer)(void *io, const uint8_t *data, uint32_t len, const struct flow *f,
+		       uint32_t iif);
+	enum engine_track (*track)(void *io, const struct flow *f);
+};
+
+/* A queued packet, as the kernel describes it. */
+struct engine_input {
+	const uint8_t *data;
+	uint32_t len, total; /* total > len: the kernel's copy was cut */
+	uint32_t id, mark, iif, oif;
+	uint8_t hook;
+	bool csum_pending;
+	bool stamp; /* nothing of this flow is known to wait behind it: a stamp cannot reorder */
+};
+
+struct pend_packet {
+	const uint8_t *data;
+	uint32_t len;
+	uint32_t isn, iif;
+	struct flow flow;
+	bool csum_pending, clone;
+	uint8_t hook;
+	enum pend_injection injection;
+};
+
+struct engine_callout {
+	uint32_t id;
+	struct pend_callout c;
+	char name[32];
+	uint32_t live; /* contexts it has pended */
+};
+
+struct decision {
+	enum pend_verdict verdict;
+	enum pend_block block;
+	enum pend_state
+		outcome; /* where a block or a permit ends: BLOCKED, TIMED_OUT, DRAINED ...; FREE = by verdict */
+	uint32_t reason;
+	bool pass;  /* the completion pass alone decides (R22) */
+	bool flush; /* whatever the context's release says */
+};
+/* The classify call in progress; they nest when a callout completes another context. */
+struct engine_call {
+	uint64_t token;                /* the completion handle of this call; 0: cannot pend */
+	const struct engine_input *in; /* NULL in a completion pass */
+	const struct packet *packet;
+	struct pctx *ctx; /* made or taken up again in this call; or the pass's */
+	unsigned callout; /* index of the callout that is asked now */
+	bool pended, deferred, early;
+	uint8_t aggregate;        /* of the callouts asked before */
+	struct decision decision; /* early: the context was completed inside the call (R10) */
+	struct engine_call *outer;
+};
+
+struct pend_engine {
+	struct pend_engine_config cfg;
+	struct mark_layout marks;
+	struct pctx_table table;
+	struct pend_stats stats;
+	struct engine_callout callout[PEND_CALLOUT_MAX];
+	unsigned callouts;
+	uint32_t next_callout_id;
+	const struct engine_ops *ops;
+	void *io;
+	mono_t now;
+	uint64_t next_token;
+	struct engine_call *call; /* innermost */
+	unsigned depth;
+	uint32_t barrier;    /* number of the send being gathered, from 1 */
+	bool barrier_wanted; /* a context waits for it */
+	bool started, draining;
+	uint32_t drain_cursor;
+	uint32_t track_budget; /* look-ups left in this second */
+	mono_t track_second;
+	uint8_t *scratch; /* 64 KiB: a copy on its way out */
+	char error[256];
+};
+
+#define ENGINE_SCRATCH 65536u
+#define ENGINE_DEPTH   4 /* nested classify calls */
+
+/* core/engine.c */
+enum pend_status engine_init(struct pend_engine *e, const struct pend_engine_config *c,
+			     const struct engine_ops *ops, void *io, const struct siphash_key *key,
+			     mono_t now);
+void engine_deinit(struct pend_engine *e);
+void engine_packet(struct pend_engine *e, const struct engine_input *in);
+/* Fire what is due; at most `budget` timers (0 = all). */
+void engine_expire(struct pend_engine *e, uint32_t budget);
+/* Block a packet that no context owns. */
+void engine_refuse(struct pend_engine *e, const struct engine_input *in, const struct flow *f,
+		   uint32_t isn, enum pend_block how);
+
+/* core/arbiter.c */
+struct arbiter_result {
+	enum pend_action action;
+	enum pend_block block;
+	uint32_t rule;
+	bool pended;   /* call->ctx is STORED and must be settled by the caller */
+	bool dangling; /* it was pended, but the callout answered something else (R4) */
+	bool deferred; /* drop it: above the watermark */
+	bool event, early, loop;
+	bool write;               /* lower callouts may still change it */
+	struct decision decision; /* early */
+};
+/* Everything from callout `first` on; *r holds what those before it said, and gets the result. */
+void arbiter_classify(struct pend_engine *e, struct engine_call *call, const struct pend_values *v,
+		      struct pend_metadata *m, const struct pend_packet *p, unsigned first,
+		      struct arbiter_result *r);
+/* The completion pass over one context; PERMIT, BLOCK, or pended again. `asked` is the decision; with
+ * PEND_VERDICT_CONTINUE the pass alone decides. */
+void arbiter_complete(struct pend_engine *e, struct pctx *c, enum pend_verdict asked, bool reinvoke,
+		      struct arbiter_result *r);
+void arbiter_values(const struct engine_input *in, const struct packet *p,
+		    const struct mark_layout *marks, struct pend_values *v);
+
+/* core/begin.c: pend_operation of the call in progress, arguments checked. */
+enum pend_status begin_pend(struct pend_engine *e, struct engine_call *call,
+			    const struct pend_options *o, pend_context *context);
+
+/* core/complete.c */
+/* After classify: STORED -> PENDED, or what was decided meanwhile (R10). */
+void complete_stored(struct pend_engine *e, struct pctx *c, const struct engine_input *in,
+		     const struct arbiter_result *r);
+enum pend_status complete_decide(struct pend_engine *e, struct pctx *c, const struct decision *d);
+/* The peer went away or began anew; its packets are dropped. The context is free afterwards. */
+void complete_abandon(struct pend_engine *e, struct pctx *c);
+/* Another copy or datagram of a context that is COMPLETING or lingers. */
+void complete_late(struct pend_engine *e, struct pctx *c, const struct engine_input *in);
+/* The kernel did not know packet `id` of this slot (ENOENT). */
+void complete_kernel_lost(struct pend_engine *e, uint32_t seq, uint32_t id);
+/* All verdicts of sends up to `barrier` are settled; `sure`: its acknowledgement was read. */
+void complete_barrier(struct pend_engine *e, uint32_t barrier, bool sure);
+void complete_timer(void *engine, struct wheel_timer *t);
+
+void engine_event(struct pend_engine *e, enum pend_event_type type, const struct pctx *c);
+void engine_verdict(struct pend_engine *e, uint32_t id, enum engine_verdict v, uint32_t mark,
+		    const struct pctx *c);
+
+#endif
