@@ -3,6 +3,7 @@
 #include "unit.h"
 #include "packet_build.h"
 #include "core/packet.h"
+#include <sys/mman.h>
 
 #define SAMPLES 60
 
@@ -130,6 +131,28 @@ START_TEST(no_bytes_is_truncated)
 	ck_assert_uint_eq(p.flow.family, 0);
 }
 END_TEST
+
+#if SIZE_MAX > UINT32_MAX
+START_TEST(more_than_32_bits_of_bytes)
+{
+	size_t len = (size_t)UINT32_MAX + 2;
+	uint8_t *d = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct build b;
+	struct packet p;
+
+	if (d == MAP_FAILED)
+		return; /* a limit on the address space */
+	build_v4(&b);
+	build_tcp(&b, 0x02, 5);
+	build_finish(&b);
+	memcpy(d, b.d, b.n);
+	ck_assert_int_eq(packet_parse(&p, d, len), PACKET_OK);
+	ck_assert_uint_eq(p.len, UINT32_MAX);
+	munmap(d, len);
+}
+END_TEST
+#endif
 
 START_TEST(other_versions_are_malformed)
 {
@@ -770,6 +793,9 @@ static TCase *ip_case(void)
 	tcase_add_test(tc, v4_syn_has_every_field);
 	tcase_add_test(tc, v6_syn_has_every_field);
 	tcase_add_test(tc, no_bytes_is_truncated);
+#if SIZE_MAX > UINT32_MAX
+	tcase_add_test(tc, more_than_32_bits_of_bytes);
+#endif
 	tcase_add_test(tc, other_versions_are_malformed);
 	tcase_add_test(tc, v4_options_of_every_length);
 	tcase_add_test(tc, v4_header_length_below_20_is_malformed);
