@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Intrusive chained hash table of fixed size: see htable.h. */
 #include "base/htable.h"
 

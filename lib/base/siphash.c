@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* SipHash-1-3: one round a word, three to finish. See siphash.h for the source. */
 #include "base/siphash.h"
 

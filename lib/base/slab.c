@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Fixed pool of objects with stable addresses: see slab.h. */
 #include "base/slab.h"
 

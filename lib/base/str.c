@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Strict parsing and bounded printing of small values: see str.h. */
 #include "base/str.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Text of any kind through the parsers and the sanitizer of lib/base/str.h. The first byte
  * says how much room the sanitizer gets. Properties: what is parsed prints and parses to the

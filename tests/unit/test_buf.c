@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Cursors: exact ends, stickiness of `bad`, nothing written past the end. */
 #include "unit.h"
 

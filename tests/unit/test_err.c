@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The error sentence: code handed on, one line, cut, and wrapping its own text. */
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The hash table: lookup, duplicates, collisions, and a random run against a model. */
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * SipHash-1-3 against a plain transcription of the paper's algorithm, which is itself held
  * against the paper's vector for SipHash-2-4 (appendix A).

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The object pool: order, reuse, exhaustion, and that reserved memory is not touched. */
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Strict parsers, exact printing, and text made safe for a terminal. */
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The timer wheel: single rules first, then random runs against a plain sorted model that
  * knows nothing of slots: a timer fires in the order of (tick, arming).
