@@ -94,13 +94,12 @@ static struct mnl_socket *open_queue(uint16_t queue, uint8_t mode)
 /* The id of the packet in the message, in network order. */
 static uint32_t packet_id(const struct nlmsghdr *nlh)
 {
-	const struct nlattr *attr;
+	struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (
-		mnl_attr_get_type(attr) ==
-		NFQA_PACKET_HDR) return ((const struct nfqnl_msg_packet_hdr *)
-						 mnl_attr_get_payload(attr))
-		->packet_id;
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+		if (mnl_attr_get_type(attr) == NFQA_PACKET_HDR)
+			return ((const struct nfqnl_msg_packet_hdr *)mnl_attr_get_payload(attr))
+				->packet_id;
 	return 0;
 }
 
