@@ -505,7 +505,7 @@ enum { PEND_HOOK_INPUT = 1u << 0, PEND_HOOK_FORWARD = 1u << 1 };
 
 struct pend_hook_config {
 	enum pend_hook_kind kind;
-	const char *name;        /* table or chain prefix, default "pend"; [a-z0-9_-]{1,16} */
+	const char *name;        /* table or chain prefix, default "pend"; [a-z][a-z0-9_-]{0,15} */
 	uint16_t queue_first, queue_count;
 	uint32_t mark_mask;
 	uint8_t epoch;
@@ -535,6 +535,17 @@ PEND_API enum pend_status pend_hook_set_epoch(struct pend_hook *h, uint8_t epoch
 /* "nft", "nft with xtables NFQUEUE", "iptables-nft", "iptables-legacy", "none" */
 PEND_API const char *pend_hook_describe(const struct pend_hook *h);
 PEND_API const char *pend_hook_error(const struct pend_hook *h);
+/* One sentence about something odd that does not stop us (both kinds of iptables in use); "" if nothing. */
+PEND_API const char *pend_hook_warning(const struct pend_hook *h);
+/* What the kernel was found to offer: "nft, nft owner, ...; missing: nft queue"; "" if it was not asked. */
+PEND_API const char *pend_hook_features(struct pend_hook *h);
+/*
+ * What the engine has to know about the rules (pend_engine_config), known after open. iptables cannot reject behind
+ * its own filter: the engine forges RST and ICMP. And it has one chain for both, tagging and stamping: permits come
+ * back by NF_REPEAT. With PEND_HOOK_NONE, a config's `iptables` other than "" says that rules like iptables' are used.
+ */
+PEND_API bool pend_hook_can_reject(const struct pend_hook *h);
+PEND_API bool pend_hook_wants_repeat(const struct pend_hook *h);
 /* The netlink socket that owns the nft table (for systemd's fd store), -1 if none. */
 PEND_API int pend_hook_fd(const struct pend_hook *h);
 /* The rules as text that nft -f, or iptables-restore, reads; malloced, caller frees; NULL on error. */

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the hookup does to packets, chain by chain. */
+#include "io/hook_rules.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+enum { FIN = 1, SYN = 2, RST = 4, ACK = 16 };
+
+#define MARK_ALL  0xff
+#define MARK_KIND 0x03
+
+struct list {
+	struct hook_rule *out;
+	unsigned n;
+};
+
+static void add(struct list *l, struct hook_rule r)
+{
+	assert(l->n < HOOK_RULES_MAX);
+	l->out[l->n++] = r;
+}
+
+/* Nothing that comes in may bring marks of ours, but for our own copies on lo (R39). */
+static void clear_rules(struct list *l)
+{
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_LO | HOOK_M_MARK,
+		       .mark = mark_value(MARK_PERMIT, MARK_EPOCH_INJECT),
+		       .mark_mask = MARK_ALL,
+		       .action = HOOK_DO_ACCEPT,
+	       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK_NOT,
+		       .mark_not = 0,
+		       .action = HOOK_DO_CLEAR,
+	       });
+}
+
+/* Blocks come back by NF_REPEAT and are answered here and now. */
+static void answer_rules(struct list *l)
+{
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK | HOOK_M_TCP,
+		       .mark = mark_value(MARK_RESET, MARK_EPOCH_NONE),
+		       .mark_mask = MARK_ALL,
+		       .action = HOOK_DO_RESET,
+		       .note = "reset",
+	       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK,
+		       .mark = MARK_RESET,
+		       .mark_mask = MARK_RESET, /* the bit that RESET and UNREACH share */
+		       .action = HOOK_DO_UNREACH,
+		       .note = "unreachable",
+	       });
+}
+
+/*
+ * iptables has no later chain to stamp in, so permits come back by NF_REPEAT too. A permit of another
+ * epoch than ours is let in unstamped; to queue it again could go on for ever (R40). REJECT exists in
+ * the filter table only, which ran before: the engine forges its answers, and what asks for one here
+ * all the same is dropped.
+ */
+static void repeat_rules(struct list *l, const struct hook_policy *p)
+{
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK,
+		       .mark = mark_value(MARK_PERMIT, p->epoch),
+		       .mark_mask = MARK_ALL,
+		       .action = HOOK_DO_GOTO_STAMP,
+	       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK | HOOK_M_MARK_NOT,
+		       .mark = MARK_PERMIT,
+		       .mark_mask = MARK_KIND,
+		       .mark_not = mark_value(MARK_PERMIT, MARK_EPOCH_INJECT),
+		       .action = HOOK_DO_GOTO_PASS,
+	       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK,
+		       .mark = MARK_RESET,
+		       .mark_mask = MARK_RESET,
+		       .action = HOOK_DO_DROP,
+	       });
+}
+
+/* The valid mark comes before the state: a one-way UDP flow stays NEW for ever (R46). */
+static void known_flow_rules(struct list *l, const struct hook_policy *p)
+{
+	if (!p->loopback)
+		add(l, (struct hook_rule){
+			       .match = HOOK_M_LO | HOOK_M_MARK_NOT,
+			       .mark_not = mark_value(MARK_PERMIT, MARK_EPOCH_INJECT),
+			       .action = HOOK_DO_ACCEPT,
+		       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_CT_MARK,
+		       .ct_mark = MARK_BLOCKED,
+		       .ct_mask = MARK_KIND,
+		       .action = HOOK_DO_DROP,
+		       .note = "blocked flow",
+	       });
+	add(l, (struct hook_rule){.match = HOOK_M_CT_VALID, .action = HOOK_DO_ACCEPT});
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_STATE,
+		       .state = HOOK_CT_ESTABLISHED | HOOK_CT_RELATED,
+		       .action = HOOK_DO_ACCEPT,
+	       });
+}
+
+/*
+ * What is never pended: ICMP but echo requests, neighbour discovery and MLD among it (R17), and what
+ * has no single peer (R48).
+ */
+static void exempt_rules(struct list *l, const struct hook_policy *p)
+{
+	static const uint8_t dst[] = {HOOK_DST_BROADCAST, HOOK_DST_ANYCAST, HOOK_DST_MULTICAST};
+
+	add(l, (struct hook_rule){.match = HOOK_M_ICMP, .action = HOOK_DO_ACCEPT});
+	add(l, (struct hook_rule){.match = HOOK_M_ICMP6, .action = HOOK_DO_ACCEPT});
+	for (size_t i = 0; i < sizeof(dst) && !p->multicast; i++)
+		add(l, (struct hook_rule){
+			       .match = HOOK_M_DST, .dst = dst[i], .action = HOOK_DO_ACCEPT});
+}
+
+/*
+ * TCP that cannot open a flow. A reset may be the peer of a held SYN giving up (R16). What looks like
+ * the middle of a connection that conntrack has not seen is dropped: it would open one unasked by
+ * a SYN cookie's ACK or by conntrack's loose pick-up. A peer whose connection is older than conntrack
+ * goes on as soon as this host sends it something. A SYN that conntrack calls invalid has no entry
+ * that a permit could be remembered in. Other invalid packets are the host's business, and so
+ * are the later packets of flows that the host chose not to track.
+ */
+static void tcp_rules(struct list *l)
+{
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_TCP | HOOK_M_FLAGS | HOOK_M_STATE,
+		       .flags = RST,
+		       .flags_mask = RST,
+		       .state = HOOK_CT_INVALID,
+		       .action = HOOK_DO_QUEUE,
+	       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_TCP | HOOK_M_FLAGS_NOT | HOOK_M_STATE,
+		       .flags = SYN,
+		       .flags_mask = FIN | SYN | RST | ACK,
+		       .state = HOOK_CT_NEW,
+		       .action = HOOK_DO_DROP,
+		       .note = "midstream",
+	       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_TCP | HOOK_M_FLAGS | HOOK_M_STATE,
+		       .flags = SYN,
+		       .flags_mask = SYN | ACK,
+		       .state = HOOK_CT_INVALID,
+		       .action = HOOK_DO_DROP,
+		       .note = "invalid syn",
+	       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_STATE,
+		       .state = HOOK_CT_INVALID,
+		       .action = HOOK_DO_ACCEPT,
+	       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_TCP | HOOK_M_FLAGS_NOT | HOOK_M_STATE,
+		       .flags = SYN,
+		       .flags_mask = FIN | SYN | RST | ACK,
+		       .state = HOOK_CT_UNTRACKED,
+		       .action = HOOK_DO_ACCEPT,
+	       });
+}
+
+static void tag_rules(struct list *l, const struct hook_policy *p)
+{
+	if (p->style == HOOK_STYLE_NFT)
+		answer_rules(l);
+	else
+		repeat_rules(l, p);
+	known_flow_rules(l, p);
+	exempt_rules(l, p);
+	tcp_rules(l);
+	add(l, (struct hook_rule){.action = HOOK_DO_QUEUE, .note = "queue"});
+}
+
+/* The flow of a permit of this epoch is remembered; no mark of ours is left on any packet. */
+static void stamp_rules(struct list *l, const struct hook_policy *p)
+{
+	uint8_t v = mark_value(MARK_PERMIT, p->epoch);
+
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK,
+		       .mark = v,
+		       .mark_mask = MARK_ALL,
+		       .ct_mark = v,
+		       .action = HOOK_DO_STAMP,
+		       .note = "permitted",
+	       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK_NOT,
+		       .mark_not = 0,
+		       .action = HOOK_DO_CLEAR,
+	       });
+}
+
+static void permit_rules(struct list *l, const struct hook_policy *p)
+{
+	add(l, (struct hook_rule){
+		       .ct_mark = mark_value(MARK_PERMIT, p->epoch),
+		       .action = HOOK_DO_STAMP,
+	       });
+	add(l, (struct hook_rule){.action = HOOK_DO_CLEAR});
+}
+
+bool hook_chain_used(const struct hook_policy *p, enum hook_chain chain)
+{
+	bool nft = p->style == HOOK_STYLE_NFT;
+
+	switch (chain) {
+	case HOOK_CHAIN_CLEAR:
+		return true;
+	case HOOK_CHAIN_TAG_INPUT:
+		return p->input;
+	case HOOK_CHAIN_TAG_FORWARD:
+		return p->forward;
+	case HOOK_CHAIN_STAMP_INPUT:
+		return nft && p->input;
+	case HOOK_CHAIN_STAMP_FORWARD:
+		return nft && p->forward;
+	case HOOK_CHAIN_PERMIT:
+	case HOOK_CHAIN_PASS:
+		return !nft;
+	case HOOK_CHAIN_COUNT:
+		break;
+	}
+	return false;
+}
+
+unsigned hook_rules(const struct hook_policy *p, enum hook_chain chain,
+		    struct hook_rule out[HOOK_RULES_MAX])
+{
+	struct list l = {.out = out};
+
+	if (!hook_chain_used(p, chain))
+		return 0;
+	switch (chain) {
+	case HOOK_CHAIN_CLEAR:
+		clear_rules(&l);
+		break;
+	case HOOK_CHAIN_TAG_INPUT:
+	case HOOK_CHAIN_TAG_FORWARD:
+		tag_rules(&l, p);
+		break;
+	case HOOK_CHAIN_STAMP_INPUT:
+	case HOOK_CHAIN_STAMP_FORWARD:
+		stamp_rules(&l, p);
+		break;
+	case HOOK_CHAIN_PERMIT:
+		permit_rules(&l, p);
+		break;
+	case HOOK_CHAIN_PASS:
+		add(&l, (struct hook_rule){.action = HOOK_DO_CLEAR});
+		break;
+	case HOOK_CHAIN_COUNT:
+		break;
+	}
+	return l.n;
+}
