@@ -15,7 +15,7 @@ enum classify_action { CLASSIFY_PERMIT = 1, CLASSIFY_BLOCK, CLASSIFY_PEND };
 
 enum authority_type { AUTHORITY_OPERATOR = 1, AUTHORITY_STATIC };
 
-#define CLASSIFY_NO_RULE UINT32_MAX /* the policy's default decided */
+#define CLASSIFY_NO_RULE UINT32_MAX /* no layer had an opinion: block */
 
 struct classify_result {
 	uint8_t action;     /* enum classify_action */
@@ -25,7 +25,7 @@ struct classify_result {
 	uint8_t on_timeout; /* enum pend_verdict */
 	bool log;           /* the rule says `log` */
 	uint16_t authority; /* index, for PEND */
-	uint32_t rule;      /* index in file order, or CLASSIFY_NO_RULE */
+	uint32_t rule;      /* index in file order (a layer's default is one), or CLASSIFY_NO_RULE */
 	uint64_t timeout_ns;
 };
 
@@ -53,7 +53,28 @@ struct classifier; /* a checked view of an image */
 int classify_attach(struct classifier **out, const void *image, size_t size);
 void classify_detach(struct classifier *c); /* NULL is allowed; does not free the image */
 
-/* Decide. Constant state, no allocation, any number of threads. `malformed` never gets here. */
+/*
+ * The names of interfaces at one moment: rules name interfaces, packets carry indexes.
+ * Immutable while a classify uses it, sorted by index; the caller makes a new one when an interface
+ * comes, goes or is renamed, and swaps it as it swaps the policy.
+ */
+struct classify_iface {
+	uint32_t index;
+	char name[16];
+};
+
+struct classify_ifaces {
+	uint32_t n;
+	struct classify_iface iface[];
+};
+
+/*
+ * Decide. Constant state, no allocation, any number of threads. `malformed` never gets here. ifaces
+ * may be NULL: then no name is known, and `in eth0` is false for every index but 0 (R32).
+ */
+void classify_with(const struct classifier *c, const struct classify_ifaces *ifaces,
+		   const struct pend_values *v, struct classify_result *r);
+/* Without names of interfaces. */
 void classify(const struct classifier *c, const struct pend_values *v, struct classify_result *r);
 
 uint32_t classify_rules(const struct classifier *c);

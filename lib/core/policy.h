@@ -19,7 +19,7 @@ struct policy_loader {
 	/* A whole file: *data malloced and NUL-terminated. 0 or -errno. `path` is absolute or
 	 * relative to the file that names it; `from` is that file (NULL for the first). */
 	int (*read)(void *ctx, const char *from, const char *path, char **data, size_t *len);
-	/* Paths that match a pattern, sorted; *paths and its elements malloced. 0 or -errno;
+	/* Paths that match a pattern, sorted, each as read() takes it; *paths and its elements malloced. 0 or -errno;
 	 * no match is 0 with *n == 0. NULL: patterns are refused. */
 	int (*glob)(void *ctx, const char *from, const char *pattern, char ***paths, size_t *n);
 	void *ctx;

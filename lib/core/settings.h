@@ -39,8 +39,8 @@ struct settings {
 	uint32_t hold_max, high_watermark_percent, kernel_queue, receive_buffer;
 	uint32_t max_clients;                  /* control connections in all */
 	uint8_t on_limit;                      /* on-limit block|permit: enum pend_action */
-	uint8_t on_malformed;                  /* on-malformed block|permit */
-	uint8_t on_stop;                       /* on-stop block|permit: verdict for what is pended then */
+	uint8_t on_malformed;                  /* on-malformed block|permit: enum pend_action */
+	uint8_t on_stop;                       /* on-stop block|permit: enum pend_verdict for what is pended then */
 
 	/* defaults for pend rules */
 	uint64_t timeout_ns;                   /* timeout 30s */

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One packet against a compiled policy.
+ *
+ * Inside a layer the first rule that matches says what the layer wants, else its default;
+ * a layer without either has no opinion. Between layers the most restrictive wins: block
+ * before pend before permit, and of equals the layer of higher weight (R18). When no layer has an opinion
+ * the packet is blocked.
+ *
+ * An interface index of 0 is unknown (FWP_EMPTY) and equals every name (R32). A packet of hook
+ * input has no outgoing interface at all, one of hook output no incoming one: a condition on it is false.
+ */
+#include "core/classify_view.h"
+#include "core/policy_ast.h"
+#include <string.h>
+
+enum { HOOK_IN = 1, HOOK_OUT = 3, PROTO_ICMP = 1, PROTO_ICMP6 = 58 };
+
+struct query {
+	const struct classifier *c;
+	const struct classify_ifaces *ifaces;
+	const struct pend_values *v;
+	uint32_t source4, dest4; /* host order */
+};
+
+static uint32_t load32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static bool in_v4(const struct image_v4 *r, uint32_t n, uint32_t addr)
+{
+	uint32_t lo = 0, mid;
+
+	while (lo < n) { /* the first interval that ends at or behind addr */
+		mid = lo + (n - lo) / 2;
+		if (r[mid].hi < addr) {
+			lo = mid + 1;
+		} else if (r[mid].lo <= addr) {
+			return true;
+		} else {
+			n = mid;
+		}
+	}
+	return false;
+}
+
+static bool in_v6(const struct image_v6 *r, uint32_t n, const uint8_t addr[16])
+{
+	uint32_t lo = 0, mid;
+
+	while (lo < n) {
+		mid = lo + (n - lo) / 2;
+		if (memcmp(r[mid].hi, addr, 16) < 0) {
+			lo = mid + 1;
+		} else if (memcmp(r[mid].lo, addr, 16) <= 0) {
+			return true;
+		} else {
+			n = mid;
+		}
+	}
+	return false;
+}
+
+static bool match_addr(const struct query *q, struct image_span members, uint32_t v4,
+		       const uint8_t addr[16])
+{
+	const struct classifier *c = q->c;
+	const struct image_set *s;
+	uint32_t i;
+
+	for (i = 0; i < members.n; i++) {
+		s = &c->sets[c->members[members.first + i]];
+		if (q->v->family == 4 ? in_v4(c->v4 + s->v4.first, s->v4.n, v4)
+				      : in_v6(c->v6 + s->v6.first, s->v6.n, addr))
+			return true;
+	}
+	return false;
+}
+
+static bool match_port(const struct query *q, struct image_span span, uint16_t port)
+{
+	const struct image_port *p = q->c->ports + span.first;
+	uint32_t lo = 0, n = span.n, mid;
+
+	while (lo < n) {
+		mid = lo + (n - lo) / 2;
+		if (p[mid].hi < port) {
+			lo = mid + 1;
+		} else if (p[mid].lo <= port) {
+			return true;
+		} else {
+			n = mid;
+		}
+	}
+	return false;
+}
+
+/* NULL when the index has no name that we know. */
+static const char *iface_name(const struct classify_ifaces *t, uint32_t index)
+{
+	uint32_t lo = 0, n = t ? t->n : 0, mid;
+
+	while (lo < n) {
+		mid = lo + (n - lo) / 2;
+		if (t->iface[mid].index == index)
+			return t->iface[mid].name;
+		if (t->iface[mid].index < index)
+			lo = mid + 1;
+		else
+			n = mid;
+	}
+	return NULL;
+}
+
+static bool match_iface(const struct query *q, struct image_span span, uint32_t index)
+{
+	const struct image_iface *f = q->c->ifaces + span.first;
+	const char *name;
+	size_t len;
+	uint32_t i;
+
+	if (!index)
+		return true;
+	name = iface_name(q->ifaces, index);
+	if (!name)
+		return false;
+	len = strnlen(name, sizeof(f->name));
+	for (i = 0; i < span.n; i++, f++)
+		if ((f->wild ? len >= f->len : len == f->len) && !memcmp(f->name, name, f->len))
+			return true;
+	return false;
+}
+
+static bool match_bits(const struct query *q, uint32_t at, uint8_t value)
+{
+	return q->c->bits[at].b[value / 8] >> value % 8 & 1;
+}
+
+/* Does the packet have what the condition is about? Where not, the rule does not match, negated or not. */
+static bool applies(const struct pend_values *v, enum pol_cond cond)
+{
+	switch (cond) {
+	case COND_SPORT:
+	case COND_DPORT:
+		return v->has_ports;
+	case COND_ICMP_TYPE:
+	case COND_ICMP_CODE:
+		return v->protocol == PROTO_ICMP || v->protocol == PROTO_ICMP6;
+	case COND_IN:
+		return v->hook != HOOK_OUT;
+	case COND_OUT:
+		return v->hook != HOOK_IN;
+	case COND_PROTO:
+	case COND_FAMILY:
+	case COND_FROM:
+	case COND_TO:
+	case COND_HOOK:
+	case COND_MARK:
+	case COND_COUNT:
+		break;
+	}
+	return true;
+}
+
+static bool match_cond(const struct query *q, const struct image_rule *r, enum pol_cond cond)
+{
+	const struct pend_values *v = q->v;
+
+	switch (cond) {
+	case COND_PROTO:
+		return match_bits(q, r->proto, v->protocol);
+	case COND_FAMILY:
+		return r->family == v->family;
+	case COND_FROM:
+		return match_addr(q, r->from, q->source4, v->source);
+	case COND_SPORT:
+		return match_port(q, r->sport, v->source_port);
+	case COND_TO:
+		return match_addr(q, r->to, q->dest4, v->dest);
+	case COND_DPORT:
+		return match_port(q, r->dport, v->dest_port);
+	case COND_IN:
+		return match_iface(q, r->in, v->in_interface);
+	case COND_OUT:
+		return match_iface(q, r->out, v->out_interface);
+	case COND_HOOK:
+		return !v->hook || (v->hook < 8 && r->hooks >> v->hook & 1);
+	case COND_ICMP_TYPE:
+		return match_bits(q, r->icmp_type + (v->protocol == PROTO_ICMP6), v->icmp_type);
+	case COND_ICMP_CODE:
+		return match_bits(q, r->icmp_code, v->icmp_code);
+	case COND_MARK:
+		return (v->mark & r->mark_mask) == r->mark;
+	case COND_COUNT:
+		break;
+	}
+	return false;
+}
+
+static bool match_rule(const struct query *q, const struct image_rule *r)
+{
+	uint32_t left = r->seen;
+	enum pol_cond cond;
+
+	while (left) {
+		cond = (enum pol_cond)__builtin_ctz(left);
+		left &= left - 1;
+		if (!applies(q->v, cond) || match_cond(q, r, cond) == !!(r->neg & POL_BIT(cond)))
+			return false;
+	}
+	return true;
+}
+
+/* The rule that speaks for this layer, or CLASSIFY_NO_RULE. */
+static uint32_t match_layer(const struct query *q, const struct image_layer *l)
+{
+	const struct image_rule *r = q->c->rules + l->rules.first;
+	uint32_t i;
+
+	for (i = 0; i < l->rules.n; i++, r++)
+		if (!r->is_default && match_rule(q, r))
+			return l->rules.first + i;
+	return l->fallback;
+}
+
+static unsigned severity(uint8_t action)
+{
+	return action == CLASSIFY_BLOCK ? 3 : action == CLASSIFY_PEND ? 2 : 1;
+}
+
+static uint32_t match_layers(const struct query *q)
+{
+	const struct classifier *c = q->c;
+	uint32_t best = CLASSIFY_NO_RULE, rule, i;
+	unsigned worst = 0, s;
+
+	/* Nothing overrules a block, so the layers behind it need not be asked. */
+	for (i = 0; i < c->n[IMAGE_LAYERS] && worst < 3; i++) {
+		rule = match_layer(q, &c->layers[i]);
+		if (rule == CLASSIFY_NO_RULE)
+			continue;
+		s = severity(c->rules[rule].action);
+		if (s > worst) {
+			worst = s;
+			best = rule;
+		}
+	}
+	return best;
+}
+
+void classify_with(const struct classifier *c, const struct classify_ifaces *ifaces,
+		   const struct pend_values *v, struct classify_result *r)
+{
+	struct query q = {c, ifaces, v, load32(v->source), load32(v->dest)};
+	uint32_t rule = match_layers(&q);
+	const struct image_rule *m;
+
+	*r = (struct classify_result){.action = CLASSIFY_BLOCK, .rule = rule};
+	if (rule == CLASSIFY_NO_RULE)
+		return;
+	m = &c->rules[rule];
+	r->action = m->action;
+	r->block = m->block;
+	r->release = m->release;
+	r->mode = m->mode;
+	r->on_timeout = m->on_timeout;
+	r->log = m->log;
+	r->authority = m->authority;
+	r->timeout_ns = m->timeout_ns;
+}
+
+void classify(const struct classifier *c, const struct pend_values *v, struct classify_result *r)
+{
+	classify_with(c, NULL, v, r);
+}

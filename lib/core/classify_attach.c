@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Checks an image before anything trusts it: every section inside of the bytes, every
+ * index inside of its section, every value one that its reader knows. Any bytes are safe here; what passes is
+ * safe for classify(), whatever made it.
+ */
+#include "core/classify_view.h"
+#include "core/policy_ast.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool span_ok(const struct classifier *c, enum image_section s, struct image_span span)
+{
+	return span.n <= c->n[s] && span.first <= c->n[s] - span.n;
+}
+
+static bool section_ok(const struct image_header *h, size_t size, enum image_section s,
+		       size_t record)
+{
+	uint64_t end = (uint64_t)h->section[s].n * record + h->section[s].offset;
+
+	return h->section[s].offset >= sizeof(*h) && h->section[s].offset % IMAGE_ALIGN == 0 &&
+	       end <= size;
+}
+
+static bool attach_sections(struct classifier *c, const struct image_header *h, size_t size)
+{
+	static const size_t record[IMAGE_SECTIONS] = {
+		1,
+		sizeof(*c->authorities),
+		sizeof(*c->layers),
+		sizeof(*c->rules),
+		sizeof(*c->sets),
+		sizeof(*c->members),
+		sizeof(*c->v4),
+		sizeof(*c->v6),
+		sizeof(*c->ports),
+		sizeof(*c->ifaces),
+		sizeof(*c->bits),
+	};
+	const void *at[IMAGE_SECTIONS];
+	int i;
+
+	for (i = 0; i < IMAGE_SECTIONS; i++) {
+		if (!section_ok(h, size, (enum image_section)i, record[i]))
+			return false;
+		at[i] = (const char *)h + h->section[i].offset;
+		c->n[i] = h->section[i].n;
+	}
+	c->strings = at[IMAGE_STRINGS];
+	c->authorities = at[IMAGE_AUTHORITIES];
+	c->layers = at[IMAGE_LAYERS];
+	c->rules = at[IMAGE_RULES];
+	c->sets = at[IMAGE_SETS];
+	c->members = at[IMAGE_MEMBERS];
+	c->v4 = at[IMAGE_V4];
+	c->v6 = at[IMAGE_V6];
+	c->ports = at[IMAGE_PORTS];
+	c->ifaces = at[IMAGE_IFACES];
+	c->bits = at[IMAGE_BITS];
+	return true;
+}
+
+static bool string_ok(const struct classifier *c, uint32_t at)
+{
+	return at < c->n[IMAGE_STRINGS]; /* the section ends with a NUL */
+}
+
+static bool verdict_ok(uint8_t v)
+{
+	return v == PEND_VERDICT_BLOCK || v == PEND_VERDICT_PERMIT;
+}
+
+static bool authorities_ok(const struct classifier *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->n[IMAGE_AUTHORITIES]; i++) {
+		const struct image_authority *a = &c->authorities[i];
+
+		if (!string_ok(c, a->name) || !verdict_ok(a->answer) ||
+		    !verdict_ok(a->on_timeout) || !a->timeout_ns ||
+		    (a->type != AUTHORITY_OPERATOR && a->type != AUTHORITY_STATIC))
+			return false;
+	}
+	return i <= UINT16_MAX;
+}
+
+static bool set_ok(const struct classifier *c, const struct image_set *s)
+{
+	uint32_t i;
+
+	if (!span_ok(c, IMAGE_V4, s->v4) || !span_ok(c, IMAGE_V6, s->v6))
+		return false;
+	for (i = 0; i < s->v4.n; i++) {
+		const struct image_v4 *r = &c->v4[s->v4.first + i];
+
+		if (r->lo > r->hi || (i && r[-1].hi >= r->lo))
+			return false;
+	}
+	for (i = 0; i < s->v6.n; i++) {
+		const struct image_v6 *r = &c->v6[s->v6.first + i];
+
+		if (memcmp(r->lo, r->hi, 16) > 0 || (i && memcmp(r[-1].hi, r->lo, 16) >= 0))
+			return false;
+	}
+	return true;
+}
+
+static bool sets_ok(const struct classifier *c)
+{
+	uint64_t checked = 0;
+	uint32_t i;
+
+	for (i = 0; i < c->n[IMAGE_SETS]; i++) {
+		/* Sets do not share intervals, so no image makes this loop longer than it is. */
+		checked += (uint64_t)c->sets[i].v4.n + c->sets[i].v6.n;
+		if (checked > (uint64_t)c->n[IMAGE_V4] + c->n[IMAGE_V6] || !set_ok(c, &c->sets[i]))
+			return false;
+	}
+	for (i = 0; i < c->n[IMAGE_MEMBERS]; i++)
+		if (c->members[i] >= c->n[IMAGE_SETS])
+			return false;
+	return true;
+}
+
+static bool ports_ok(const struct classifier *c, struct image_span span)
+{
+	uint32_t i;
+
+	if (!span_ok(c, IMAGE_PORTS, span) || span.n > 65536)
+		return false;
+	for (i = 0; i < span.n; i++) {
+		const struct image_port *p = &c->ports[span.first + i];
+
+		if (p->lo > p->hi || (i && p[-1].hi >= p->lo))
+			return false;
+	}
+	return true;
+}
+
+static bool ifaces_ok(const struct classifier *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->n[IMAGE_IFACES]; i++)
+		if (c->ifaces[i].len > sizeof(c->ifaces[i].name) || c->ifaces[i].wild > 1)
+			return false;
+	return true;
+}
+
+static bool bits_ok(const struct classifier *c, const struct image_rule *r, enum pol_cond cond,
+		    uint32_t at, uint32_t n)
+{
+	return !(r->seen & POL_BIT(cond)) || span_ok(c, IMAGE_BITS, (struct image_span){at, n});
+}
+
+static bool conditions_ok(const struct classifier *c, const struct image_rule *r)
+{
+	return !(r->seen >> COND_COUNT) && !(r->neg & ~r->seen) &&
+	       span_ok(c, IMAGE_MEMBERS, r->from) && span_ok(c, IMAGE_MEMBERS, r->to) &&
+	       ports_ok(c, r->sport) && ports_ok(c, r->dport) && span_ok(c, IMAGE_IFACES, r->in) &&
+	       span_ok(c, IMAGE_IFACES, r->out) && bits_ok(c, r, COND_PROTO, r->proto, 1) &&
+	       bits_ok(c, r, COND_ICMP_TYPE, r->icmp_type, 2) &&
+	       bits_ok(c, r, COND_ICMP_CODE, r->icmp_code, 1);
+}
+
+static bool action_ok(const struct classifier *c, const struct image_rule *r)
+{
+	if (r->action < CLASSIFY_PERMIT || r->action > CLASSIFY_PEND || r->log > 1 ||
+	    r->block > PEND_BLOCK_UNREACHABLE || r->release > PEND_RELEASE_BUFFER ||
+	    r->mode > PEND_MODE_ABSORB || !verdict_ok(r->on_timeout))
+		return false;
+	return r->action != CLASSIFY_PEND ||
+	       (r->authority < c->n[IMAGE_AUTHORITIES] && r->timeout_ns);
+}
+
+/* Rules do not share lists either: one classify looks at no more than there is. */
+static bool rules_ok(const struct classifier *c)
+{
+	uint64_t ports = 0, members = 0, ifaces = 0;
+	uint32_t i;
+
+	for (i = 0; i < c->n[IMAGE_RULES]; i++) {
+		const struct image_rule *r = &c->rules[i];
+
+		ports += (uint64_t)r->sport.n + r->dport.n;
+		members += (uint64_t)r->from.n + r->to.n;
+		ifaces += (uint64_t)r->in.n + r->out.n;
+		if (ports > c->n[IMAGE_PORTS] || members > c->n[IMAGE_MEMBERS] ||
+		    ifaces > c->n[IMAGE_IFACES] || !string_ok(c, r->file) ||
+		    !string_ok(c, r->text) || r->layer >= c->n[IMAGE_LAYERS] ||
+		    !conditions_ok(c, r) || !action_ok(c, r))
+			return false;
+	}
+	return true;
+}
+
+/* A rule belongs to one layer: then evaluating all layers looks at each rule once at most. */
+static bool layers_ok(const struct classifier *c)
+{
+	uint64_t total = 0;
+	uint32_t i, j;
+
+	for (i = 0; i < c->n[IMAGE_LAYERS]; i++) {
+		const struct image_layer *l = &c->layers[i];
+
+		total += l->rules.n;
+		if (total > c->n[IMAGE_RULES] || !string_ok(c, l->name) ||
+		    !span_ok(c, IMAGE_RULES, l->rules))
+			return false;
+		if (l->fallback != CLASSIFY_NO_RULE &&
+		    (l->fallback >= c->n[IMAGE_RULES] || c->rules[l->fallback].layer != i))
+			return false;
+		for (j = 0; j < l->rules.n; j++)
+			if (c->rules[l->rules.first + j].layer != i)
+				return false;
+	}
+	return total == c->n[IMAGE_RULES];
+}
+
+static bool image_ok(struct classifier *c, const void *image, size_t size)
+{
+	const struct image_header *h = image;
+	uint32_t n;
+
+	if (size < sizeof(*h) || (uintptr_t)image % IMAGE_ALIGN || h->magic != IMAGE_MAGIC ||
+	    h->version != IMAGE_VERSION || h->size != size || size > IMAGE_SIZE_MAX ||
+	    !attach_sections(c, h, size))
+		return false;
+	n = c->n[IMAGE_STRINGS];
+	return n && !c->strings[n - 1] && authorities_ok(c) && sets_ok(c) && ifaces_ok(c) &&
+	       rules_ok(c) && layers_ok(c);
+}
+
+int classify_attach(struct classifier **out, const void *image, size_t size)
+{
+	struct classifier *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	if (!image_ok(c, image, size)) {
+		free(c);
+		return -EINVAL;
+	}
+	*out = c;
+	return 0;
+}
+
+void classify_detach(struct classifier *c)
+{
+	free(c);
+}
+
+uint32_t classify_rules(const struct classifier *c)
+{
+	return c->n[IMAGE_RULES];
+}
+
+bool classify_rule(const struct classifier *c, uint32_t rule, struct classify_rule *out)
+{
+	const struct image_rule *r;
+
+	if (rule >= c->n[IMAGE_RULES])
+		return false;
+	r = &c->rules[rule];
+	*out = (struct classify_rule){.file = c->strings + r->file,
+				      .line = r->line,
+				      .layer = c->strings + c->layers[r->layer].name,
+				      .text = c->strings + r->text,
+				      .action = r->action,
+				      .authority = r->authority};
+	return true;
+}
+
+uint32_t classify_authorities(const struct classifier *c)
+{
+	return c->n[IMAGE_AUTHORITIES];
+}
+
+bool classify_authority(const struct classifier *c, uint16_t authority,
+			struct classify_authority *out)
+{
+	const struct image_authority *a;
+
+	if (authority >= c->n[IMAGE_AUTHORITIES])
+		return false;
+	a = &c->authorities[authority];
+	*out = (struct classify_authority){.name = c->strings + a->name,
+					   .type = a->type,
+					   .answer = a->answer,
+					   .timeout_ns = a->timeout_ns,
+					   .on_timeout = a->on_timeout};
+	return true;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The inside of a classifier: pointers into the image that was checked. */
+#ifndef CORE_CLASSIFY_VIEW_H
+#define CORE_CLASSIFY_VIEW_H
+
+#include "core/classify.h"
+#include "core/classify_image.h"
+
+struct classifier {
+	uint32_t n[IMAGE_SECTIONS];
+	const char *strings;
+	const struct image_authority *authorities;
+	const struct image_layer *layers;
+	const struct image_rule *rules;
+	const struct image_set *sets;
+	const uint32_t *members;
+	const struct image_v4 *v4;
+	const struct image_v6 *v6;
+	const struct image_port *ports;
+	const struct image_iface *ifaces;
+	const struct image_bits *bits;
+};
+
+#endif

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The inside of a policy: the syntax tree, its limits, and what the files policy_*.c share.
+ * Nothing but these files and their tests includes this.
+ *
+ * policy_lex.c      bytes -> tokens
+ * policy_parse.c    statements: include, define, set, authority, layer
+ * policy_rule.c     rules: conditions and options
+ * policy_settings.c the settings block, from one table
+ * policy_addr.c     addresses, prefixes, ranges, sets of them, set files
+ * policy_names.c    services and ICMP types by name
+ * policy_check.c    names resolved, contradictions found, defaults filled in
+ * policy_print.c    canonical text
+ * policy_compile.c  the image (core/classify_image.h)
+ * policy_util.c     memory, text, diagnostics
+ */
+#ifndef CORE_POLICY_AST_H
+#define CORE_POLICY_AST_H
+
+#include "core/classify.h"
+#include "core/policy.h"
+#include <stdarg.h>
+
+/* Limits; each has an error of its own. */
+#define POLICY_FILE_MAX        (16u << 20) /* bytes of one policy file */
+#define POLICY_SETFILE_MAX     (64u << 20) /* bytes of one set file */
+#define POLICY_FILES_MAX       1024
+#define POLICY_DEPTH_MAX       16 /* files that include each other */
+#define POLICY_WORD_MAX        255
+#define POLICY_STRING_MAX      4095
+#define POLICY_NAME_MAX        31
+#define POLICY_DEFINES_MAX     4096
+#define POLICY_DEFINE_MAX      65536 /* tokens in one variable */
+#define POLICY_LIST_MAX        65536 /* elements of one list in the text */
+#define POLICY_SETS_MAX        4096
+#define POLICY_SET_MAX         1048576 /* elements of one set, files and other sets included */
+#define POLICY_SET_TOTAL_MAX   8388608 /* of all sets together */
+#define POLICY_SET_DEPTH_MAX   16
+#define POLICY_AUTHORITIES_MAX 256
+#define POLICY_LAYERS_MAX      64
+#define POLICY_RULES_MAX       100000
+#define POLICY_TIMEOUT_MAX     (24ull * 3600 * 1000000000)
+
+/* ---------------------------------------------------------------- memory and text ---- */
+
+struct pol_block {
+	struct pol_block *next;
+	size_t used, size;
+	max_align_t mem[];
+};
+
+struct pol_arena {
+	struct pol_block *head;
+};
+
+/* Zeroed; NULL when out of memory. */
+void *pol_alloc(struct pol_arena *a, size_t size);
+char *pol_strndup(struct pol_arena *a, const char *s, size_t len);
+void pol_arena_deinit(struct pol_arena *a);
+
+struct pol_text {
+	char *s;
+	size_t len, cap;
+	bool oom;
+};
+
+void pol_text_add(struct pol_text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void pol_text_addv(struct pol_text *t, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+/* "text" with quotes and backslashes escaped. */
+void pol_text_quote(struct pol_text *t, const char *s);
+/* At most 60 bytes of s, what is not printable ASCII as '?': for messages. */
+#define POL_SHOW_MAX 64
+const char *pol_show(const char *s, char buf[POL_SHOW_MAX]);
+
+/* -------------------------------------------------------------------------- tree ---- */
+
+struct pol_loc {
+	uint32_t file, line, col, len; /* line and col from 1, in bytes */
+};
+
+struct pol_range {
+	uint8_t lo[16], hi[16];
+	uint8_t family;
+	int16_t prefix; /* its length, -1 for a range */
+};
+
+enum pol_item_kind { POL_RANGE, POL_REF, POL_FILE };
+
+struct pol_item {
+	struct pol_item *next;
+	struct pol_loc loc;
+	enum pol_item_kind kind;
+	struct pol_range range;
+	const char *name;    /* of the set, or path of the file */
+	struct pol_set *set; /* REF, once resolved */
+};
+
+struct pol_items {
+	struct pol_item *first, *last;
+	uint32_t n;
+};
+
+struct pol_v4 {
+	uint32_t lo, hi; /* host order */
+};
+
+struct pol_v6 {
+	uint8_t lo[16], hi[16];
+};
+
+/* Intervals; sorted, disjoint and not adjacent after pol_ranges_normalize. */
+struct pol_ranges {
+	struct pol_v4 *v4;
+	struct pol_v6 *v6;
+	size_t n4, cap4, n6, cap6;
+};
+
+struct pol_set {
+	struct pol_set *next;
+	const char *name;
+	struct pol_loc loc;
+	struct pol_items items;
+	struct pol_ranges ranges; /* of files at first, of everything after the check */
+	uint8_t state;            /* of the check: 0 new, 1 being resolved, 2 done */
+	uint32_t index;
+};
+
+struct pol_authority {
+	struct pol_authority *next;
+	const char *name;
+	struct pol_loc loc;
+	bool builtin;
+	uint32_t seen; /* bits of enum pol_authority_key */
+	uint8_t type, answer, on_timeout;
+	uint64_t timeout_ns;
+	uint16_t index;
+};
+
+enum pol_authority_key { AUTH_TYPE, AUTH_TIMEOUT, AUTH_ON_TIMEOUT, AUTH_ANSWER };
+
+enum pol_cond {
+	COND_PROTO,
+	COND_FAMILY,
+	COND_FROM,
+	COND_SPORT,
+	COND_TO,
+	COND_DPORT,
+	COND_IN,
+	COND_OUT,
+	COND_HOOK,
+	COND_ICMP_TYPE,
+	COND_ICMP_CODE,
+	COND_MARK,
+	COND_COUNT,
+};
+
+enum pol_opt {
+	OPT_ASK,
+	OPT_TIMEOUT,
+	OPT_ON_TIMEOUT,
+	OPT_WITH,
+	OPT_COMPLETE,
+	OPT_MODE,
+	OPT_LOG,
+	OPT_COUNT,
+};
+
+#define POL_BIT(x) (1u << (x))
+
+struct pol_bits {
+	uint8_t b[32];
+};
+
+static inline void pol_bits_add(struct pol_bits *s, unsigned i)
+{
+	s->b[i / 8] |= (uint8_t)(1u << i % 8);
+}
+
+static inline bool pol_bits_has(const struct pol_bits *s, unsigned i)
+{
+	return s->b[i / 8] >> i % 8 & 1;
+}
+
+struct pol_ports {
+	struct pol_ports *next;
+	uint16_t lo, hi;
+};
+
+struct pol_iface {
+	struct pol_iface *next;
+	const char *name; /* without the '*' */
+	bool wild;
+};
+
+/* One ICMP type as written: a number, or a name that stands for one type in each protocol. */
+struct pol_icmp {
+	struct pol_icmp *next;
+	const char *name; /* NULL: by number */
+	int v4, v6;       /* -1: not in that protocol */
+};
+
+struct pol_rule {
+	struct pol_rule *next;
+	struct pol_loc loc;
+	struct pol_layer *layer;
+	uint8_t action; /* enum classify_action */
+	bool is_default;
+
+	uint32_t seen, neg; /* bits of enum pol_cond */
+	struct pol_loc cond_loc[COND_COUNT];
+	struct pol_bits proto, icmp_code;
+	uint8_t family;
+	uint8_t hooks; /* bits: 1 << NF_INET_... */
+	struct pol_items from, to;
+	struct pol_ports *sport, *dport;
+	struct pol_iface *in, *out;
+	struct pol_icmp *icmp;
+	uint32_t mark, mark_mask;
+
+	uint32_t opts; /* bits of enum pol_opt */
+	struct pol_loc opt_loc[OPT_COUNT];
+	const char *ask;
+	struct pol_authority *authority; /* once checked, for pend */
+	uint64_t timeout_ns;
+	uint8_t on_timeout, with, complete, mode;
+};
+
+struct pol_layer {
+	struct pol_layer *next;
+	const char *name;
+	struct pol_loc loc;
+	uint16_t weight;
+	bool has_weight;
+	struct pol_rule *rules, *last, *fallback;
+	uint32_t n;
+};
+
+struct pol_file {
+	const char *name;
+	char *text; /* until the parse ends */
+	size_t len;
+};
+
+struct policy {
+	struct pol_arena arena;
+	struct settings settings;
+	uint64_t settings_seen;
+	struct pol_loc settings_loc[64];
+	struct pol_file *files;
+	uint32_t nfiles, capfiles;
+	struct pol_set *sets, *last_set;
+	struct pol_authority *authorities, *last_authority;
+	struct pol_layer *layers, *last_layer;
+	uint32_t nsets, nauthorities, nlayers, nrules;
+};
+
+/* ----------------------------------------------------------------------- lexer ---- */
+
+enum pol_tok {
+	TOK_EOF,
+	TOK_WORD,
+	TOK_STRING,
+	TOK_VAR, /* $name */
+	TOK_SET, /* @name */
+	TOK_LBRACE,
+	TOK_RBRACE,
+	TOK_COMMA,
+	TOK_SEMI,
+	TOK_BANG,
+	TOK_EQ,
+	TOK_BAD, /* text is the error */
+};
+
+struct pol_token {
+	enum pol_tok type;
+	const char *text; /* WORD, STRING, VAR, SET: its value, NUL-terminated */
+	struct pol_loc loc;
+	bool bol; /* the first of its line */
+};
+
+struct pol_lexer {
+	const char *p, *end, *line_start;
+	uint32_t file, line;
+	bool bol;
+};
+
+void pol_lex_init(struct pol_lexer *lx, uint32_t file, const char *text, size_t len);
+/* 0 or -ENOMEM. After the end: EOF again and again. */
+int pol_lex(struct pol_lexer *lx, struct pol_arena *a, struct pol_token *t);
+
+/* ---------------------------------------------------------------------- parser ---- */
+
+struct pol_define {
+	struct pol_define *next;
+	const char *name;
+	struct pol_token *tok;
+	size_t n;
+};
+
+struct pol_parser {
+	struct policy *p;
+	const struct policy_loader *loader;
+	struct pol_text diag;
+	unsigned errors, warnings;
+	struct pol_arena tmp; /* tokens */
+	struct pol_define *defines;
+	uint32_t ndefines;
+	bool oom;
+
+	struct pol_lexer lx;
+	struct pol_token tok;         /* the next one */
+	const struct pol_token *more; /* of a variable, before the lexer goes on */
+	size_t nmore;
+	struct pol_loc use; /* of that variable */
+	unsigned depth;     /* open braces */
+	uint32_t stack[POLICY_DEPTH_MAX];
+	unsigned nstack;
+};
+
+/* Always false, so that a parse function can return it. */
+bool pol_error(struct pol_parser *ps, const struct pol_loc *at, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+void pol_warn(struct pol_parser *ps, const struct pol_loc *at, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+bool pol_oom(struct pol_parser *ps); /* false too */
+/* Out of memory, or as many errors as anybody reads. */
+bool pol_stopped(const struct pol_parser *ps);
+
+/* The word nearest to `word` among those tried; NULL if none is near. */
+struct pol_guess {
+	const char *word, *best;
+	unsigned distance;
+};
+struct pol_guess pol_guess_for(const char *word);
+void pol_guess_try(struct pol_guess *g, const char *candidate);
+/* unknown WHAT "word", did you mean "best"? */
+bool pol_unknown(struct pol_parser *ps, const struct pol_loc *at, const char *what,
+		 const char *word, const char *best);
+
+void pol_advance(struct pol_parser *ps);
+bool pol_is(const struct pol_parser *ps, const char *word);
+/* Skip the token if it is that word. */
+bool pol_accept(struct pol_parser *ps, enum pol_tok type);
+/* "expected WHAT, found ..." unless the token was reported already. */
+bool pol_expected(struct pol_parser *ps, const char *what);
+bool pol_expect(struct pol_parser *ps, enum pol_tok type, const char *what);
+/* A word, or a string; NULL after an error. */
+const char *pol_value(struct pol_parser *ps, const char *what, struct pol_loc *loc);
+const char *pol_word(struct pol_parser *ps, const char *what, struct pol_loc *loc);
+const char *pol_string(struct pol_parser *ps, const char *what, struct pol_loc *loc);
+/* `;`, which may be left out at the end of a line and before `}`. */
+bool pol_end(struct pol_parser *ps, const char *after);
+/* Skip to the end of a statement of the block whose brace depth is `level`. */
+void pol_recover(struct pol_parser *ps, unsigned level, bool leaf);
+/* One element, or `{` one or more `}`; fn takes one. Lists in lists (of variables) are one. */
+typedef bool pol_element_fn(struct pol_parser *ps, void *ctx);
+bool pol_list(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what);
+/* Braces are required, and may be empty. */
+bool pol_braces(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what);
+
+struct pol_keyword {
+	const char *name; /* NULL ends a table */
+	int value;
+};
+/* The value, or -1 after an error. */
+int pol_keyword(struct pol_parser *ps, const struct pol_keyword *table, const char *what);
+const char *pol_keyword_name(const struct pol_keyword *table, int value);
+bool pol_duration(struct pol_parser *ps, const char *what, uint64_t max, uint64_t *out);
+bool pol_name_valid(const char *s);
+
+extern const struct pol_keyword pol_verdicts[];  /* enum pend_verdict */
+extern const struct pol_keyword pol_blocks[];    /* enum pend_block */
+extern const struct pol_keyword pol_releases[];  /* enum pend_release */
+extern const struct pol_keyword pol_hooks[];     /* NF_INET_... */
+extern const struct pol_keyword pol_authtypes[]; /* enum authority_type */
+extern const struct pol_keyword pol_actions[];   /* enum classify_action */
+
+/* Adds a file; takes `text`. UINT32_MAX when out of memory (text is freed then). */
+uint32_t pol_file_add(struct policy *p, const char *name, char *text, size_t len);
+/* `path` as seen from the file `from`, by text alone; NULL when out of memory. */
+char *pol_path(struct pol_arena *a, const char *from, const char *path);
+
+/* policy_rule.c: one statement of a layer, its first word being the token. */
+bool pol_parse_rule(struct pol_parser *ps, struct pol_layer *layer);
+bool pol_parse_default(struct pol_parser *ps, struct pol_layer *layer);
+/* Does this word begin a condition or an option? */
+bool pol_rule_word(const char *word);
+void pol_rule_guess(struct pol_guess *g);
+
+/* policy_settings.c */
+bool pol_parse_setting(struct pol_parser *ps);
+void pol_print_settings(const struct policy *p, struct pol_text *t);
+
+/* policy_addr.c */
+enum pol_addr_result {
+	POL_ADDR_OK,
+	POL_ADDR_HOST_BITS,
+	POL_ADDR_BAD,
+	POL_ADDR_LENGTH,
+	POL_ADDR_ORDER
+};
+enum pol_addr_result pol_range_parse(const char *s, struct pol_range *r);
+void pol_range_print(const struct pol_range *r, struct pol_text *t);
+bool pol_ranges_add(struct pol_ranges *rs, const struct pol_range *r); /* false: no memory */
+bool pol_ranges_union(struct pol_ranges *rs, const struct pol_ranges *more);
+void pol_ranges_normalize(struct pol_ranges *rs);
+void pol_ranges_deinit(struct pol_ranges *rs);
+/* An element of an address list: the token is a word or a @set. */
+bool pol_parse_address(struct pol_parser *ps, struct pol_items *items);
+bool pol_parse_set_file(struct pol_parser *ps, struct pol_set *set, const char *path,
+			const struct pol_loc *at);
+
+/* policy_names.c */
+int pol_service_port(const char *name); /* -1 unknown */
+const char *pol_service_name(uint16_t port);
+void pol_service_guess(struct pol_guess *g);
+bool pol_icmp_lookup(const char *name, struct pol_icmp *out);
+void pol_icmp_guess(struct pol_guess *g);
+
+/* policy_check.c */
+void pol_check(struct pol_parser *ps);
+
+/* policy_print.c: one line, without the `;` */
+void pol_print_rule(const struct pol_rule *r, struct pol_text *t);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the grammar cannot say: names resolved, contradictions found, defaults filled in. */
+#include "core/policy_ast.h"
+#include "core/flow.h"
+#include <string.h>
+
+#define PROTO_ICMP   1
+#define PROTO_ICMPV6 58
+
+/* --------------------------------------------------------------- authorities ---- */
+
+static void check_authority(struct pol_parser *ps, struct pol_authority *a)
+{
+	bool answers = a->seen & POL_BIT(AUTH_ANSWER);
+
+	if (!(a->seen & POL_BIT(AUTH_TYPE)))
+		pol_error(ps, &a->loc, "authority \"%s\" has no type", a->name);
+	else if (a->type == AUTHORITY_STATIC && !answers)
+		pol_error(ps, &a->loc, "authority \"%s\" of type static needs an answer", a->name);
+	else if (a->type != AUTHORITY_STATIC && answers)
+		pol_error(ps, &a->loc, "only an authority of type static has an answer");
+	if (!(a->seen & POL_BIT(AUTH_TIMEOUT)))
+		a->timeout_ns = ps->p->settings.timeout_ns;
+}
+
+static struct pol_authority *find_authority(struct policy *p, const char *name, struct pol_guess *g)
+{
+	struct pol_authority *a;
+
+	for (a = p->authorities; a; a = a->next) {
+		if (!strcmp(a->name, name))
+			return a;
+		pol_guess_try(g, a->name);
+	}
+	return NULL;
+}
+
+/* `operator` exists unless the policy says what that is. */
+static void add_builtin(struct pol_parser *ps)
+{
+	struct policy *p = ps->p;
+	struct pol_guess g = pol_guess_for("");
+	struct pol_authority *a;
+
+	if (find_authority(p, "operator", &g))
+		return;
+	a = pol_alloc(&p->arena, sizeof(*a));
+	if (!a) {
+		pol_oom(ps);
+		return;
+	}
+	*a = (struct pol_authority){.next = p->authorities, .name = "operator", .builtin = true};
+	a->seen = POL_BIT(AUTH_TYPE);
+	a->type = AUTHORITY_OPERATOR;
+	p->authorities = a;
+	p->nauthorities++;
+}
+
+static void check_authorities(struct pol_parser *ps)
+{
+	struct pol_authority *a;
+	uint16_t index = 0;
+
+	add_builtin(ps);
+	for (a = ps->p->authorities; a; a = a->next) {
+		a->index = index++;
+		check_authority(ps, a);
+	}
+}
+
+/* ---------------------------------------------------------------------- sets ---- */
+
+static void resolve_ref(struct pol_parser *ps, struct pol_item *it)
+{
+	struct pol_guess g = pol_guess_for(it->name);
+	struct pol_set *s;
+
+	for (s = ps->p->sets; s; s = s->next) {
+		if (!strcmp(s->name, it->name)) {
+			it->set = s;
+			return;
+		}
+		pol_guess_try(&g, s->name);
+	}
+	pol_unknown(ps, &it->loc, "set", it->name, g.best);
+}
+
+static void resolve_items(struct pol_parser *ps, struct pol_items *items)
+{
+	struct pol_item *it;
+
+	for (it = items->first; it; it = it->next)
+		if (it->kind == POL_REF && !pol_stopped(ps))
+			resolve_ref(ps, it);
+}
+
+static bool set_flatten(struct pol_parser *ps, struct pol_set *s, unsigned depth);
+
+static bool flatten_item(struct pol_parser *ps, struct pol_set *s, struct pol_item *it,
+			 unsigned depth)
+{
+	if (it->kind == POL_FILE || (it->kind == POL_REF && !it->set))
+		return true;
+	if (it->kind == POL_RANGE)
+		return pol_ranges_add(&s->ranges, &it->range) ? true : pol_oom(ps);
+	if (it->set->state == 1)
+		return pol_error(ps, &it->loc, "set \"%s\" contains itself", it->set->name);
+	if (depth == POLICY_SET_DEPTH_MAX)
+		return pol_error(ps, &it->loc, "sets contain each other more than %d deep",
+				 POLICY_SET_DEPTH_MAX);
+	if (!set_flatten(ps, it->set, depth + 1))
+		return false;
+	if (s->ranges.n4 + s->ranges.n6 + it->set->ranges.n4 + it->set->ranges.n6 > POLICY_SET_MAX)
+		return pol_error(ps, &it->loc, "set \"%s\" has more than %d elements", s->name,
+				 POLICY_SET_MAX);
+	return pol_ranges_union(&s->ranges, &it->set->ranges) ? true : pol_oom(ps);
+}
+
+static bool set_flatten(struct pol_parser *ps, struct pol_set *s, unsigned depth)
+{
+	struct pol_item *it;
+
+	if (s->state == 2)
+		return true;
+	s->state = 1;
+	for (it = s->items.first; it; it = it->next)
+		if (!flatten_item(ps, s, it, depth))
+			return false;
+	s->state = 2;
+	pol_ranges_normalize(&s->ranges);
+	return true;
+}
+
+static void check_sets(struct pol_parser *ps)
+{
+	struct pol_set *s;
+	size_t total = 0;
+
+	for (s = ps->p->sets; s; s = s->next)
+		resolve_items(ps, &s->items);
+	for (s = ps->p->sets; s; s = s->next) {
+		if (s->state == 0)
+			set_flatten(ps, s, 1);
+		total += s->ranges.n4 + s->ranges.n6;
+		if (total > POLICY_SET_TOTAL_MAX) {
+			pol_error(ps, &s->loc, "all sets together have more than %d elements",
+				  POLICY_SET_TOTAL_MAX);
+			return;
+		}
+	}
+}
+
+/* --------------------------------------------------------------------- rules ---- */
+
+static bool has(const struct pol_rule *r, enum pol_cond c)
+{
+	return r->seen & POL_BIT(c);
+}
+
+static bool plain(const struct pol_rule *r, enum pol_cond c)
+{
+	return has(r, c) && !(r->neg & POL_BIT(c));
+}
+
+static bool has_ports(unsigned proto)
+{
+	return proto == 6 || proto == 17 || proto == 33 || proto == 132 || proto == 136;
+}
+
+/* A condition that only some protocols have must not stand beside one without it. */
+static void check_proto(struct pol_parser *ps, const struct pol_rule *r)
+{
+	bool icmp = has(r, COND_ICMP_TYPE) || has(r, COND_ICMP_CODE);
+	bool ports = has(r, COND_SPORT) || has(r, COND_DPORT);
+	unsigned i;
+
+	if (icmp && ports) {
+		pol_error(ps, &r->loc, "ports and ICMP types cannot both match");
+		return;
+	}
+	for (i = 0; plain(r, COND_PROTO) && i < 256; i++) {
+		if (!pol_bits_has(&r->proto, i))
+			continue;
+		if (ports && !has_ports(i)) {
+			pol_error(ps, &r->cond_loc[COND_PROTO],
+				  "only tcp, udp, udplite, sctp and dccp have ports");
+			return;
+		}
+		if (icmp && i != PROTO_ICMP && i != PROTO_ICMPV6) {
+			pol_error(ps, &r->cond_loc[COND_PROTO],
+				  "only icmp and icmpv6 have ICMP types");
+			return;
+		}
+	}
+}
+
+#define FAMILY_V4 1u
+#define FAMILY_V6 2u
+
+static unsigned families_of(const struct pol_items *items)
+{
+	const struct pol_item *it;
+	unsigned f = 0;
+
+	for (it = items->first; it; it = it->next)
+		f |= it->kind != POL_RANGE         ? FAMILY_V4 | FAMILY_V6
+		     : it->range.family == FLOW_V4 ? FAMILY_V4
+						   : FAMILY_V6;
+	return f ? f : FAMILY_V4 | FAMILY_V6;
+}
+
+static void check_family(struct pol_parser *ps, const struct pol_rule *r)
+{
+	unsigned f = FAMILY_V4 | FAMILY_V6;
+	const struct pol_loc *at = &r->loc;
+
+	if (has(r, COND_FAMILY))
+		f = (r->family == FLOW_V4) == plain(r, COND_FAMILY) ? FAMILY_V4 : FAMILY_V6;
+	if (plain(r, COND_FROM)) {
+		f &= families_of(&r->from);
+		at = &r->cond_loc[COND_FROM];
+	}
+	if (f && plain(r, COND_TO)) {
+		f &= families_of(&r->to);
+		at = &r->cond_loc[COND_TO];
+	}
+	if (!f)
+		pol_error(ps, at, "rule mixes IPv4 and IPv6 and can never match");
+}
+
+static void check_hook(struct pol_parser *ps, const struct pol_rule *r)
+{
+	uint8_t hooks = 0x0e; /* 1 to 3 */
+
+	if (has(r, COND_HOOK))
+		hooks &= plain(r, COND_HOOK) ? r->hooks : (uint8_t)~r->hooks;
+	if (has(r, COND_OUT) && !(hooks & 0x0c))
+		pol_error(ps, &r->cond_loc[COND_OUT], "packets of hook input have no \"out\"");
+	if (has(r, COND_IN) && !(hooks & 0x06))
+		pol_error(ps, &r->cond_loc[COND_IN], "packets of hook output have no \"in\"");
+}
+
+static void check_options(struct pol_parser *ps, const struct pol_rule *r)
+{
+	static const struct {
+		enum pol_opt opt;
+		const char *word;
+	} pend_only[] = {{OPT_ASK, "ask"},
+			 {OPT_TIMEOUT, "timeout"},
+			 {OPT_ON_TIMEOUT, "on-timeout"},
+			 {OPT_COMPLETE, "complete"},
+			 {OPT_MODE, "hold and absorb"}};
+	size_t i;
+
+	for (i = 0; r->action != CLASSIFY_PEND && i < sizeof(pend_only) / sizeof(*pend_only); i++)
+		if (r->opts & POL_BIT(pend_only[i].opt))
+			pol_error(ps, &r->opt_loc[pend_only[i].opt], "%s only with \"pend\"",
+				  pend_only[i].word);
+	if (r->action == CLASSIFY_PERMIT && r->opts & POL_BIT(OPT_WITH))
+		pol_error(ps, &r->opt_loc[OPT_WITH], "with only with \"block\" and \"pend\"");
+	if (r->opts & POL_BIT(OPT_MODE) && r->mode == PEND_MODE_ABSORB &&
+	    r->complete == PEND_RELEASE_BUFFER && !ps->p->settings.raw_reinject)
+		pol_warn(ps, &r->opt_loc[OPT_MODE],
+			 "absorb with complete buffer needs \"raw yes\": packets will be flushed");
+}
+
+static void check_pend(struct pol_parser *ps, struct pol_rule *r)
+{
+	const char *name = r->ask ? r->ask : "operator";
+	struct pol_guess g = pol_guess_for(name);
+
+	r->authority = find_authority(ps->p, name, &g);
+	if (!r->authority) {
+		pol_unknown(ps, &r->opt_loc[OPT_ASK], "authority", name, g.best);
+		return;
+	}
+	if (!(r->opts & POL_BIT(OPT_TIMEOUT)))
+		r->timeout_ns = r->authority->timeout_ns;
+	if (!(r->opts & POL_BIT(OPT_ON_TIMEOUT)))
+		r->on_timeout = r->authority->on_timeout;
+}
+
+static void check_rule(struct pol_parser *ps, struct pol_rule *r)
+{
+	resolve_items(ps, &r->from);
+	resolve_items(ps, &r->to);
+	check_proto(ps, r);
+	check_family(ps, r);
+	check_hook(ps, r);
+	check_options(ps, r);
+	if (r->action == CLASSIFY_PEND)
+		check_pend(ps, r);
+}
+
+static void check_layer(struct pol_parser *ps, const struct pol_layer *l)
+{
+	const struct pol_rule *all = NULL;
+	struct pol_rule *r;
+
+	for (r = l->rules; r && !pol_stopped(ps); r = r->next) {
+		check_rule(ps, r);
+		if (r->is_default)
+			continue;
+		if (all && all->next == r)
+			pol_warn(ps, &r->loc, "never reached: the rule of line %u matches all",
+				 all->loc.line);
+		if (!all && !r->seen)
+			all = r;
+	}
+}
+
+void pol_check(struct pol_parser *ps)
+{
+	const struct pol_layer *l;
+
+	check_authorities(ps);
+	check_sets(ps);
+	for (l = ps->p->layers; l && !pol_stopped(ps); l = l->next)
+		check_layer(ps, l);
+	if (!ps->p->layers && !ps->errors)
+		pol_warn(ps, &(struct pol_loc){0}, "no layer: everything is blocked");
+}

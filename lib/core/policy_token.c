@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The parser's hold on the token stream: variables, expectations, lists, recovery, keywords. */
+#include "core/policy_ast.h"
+#include "base/str.h"
+#include <errno.h>
+#include <pend.h>
+#include <string.h>
+
+#define LIST_NEST_MAX 16
+
+const struct pol_keyword pol_verdicts[] = {
+	{"permit", PEND_VERDICT_PERMIT}, {"block", PEND_VERDICT_BLOCK}, {NULL, 0}};
+const struct pol_keyword pol_blocks[] = {{"drop", PEND_BLOCK_DROP},
+					 {"reset", PEND_BLOCK_RESET},
+					 {"unreachable", PEND_BLOCK_UNREACHABLE},
+					 {NULL, 0}};
+const struct pol_keyword pol_releases[] = {
+	{"flush", PEND_RELEASE_FLUSH}, {"buffer", PEND_RELEASE_BUFFER}, {NULL, 0}};
+const struct pol_keyword pol_hooks[] = {{"input", 1}, {"forward", 2}, {"output", 3}, {NULL, 0}};
+const struct pol_keyword pol_authtypes[] = {
+	{"operator", AUTHORITY_OPERATOR}, {"static", AUTHORITY_STATIC}, {NULL, 0}};
+const struct pol_keyword pol_actions[] = {
+	{"permit", CLASSIFY_PERMIT}, {"block", CLASSIFY_BLOCK}, {"pend", CLASSIFY_PEND}, {NULL, 0}};
+
+static void lex_next(struct pol_parser *ps)
+{
+	if (pol_lex(&ps->lx, &ps->tmp, &ps->tok)) {
+		pol_oom(ps);
+		ps->tok = (struct pol_token){.type = TOK_EOF, .text = ""};
+	}
+	if (ps->tok.type == TOK_BAD)
+		pol_error(ps, &ps->tok.loc, "%s", ps->tok.text);
+}
+
+/* Replace `$name` by its first token and remember the others. */
+static void expand(struct pol_parser *ps)
+{
+	struct pol_guess g = pol_guess_for(ps->tok.text);
+	const struct pol_define *d;
+	bool bol = ps->tok.bol;
+
+	for (d = ps->defines; d; d = d->next) {
+		if (!strcmp(d->name, ps->tok.text))
+			break;
+		pol_guess_try(&g, d->name);
+	}
+	if (!d || !d->n) {
+		if (!d)
+			pol_unknown(ps, &ps->tok.loc, "variable", ps->tok.text, g.best);
+		ps->tok.type = TOK_BAD;
+		return;
+	}
+	ps->use = ps->tok.loc;
+	ps->tok = d->tok[0];
+	ps->tok.loc = ps->use;
+	ps->tok.bol = bol;
+	ps->more = d->tok + 1;
+	ps->nmore = d->n - 1;
+}
+
+void pol_advance(struct pol_parser *ps)
+{
+	if (ps->tok.type == TOK_LBRACE)
+		ps->depth++;
+	else if (ps->tok.type == TOK_RBRACE && ps->depth)
+		ps->depth--;
+	if (pol_stopped(ps)) {
+		ps->tok.type = TOK_EOF;
+		ps->nmore = 0;
+		return;
+	}
+	if (ps->nmore) {
+		ps->tok = *ps->more++;
+		ps->tok.loc = ps->use;
+		ps->nmore--;
+		return;
+	}
+	lex_next(ps);
+	if (ps->tok.type == TOK_VAR)
+		expand(ps);
+}
+
+bool pol_is(const struct pol_parser *ps, const char *word)
+{
+	return ps->tok.type == TOK_WORD && !strcmp(ps->tok.text, word);
+}
+
+bool pol_accept(struct pol_parser *ps, enum pol_tok type)
+{
+	if (ps->tok.type != type)
+		return false;
+	pol_advance(ps);
+	return true;
+}
+
+static const char *token_text(const struct pol_token *t, char buf[POL_SHOW_MAX + 8])
+{
+	char show[POL_SHOW_MAX];
+	const char *mark = "";
+
+	switch (t->type) {
+	case TOK_EOF:
+		return "the end of the file";
+	case TOK_LBRACE:
+		return "'{'";
+	case TOK_RBRACE:
+		return "'}'";
+	case TOK_COMMA:
+		return "','";
+	case TOK_SEMI:
+		return "';'";
+	case TOK_BANG:
+		return "'!'";
+	case TOK_EQ:
+		return "'='";
+	case TOK_SET:
+		mark = "@";
+		break;
+	case TOK_VAR:
+		mark = "$";
+		break;
+	case TOK_WORD:
+	case TOK_STRING:
+	case TOK_BAD:
+		break;
+	}
+	buf[0] = '\0';
+	str_append(buf, POL_SHOW_MAX + 8, &(size_t){0}, "\"%s%s\"", mark, pol_show(t->text, show));
+	return buf;
+}
+
+bool pol_expected(struct pol_parser *ps, const char *what)
+{
+	char buf[POL_SHOW_MAX + 8];
+
+	if (ps->tok.type == TOK_BAD)
+		return false;
+	return pol_error(ps, &ps->tok.loc, "expected %s, found %s", what,
+			 token_text(&ps->tok, buf));
+}
+
+bool pol_expect(struct pol_parser *ps, enum pol_tok type, const char *what)
+{
+	return pol_accept(ps, type) || pol_expected(ps, what);
+}
+
+static const char *take_text(struct pol_parser *ps, const char *what, struct pol_loc *loc, bool ok)
+{
+	const char *s = ps->tok.text;
+
+	*loc = ps->tok.loc;
+	if (!ok) {
+		pol_expected(ps, what);
+		return NULL;
+	}
+	pol_advance(ps);
+	return s;
+}
+
+const char *pol_value(struct pol_parser *ps, const char *what, struct pol_loc *loc)
+{
+	return take_text(ps, what, loc, ps->tok.type == TOK_WORD || ps->tok.type == TOK_STRING);
+}
+
+const char *pol_word(struct pol_parser *ps, const char *what, struct pol_loc *loc)
+{
+	return take_text(ps, what, loc, ps->tok.type == TOK_WORD);
+}
+
+const char *pol_string(struct pol_parser *ps, const char *what, struct pol_loc *loc)
+{
+	return take_text(ps, what, loc, ps->tok.type == TOK_STRING);
+}
+
+bool pol_end(struct pol_parser *ps, const char *after)
+{
+	char what[80] = "";
+
+	if (pol_accept(ps, TOK_SEMI))
+		return true;
+	if (ps->tok.bol || ps->tok.type == TOK_RBRACE || ps->tok.type == TOK_EOF)
+		return true;
+	str_append(what, sizeof(what), &(size_t){0}, "';' after %s", after);
+	return pol_expected(ps, what);
+}
+
+static bool begins_statement(const struct pol_token *t)
+{
+	static const char *const words[] = {"settings", "define",  "set",    "authority",
+					    "layer",    "include", "permit", "block",
+					    "pend",     "default", "weight"};
+	size_t i;
+
+	if (t->type != TOK_WORD || !t->bol)
+		return false;
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcmp(t->text, words[i]))
+			return true;
+	return false;
+}
+
+/*
+ * leaf: statements of this block hold no blocks of their own, so that a `;` ends one even
+ * inside of braces that somebody forgot to close.
+ */
+void pol_recover(struct pol_parser *ps, unsigned level, bool leaf)
+{
+	ps->nmore = 0;
+	while (ps->tok.type != TOK_EOF) {
+		if (begins_statement(&ps->tok) && (leaf || ps->depth <= level)) {
+			ps->depth = level;
+			return;
+		}
+		if (ps->tok.type == TOK_RBRACE && ps->depth <= level)
+			return;
+		if (ps->tok.type == TOK_SEMI && (leaf || ps->depth <= level)) {
+			ps->depth = level;
+			pol_advance(ps);
+			return;
+		}
+		pol_advance(ps);
+		if (leaf && ps->depth <= level && ps->tok.bol &&
+		    !(ps->tok.type == TOK_WORD && pol_rule_word(ps->tok.text)))
+			return;
+	}
+}
+
+struct list {
+	pol_element_fn *fn;
+	void *ctx;
+	const char *what;
+	uint32_t n;
+};
+
+static bool list_elements(struct pol_parser *ps, struct list *l, unsigned nest)
+{
+	struct pol_loc open = ps->tok.loc;
+
+	pol_advance(ps);
+	while (ps->tok.type != TOK_RBRACE) {
+		if (ps->tok.type == TOK_EOF)
+			return !pol_stopped(ps) && pol_error(ps, &open, "this '{' has no '}'");
+		if (ps->tok.type == TOK_LBRACE) {
+			if (nest == LIST_NEST_MAX)
+				return pol_error(ps, &ps->tok.loc,
+						 "lists are nested more than %d deep",
+						 LIST_NEST_MAX);
+			if (!list_elements(ps, l, nest + 1))
+				return false;
+		} else {
+			if (++l->n > POLICY_LIST_MAX)
+				return pol_error(ps, &ps->tok.loc, "list has more than %d elements",
+						 POLICY_LIST_MAX);
+			if (ps->tok.type == TOK_COMMA || ps->tok.type == TOK_SEMI)
+				return pol_expected(ps, l->what);
+			if (!l->fn(ps, l->ctx))
+				return false;
+		}
+		if (!pol_accept(ps, TOK_COMMA))
+			break;
+	}
+	return pol_expect(ps, TOK_RBRACE, "',' or '}'");
+}
+
+bool pol_list(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what)
+{
+	struct list l = {fn, ctx, what, 0};
+	struct pol_loc at = ps->tok.loc;
+
+	if (ps->tok.type != TOK_LBRACE)
+		return fn(ps, ctx);
+	if (!list_elements(ps, &l, 1))
+		return false;
+	return l.n ? true : pol_error(ps, &at, "list is empty and can never match");
+}
+
+bool pol_braces(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what)
+{
+	struct list l = {fn, ctx, what, 0};
+
+	return ps->tok.type == TOK_LBRACE ? list_elements(ps, &l, 1) : pol_expected(ps, "'{'");
+}
+
+int pol_keyword(struct pol_parser *ps, const struct pol_keyword *table, const char *what)
+{
+	const struct pol_keyword *k;
+	struct pol_guess g;
+	struct pol_loc loc;
+	const char *s = pol_word(ps, what, &loc);
+
+	if (!s)
+		return -1;
+	g = pol_guess_for(s);
+	for (k = table; k->name; k++) {
+		if (!strcmp(k->name, s))
+			return k->value;
+		pol_guess_try(&g, k->name);
+	}
+	pol_unknown(ps, &loc, what, s, g.best);
+	return -1;
+}
+
+const char *pol_keyword_name(const struct pol_keyword *table, int value)
+{
+	for (; table->name; table++)
+		if (table->value == value)
+			return table->name;
+	return "?";
+}
+
+bool pol_duration(struct pol_parser *ps, const char *what, uint64_t max, uint64_t *out)
+{
+	char show[POL_SHOW_MAX], text[STR_DURATION_MAX];
+	struct pol_loc loc;
+	const char *s = pol_word(ps, what, &loc);
+	uint64_t v;
+
+	if (!s)
+		return false;
+	if (str_duration(s, &v))
+		return pol_error(ps, &loc, "\"%s\" is no duration, write for example 30s or 1h30m",
+				 pol_show(s, show));
+	if (!v || v > max)
+		return pol_error(ps, &loc, "%s must be more than 0 and at most %s", what,
+				 str_duration_print(max, text));
+	*out = v;
+	return true;
+}
+
+bool pol_name_valid(const char *s)
+{
+	size_t i;
+
+	for (i = 0; s[i]; i++) {
+		bool letter = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z');
+		bool other = (s[i] >= '0' && s[i] <= '9') || s[i] == '-' || s[i] == '_';
+
+		if (!letter && (!other || !i))
+			return false;
+	}
+	return i && i <= POLICY_NAME_MAX;
+}
