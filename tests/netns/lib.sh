@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # The house of a kernel test. A test is a script tests/netns/test_NAME.sh:
 #
-#     # pend-test: limit=60            (also: alone; san. See tools/runtests)
+#     # pend-test: limit=60            (also: alone, san, no-vm. See tools/runtests)
 #     . "${0%/*}/lib.sh"
 #     ns_pair                          # namespaces $H (host, 192.0.2.1) and $C (client, 192.0.2.2)
 #     server tcp:80                    # a plain server in the host
@@ -138,10 +138,11 @@ finish()
 
 now_ms() { local t=${EPOCHREALTIME/[.,]/}; echo $((t / 1000)); }
 
-# Try a condition every 20 ms until it holds or the seconds are over.
+# Try a condition every 20 ms until it holds or the seconds are over. WAIT_FACTOR stretches all limits, for
+# machines that are slow by nature.
 wait_for() # seconds command...
 {
-	local until=$(($(now_ms) + ${1%.*} * 1000))
+	local until=$(($(now_ms) + ${1%.*} * 1000 * ${WAIT_FACTOR:-1}))
 	shift
 	while ! "$@" >/dev/null 2>&1; do
 		[ "$(now_ms)" -lt "$until" ] || return 1
