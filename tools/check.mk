@@ -49,11 +49,16 @@ format: ## rewrite the C files with clang-format
 format-check: ## tell which C files clang-format would change
 	@tools/check-source format
 
-analyze: ## clang's static analyzer and gcc's -fanalyzer
+analyze: ## clang's static analyzer, gcc's -fanalyzer and clang-tidy; all three speak before it fails
 	@rm -rf build/analyze build/fanalyzer
-	+@scan-build --status-bugs -o build/analyze/report --use-cc=$(CLANG) \
-		$(MAKE) --no-print-directory B=build/analyze all
-	+@$(MAKE) --no-print-directory B=build/fanalyzer CC=gcc WERROR=1 CFLAGS="-O1 -g -fanalyzer" all
+	+@rc=0; \
+	scan-build --status-bugs -o build/analyze/report --use-cc=$(CLANG) \
+		$(MAKE) --no-print-directory B=build/analyze all || rc=1; \
+	$(MAKE) --no-print-directory -k B=build/fanalyzer CC=gcc WERROR=1 CFLAGS="-O1 -g -fanalyzer" \
+		all || rc=1; \
+	clang-tidy --quiet --warnings-as-errors='*' $(BASE_SRC) $(CORE_SRC) $(IO_SRC) $(CLIENT_SRC) \
+		$(DAEMON_SRC) $(CLI_SRC) -- -std=c11 $(ALL_CPPFLAGS) || rc=1; \
+	exit $$rc
 
 coverage: ## lines and branches that the unit tests reach, by file
 	@rm -rf build/coverage
