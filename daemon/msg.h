@@ -46,6 +46,7 @@ enum msg_type {
 	MSG_RELOADED,        /* a reload ended on the authority side; u.done.status: for sd_notify */
 
 	/* main thread -> authority process */
+	/* MSG_POLICY too, at start: the image in force, so that rules are shown by name */
 	MSG_RELOAD = 96,     /* SIGHUP: parse, compile and send MSG_POLICY */
 	MSG_HOOK_RESULT,     /* u.hook: status and text; op PRINT: a memfd with the rules is attached */
 	MSG_BYE,             /* draining is over; exit */
@@ -136,6 +137,8 @@ struct msg {
 		struct pend_event event;
 		struct {
 			uint64_t size;     /* of the image */
+			uint32_t generation; /* main -> authority: of the policy in force */
+			uint32_t pad;
 		} policy;
 		struct {
 			uint32_t op;       /* enum msg_hook_op */

@@ -1,0 +1,689 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The authority process's life, and the traffic between its parts: lines of clients go to the
+ * control server, its messages to the verdict process, answers and events back. See authority.h.
+ */
+#include "daemon/authority.h"
+#include "daemon/control.h"
+#include "daemon/events.h"
+#include "daemon/log.h"
+#include "daemon/reload.h"
+#include "daemon/sandbox.h"
+#include "daemon/view.h"
+#include "io/chan.h"
+#include "io/usock.h"
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MODULE       "authority"
+#define CHAN_BACKLOG 1024
+#define RECV_BURST   64    /* datagrams of one channel in a round */
+#define BYE_MS       10000 /* after SIGTERM, for the verdict process to say MSG_BYE */
+#define FILES_SPARE  64
+#define SEQ_STATUS   4000 /* our own MSG_MAIN_STATUS; no request's number is below 4096 */
+
+/* One channel to the verdict process. */
+struct peer {
+	struct authority *a;
+	unsigned number; /* of the worker, or MSG_MAIN */
+	struct chan *chan;
+};
+
+struct authority {
+	const struct authority_args *args;
+	struct loop *loop;
+	struct view view;
+	struct events *events;
+	struct control *control;
+	struct reload *reload;
+	struct usock *usock;
+	struct peer main, worker[PEND_MAX_WORKERS];
+	struct loop_timer bye;
+	gid_t control_gid, observe_gid; /* (gid_t)-1: none */
+	uint32_t subscribed;
+	bool full;         /* a message did not fit: tell the control server when there is room */
+	bool reload_again; /* MSG_RELOAD came during a reload */
+	uint64_t bad_messages, questions, questions_static;
+};
+
+/* ----------------------------------------------------------------- channels ---- */
+
+static struct peer *peer_find(struct authority *a, unsigned worker)
+{
+	if (worker == MSG_MAIN)
+		return &a->main;
+	return worker < a->args->workers ? &a->worker[worker] : NULL;
+}
+
+static int post_fd(struct authority *a, unsigned worker, const struct msg *m, int fd)
+{
+	struct peer *p = peer_find(a, worker);
+	int r;
+
+	if (!p || !p->chan)
+		return -EPIPE;
+	r = chan_send_fd(p->chan, m, fd);
+	a->full = a->full || r > 0;
+	return r;
+}
+
+static int post(void *ctx, unsigned worker, const struct msg *m)
+{
+	return post_fd(ctx, worker, m, -1);
+}
+
+static void post_simple(struct authority *a, enum msg_type type, int32_t status)
+{
+	struct msg m = {.version = MSG_VERSION, .type = type, .worker = MSG_MAIN};
+
+	m.u.done.status = status;
+	post(a, MSG_MAIN, &m);
+}
+
+static void peer_close(struct peer *p)
+{
+	if (!p->chan)
+		return;
+	loop_del(p->a->loop, chan_fd(p->chan));
+	chan_free(p->chan);
+	p->chan = NULL;
+}
+
+static void peer_lost(struct peer *p)
+{
+	if (p->number == MSG_MAIN) {
+		log_notice(MODULE, "the verdict process is gone: exiting");
+		loop_stop(p->a->loop, 0);
+	} else {
+		log_error(MODULE, "the channel to worker %u is closed", p->number);
+	}
+	peer_close(p);
+}
+
+static void peer_flush(struct peer *p)
+{
+	int r = p->chan ? chan_flush(p->chan) : 0;
+
+	if (!p->chan)
+		return;
+	if (r < 0)
+		peer_lost(p);
+	else
+		loop_mod(p->a->loop, chan_fd(p->chan),
+			 r == CHAN_AGAIN ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static void subscribe(struct authority *a, uint32_t mask)
+{
+	struct msg m = {.version = MSG_VERSION, .type = MSG_SUBSCRIBE, .u.subscribe.events = mask};
+
+	if (mask == a->subscribed)
+		return;
+	a->subscribed = mask;
+	for (unsigned i = 0; i < a->args->workers; i++) {
+		m.worker = (uint16_t)i;
+		post(a, i, &m);
+	}
+}
+
+static void follow(void *ctx, uint32_t mask)
+{
+	subscribe(ctx, (mask | EVENTS_BASE) & ~(1u << EVENTS_NOTE));
+}
+
+/* A static authority is asked like any other; people answer by themselves. */
+static void question(struct authority *a, unsigned worker, const struct pend_info *info)
+{
+	struct msg m = {.version = MSG_VERSION, .type = MSG_COMPLETE, .worker = (uint16_t)worker};
+	struct classify_authority authority;
+
+	a->questions++;
+	if (!view_authority(&a->view, info->tag) ||
+	    !classify_authority(a->view.classifier, MSG_TAG_AUTHORITY(info->tag), &authority) ||
+	    authority.type != AUTHORITY_STATIC)
+		return;
+	a->questions_static++;
+	m.u.complete.context = info->context;
+	m.u.complete.verdict = authority.answer;
+	m.u.complete.reason = REASON_STATIC;
+	post(a, worker, &m);
+}
+
+static bool worker_message(struct authority *a, unsigned worker, const struct msg *m, int fd)
+{
+	switch (m->type) {
+	case MSG_DONE:
+		if (m->seq == 0) /* the answer to a static authority's verdict */
+			return true;
+		control_answer(a->control, worker, m, fd);
+		return true;
+	case MSG_CONTEXT:
+	case MSG_WORKER_STATS:
+		control_answer(a->control, worker, m, fd);
+		return true;
+	case MSG_EVENT:
+		control_event(a->control, events_add(a->events, &m->u.event));
+		return true;
+	case MSG_QUESTION:
+		question(a, worker, &m->u.event.info);
+		return true;
+	}
+	return false;
+}
+
+static void reload_begin(struct authority *a)
+{
+	int r = reload_start(a->reload, RELOAD_LOAD, NULL, 0, RELOAD_SEQ_NONE);
+
+	if (r == -EBUSY) {
+		a->reload_again = true;
+	} else if (r < 0) {
+		log_error("reload", "cannot start: %s", strerror(-r));
+		post_simple(a, MSG_RELOADED, PEND_E_SYSTEM);
+	}
+}
+
+static void policy_adopt(struct authority *a, const struct msg *m, int fd)
+{
+	int r = fd < 0 ? -EINVAL
+		       : reload_adopt(&a->view, fd, m->u.policy.size, m->u.policy.generation);
+
+	if (r < 0)
+		log_error("reload", "the policy in force cannot be read: %s", strerror(-r));
+}
+
+static void main_answer(struct authority *a, const struct msg *m, int fd)
+{
+	if (m->type == MSG_MAIN_STATUS && m->seq == SEQ_STATUS) {
+		if (!a->view.generation)
+			a->view.generation = m->u.main.generation;
+	} else if (!reload_answer(a->reload, m)) {
+		control_answer(a->control, MSG_MAIN, m, fd);
+	}
+}
+
+static bool main_message(struct authority *a, unsigned number, const struct msg *m, int fd)
+{
+	(void)number;
+	switch (m->type) {
+	case MSG_DONE:
+	case MSG_HOOK_RESULT:
+	case MSG_MAIN_STATUS:
+	case MSG_RULE_HITS:
+		main_answer(a, m, fd);
+		return true;
+	case MSG_POLICY:
+		policy_adopt(a, m, fd);
+		return true;
+	case MSG_RELOAD:
+		reload_begin(a);
+		return true;
+	case MSG_BYE:
+		loop_stop(a->loop, 0);
+		return true;
+	}
+	return false;
+}
+
+static void peer_message(struct peer *p, const struct msg *m, int fd)
+{
+	bool known = m->version == MSG_VERSION;
+
+	if (known)
+		known = p->number == MSG_MAIN ? main_message(p->a, p->number, m, fd)
+					      : worker_message(p->a, p->number, m, fd);
+	if (known)
+		return;
+	p->a->bad_messages++;
+	log_error(MODULE, "unknown message (type %u, version %u) from channel %u", m->type,
+		  m->version, p->number);
+}
+
+static int peer_read(struct peer *p)
+{
+	struct msg m[MSG_PER_DATAGRAM];
+	unsigned n;
+	int fd, r = chan_recv(p->chan, m, &n, &fd);
+
+	if (r != 0)
+		return r == CHAN_BAD ? 0 : r;
+	for (unsigned i = 0; i < n && p->chan; i++)
+		peer_message(p, &m[i], fd);
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
+static void peer_event(void *ctx, uint32_t events)
+{
+	struct peer *p = ctx;
+	int r = 0;
+
+	for (int i = 0; i < RECV_BURST && r == 0 && p->chan; i++)
+		r = peer_read(p);
+	if (r < 0 || (events & (EPOLLERR | EPOLLHUP) && r == CHAN_AGAIN))
+		peer_lost(p);
+}
+
+/* The descriptor is the peer's also on error. */
+static int peer_open(struct authority *a, struct peer *p, unsigned number, int fd)
+{
+	int r;
+
+	*p = (struct peer){.a = a, .number = number};
+	r = chan_new(&p->chan, fd, sizeof(struct msg), MSG_PER_DATAGRAM, CHAN_BACKLOG);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = loop_add(a->loop, fd, EPOLLIN, peer_event, p);
+	if (r < 0) {
+		chan_free(p->chan);
+		p->chan = NULL;
+	}
+	return r;
+}
+
+/* ------------------------------------------------------------------ clients ---- */
+
+static enum role role_of(const struct authority *a, const struct usock_peer *p)
+{
+	if (p->uid == 0 || p->uid == geteuid())
+		return ROLE_ADMIN;
+	if (a->control_gid != (gid_t)-1 && usock_peer_in(p, a->control_gid))
+		return ROLE_ADMIN;
+	if (a->observe_gid != (gid_t)-1 && usock_peer_in(p, a->observe_gid))
+		return ROLE_OBSERVE;
+	return ROLE_NONE;
+}
+
+static void client_open(void *ctx, struct usock_client *c)
+{
+	struct authority *a = ctx;
+	const struct usock_peer *peer = usock_peer(c);
+	struct control_client *cc = control_open(a->control, c, role_of(a, peer), peer->uid);
+
+	usock_set_user(c, cc);
+	if (!cc)
+		usock_kill(c);
+}
+
+static void client_line(void *ctx, struct usock_client *c, char *line, size_t len)
+{
+	(void)ctx;
+	if (usock_user(c))
+		control_line(usock_user(c), line, len);
+}
+
+static void client_overlong(void *ctx, struct usock_client *c)
+{
+	(void)ctx;
+	if (usock_user(c))
+		control_overlong(usock_user(c));
+}
+
+static void client_eof(void *ctx, struct usock_client *c)
+{
+	(void)ctx;
+	if (usock_user(c))
+		control_eof(usock_user(c));
+}
+
+static void client_drained(void *ctx, struct usock_client *c)
+{
+	(void)ctx;
+	if (usock_user(c))
+		control_drained(usock_user(c));
+}
+
+static void client_closed(void *ctx, struct usock_client *c)
+{
+	(void)ctx;
+	control_closed(usock_user(c));
+	usock_set_user(c, NULL);
+}
+
+static const struct usock_handler client_handler = {
+	.open = client_open,
+	.line = client_line,
+	.overlong = client_overlong,
+	.eof = client_eof,
+	.drained = client_drained,
+	.closed = client_closed,
+};
+
+static void env_write(void *client, const char *line, size_t len)
+{
+	usock_send(client, line, len);
+}
+
+static bool env_backlogged(void *client)
+{
+	return usock_backlogged(client);
+}
+
+static void env_close(void *client)
+{
+	usock_close(client);
+}
+
+static int env_reload(void *ctx, enum reload_kind kind, const char *text, size_t len, uint32_t seq)
+{
+	struct authority *a = ctx;
+
+	return reload_start(a->reload, kind, text, len, seq);
+}
+
+static void set_int(json_t *o, const char *key, uint64_t v)
+{
+	json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+static void env_figures(void *ctx, json_t *status)
+{
+	const struct authority *a = ctx;
+	const struct usock_stats *u = usock_stats(a->usock);
+	const struct control_stats *c = control_stats(a->control);
+	json_t *o = json_object();
+
+	set_int(o, "clients", u->clients);
+	set_int(o, "accepted", u->accepted);
+	set_int(o, "refused", u->refused + c->denied);
+	set_int(o, "overrun", u->overrun + u->stalled);
+	set_int(o, "requests", c->requests);
+	set_int(o, "errors", c->errors);
+	set_int(o, "malformed", c->not_json + c->overlong);
+	set_int(o, "subscriptions_lost", c->subscriptions_lost);
+	set_int(o, "timeouts", c->timeouts);
+	set_int(o, "stray_answers", c->stray);
+	set_int(o, "bad_messages", a->bad_messages);
+	set_int(o, "questions", a->questions);
+	set_int(o, "events", events_count(a->events));
+	set_int(o, "log_dropped", log_dropped());
+	json_object_set_new(status, "control", o);
+}
+
+/* ------------------------------------------------------------------- reload ---- */
+
+static void reload_log(const struct reload_result *res)
+{
+	const char *p = res->diagnostics;
+
+	if (res->status == 0)
+		log_notice("reload", "policy %u is in force", res->generation);
+	else
+		log_error("reload", "%s", res->text);
+	for (int i = 0; *p && i < 60; i++) {
+		const char *nl = strchrnul(p, '\n');
+
+		log_warning("reload", "%.*s", (int)(nl - p), p);
+		p = *nl ? nl + 1 : nl;
+	}
+	if (*res->restart)
+		log_warning("reload", "these settings need a restart: %s", res->restart);
+}
+
+static void reload_done(void *ctx, enum reload_kind kind, uint32_t seq,
+			const struct reload_result *res)
+{
+	struct authority *a = ctx;
+	uint64_t now = loop_now(a->loop).ns;
+
+	if (kind == RELOAD_LOAD) {
+		reload_log(res);
+		control_event(
+			a->control,
+			res->status == 0
+				? events_note(a->events, now, "policy %u is in force",
+					      res->generation)
+				: events_note(a->events, now, "reload failed: %s", res->text));
+		post_simple(a, MSG_RELOADED,
+			    res->status == 0         ? PEND_OK
+			    : res->status == -EINVAL ? PEND_E_INVALID
+						     : PEND_E_SYSTEM);
+	}
+	if (seq != RELOAD_SEQ_NONE)
+		control_reloaded(a->control, seq, res);
+	if (a->reload_again) {
+		a->reload_again = false;
+		reload_begin(a);
+	}
+}
+
+/* ------------------------------------------------------------- start and end ---- */
+
+static mono_t idle(void *ctx, mono_t now)
+{
+	struct authority *a = ctx;
+
+	(void)now;
+	if (a->full) {
+		a->full = false;
+		control_room(a->control);
+	}
+	usock_flush(a->usock);
+	for (unsigned i = 0; i < a->args->workers; i++)
+		peer_flush(&a->worker[i]);
+	peer_flush(&a->main);
+	return MONO_NEVER;
+}
+
+static void bye_late(void *ctx)
+{
+	struct authority *a = ctx;
+
+	log_warning(MODULE, "the verdict process did not say goodbye: exiting");
+	loop_stop(a->loop, 0);
+}
+
+/* A service manager signals all processes; the verdict process still needs us while it drains. */
+static void on_term(void *ctx, int signo)
+{
+	struct authority *a = ctx;
+
+	(void)signo;
+	if (!loop_timer_armed(&a->bye))
+		loop_timer_arm(a->loop, &a->bye,
+			       mono_add(loop_now(a->loop), BYE_MS * MONO_NS_PER_MS));
+}
+
+static gid_t group_find(const char *name)
+{
+	const struct group *g = *name ? getgrnam(name) : NULL;
+
+	if (*name && !g)
+		log_warning(MODULE, "there is no group \"%s\": nobody has its role", name);
+	return g ? g->gr_gid : (gid_t)-1;
+}
+
+static int open_channels(struct authority *a)
+{
+	int r = peer_open(a, &a->main, MSG_MAIN, a->args->main_fd);
+
+	for (unsigned i = 0; i < a->args->workers; i++) {
+		int ret = peer_open(a, &a->worker[i], i, a->args->worker_fd[i]);
+
+		r = r < 0 ? r : ret;
+	}
+	return r;
+}
+
+static int open_control(struct authority *a)
+{
+	const struct control_env env = {
+		.ctx = a,
+		.loop = a->loop,
+		.view = &a->view,
+		.events = a->events,
+		.workers = a->args->workers,
+		.config = a->args->config,
+		.post = post,
+		.reload = env_reload,
+		.follow = follow,
+		.figures = env_figures,
+		.write = env_write,
+		.backlogged = env_backlogged,
+		.close = env_close,
+	};
+	const struct usock_limits limits = {
+		.max_clients = a->view.settings.max_clients,
+		.reserve = 8,
+		.line_max = CONTROL_LINE_MAX,
+		.out_high = 256u << 10,
+		.out_low = 64u << 10,
+		.out_max = 8u << 20,
+		.stall_ns = 30 * MONO_NS_PER_S,
+		.refusal = "{\"pend\":{\"version\":\"" PEND_VERSION
+			   "\",\"protocol\":1,\"role\":null},\"error\":{\"code\":\"busy\","
+			   "\"message\":\"too many control connections: close some\"}}\n",
+	};
+	int r = control_new(&a->control, &env);
+
+	if (r == 0)
+		r = usock_new(&a->usock, a->loop, a->args->listen_fd, &client_handler, a, &limits);
+	return r;
+}
+
+static int send_policy(void *ctx, const struct msg *m, int fd)
+{
+	return post_fd(ctx, MSG_MAIN, m, fd);
+}
+
+static int open_parts(struct authority *a)
+{
+	const struct reload_env env = {
+		.ctx = a,
+		.loop = a->loop,
+		.view = &a->view,
+		.config = a->args->config,
+		.send = send_policy,
+		.done = reload_done,
+	};
+	int r = events_new(&a->events);
+
+	if (r == 0)
+		r = open_control(a);
+	if (r == 0)
+		r = reload_new(&a->reload, &env);
+	return r;
+}
+
+static int drop_rights(struct authority *a)
+{
+	unsigned files = a->view.settings.max_clients + a->args->workers + FILES_SPARE;
+	struct err e = {0};
+	int r = sandbox_user(a->view.settings.user, &e);
+
+	if (r == -ENOENT) {
+		log_warning(MODULE, "%s; staying root without capabilities", e.text);
+		r = 0;
+	}
+	if (r == 0)
+		r = sandbox_limits(files, &e);
+	if (r == 0)
+		r = sandbox_capabilities(&e);
+	if (r < 0)
+		log_error(MODULE, "%s", e.text);
+	else if (access(a->args->config, R_OK) < 0)
+		log_warning(MODULE, "%s cannot be read as user \"%s\": reload will fail",
+			    a->args->config, a->view.settings.user);
+	return r;
+}
+
+static int open_signals(struct authority *a)
+{
+	/* the terminal's and the service's other signals are for the verdict process to act on */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	loop_timer_init(&a->bye, bye_late, a);
+	return loop_signal(a->loop, SIGTERM, on_term, a);
+}
+
+static void first_view(struct authority *a)
+{
+	char text[MSG_TEXT];
+
+	view_init(&a->view);
+	if (reload_first(&a->view, a->args->config, text, sizeof(text)) < 0)
+		log_warning(MODULE, "%s", text);
+	a->control_gid = group_find(a->view.settings.control_group);
+	a->observe_gid = group_find(a->view.settings.observe_group);
+}
+
+static int start(struct authority *a)
+{
+	struct err e = {0};
+	int r = loop_new(&a->loop);
+
+	if (r == 0)
+		r = open_signals(a);
+	if (r == 0)
+		r = open_channels(a);
+	if (r < 0) {
+		log_error(MODULE, "cannot start: %s", strerror(-r));
+		return r;
+	}
+	first_view(a);
+	r = drop_rights(a);
+	if (r < 0)
+		return r;
+	json_object_seed(0);
+	r = listen(a->args->listen_fd, 64) < 0 ? -errno : open_parts(a);
+	if (r < 0) {
+		log_error(MODULE, "cannot serve the control socket: %s", strerror(-r));
+		return r;
+	}
+	r = sandbox_syscalls(&e);
+	if (r < 0)
+		log_error(MODULE, "%s", e.text);
+	return r;
+}
+
+/* The verdict process is told, the workers are asked for events, the policy's number is asked. */
+static void announce(struct authority *a)
+{
+	struct msg m = {.version = MSG_VERSION, .type = MSG_MAIN_STATUS, .worker = MSG_MAIN};
+
+	loop_set_idle(a->loop, idle, a);
+	subscribe(a, EVENTS_BASE);
+	m.seq = SEQ_STATUS;
+	post_simple(a, MSG_READY, PEND_OK);
+	post(a, MSG_MAIN, &m);
+	idle(a, loop_now(a->loop));
+}
+
+static void stop(struct authority *a)
+{
+	reload_free(a->reload);
+	usock_free(a->usock);
+	control_free(a->control);
+	events_free(a->events);
+	for (unsigned i = 0; i < a->args->workers; i++)
+		peer_close(&a->worker[i]);
+	peer_close(&a->main);
+	view_deinit(&a->view);
+	loop_free(a->loop);
+}
+
+int authority_main(const struct authority_args *args)
+{
+	struct authority a = {.args = args, .view.if_fd = -1};
+	int r;
+
+	log_open("pendd-authority", args->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	r = start(&a);
+	if (r == 0) {
+		announce(&a);
+		r = loop_run(a.loop);
+	}
+	if (r < 0)
+		log_error(MODULE, "exiting: %s", strerror(-r));
+	stop(&a);
+	return r < 0;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control protocol's server side (docs/protocol.md): clients, their roles and their requests.
+ *
+ * It knows neither sockets nor channels: lines go out, and messages to the verdict process, through
+ * struct control_env, so that tests and fuzzers run it without either. A request that needs the
+ * verdict process lives until its answers are there or its deadline has passed; nothing blocks.
+ */
+#ifndef DAEMON_CONTROL_H
+#define DAEMON_CONTROL_H
+
+#include "daemon/events.h"
+#include "daemon/msg.h"
+#include "daemon/reload.h"
+#include "daemon/view.h"
+#include "io/loop.h"
+#include <jansson.h>
+
+#define CONTROL_PROTOCOL     1
+#define CONTROL_LINE_MAX     65536 /* of a request */
+#define CONTROL_BAD_MAX      8     /* lines that are not JSON, then the client is closed */
+#define CONTROL_REQUESTS     256   /* in progress at once, of all clients */
+#define CONTROL_REQUESTS_ONE 32    /* ... of one */
+#define CONTROL_IDS_MAX      4096  /* in one `complete` */
+#define CONTROL_DEADLINE_MS  5000  /* for an answer of the verdict process */
+#define CONTROL_STATUS_MS    200   /* for `status`, which then tells who did not answer */
+
+enum role { ROLE_NONE = 0, ROLE_OBSERVE, ROLE_DECIDE, ROLE_ADMIN };
+
+const char *role_name(enum role r); /* "observe"; NULL for ROLE_NONE */
+
+struct control_env {
+	void *ctx;
+	struct loop *loop;
+	const struct view *view;
+	struct events *events;
+	unsigned workers;
+	const char *config; /* path of the policy file, to be shown */
+	/* Queue a message for a worker, or for the main thread (MSG_MAIN). 0; positive: no room now,
+	 * control_room is called later; negative: it is gone. */
+	int (*post)(void *ctx, unsigned worker, const struct msg *m);
+	/* Begin to parse (policy text, or the file for NULL); control_reloaded is called with `seq`. 0 or
+	 * -EBUSY. */
+	int (*reload)(void *ctx, enum reload_kind kind, const char *text, size_t len, uint32_t seq);
+	/* Somebody follows these types of events, or nobody (0). */
+	void (*follow)(void *ctx, uint32_t mask);
+	/* Add figures of the process itself to the status. */
+	void (*figures)(void *ctx, json_t *status);
+	/* A client, by what control_open was given. */
+	void (*write)(void *client, const char *line, size_t len);
+	bool (*backlogged)(void *client);
+	void (*close)(void *client);
+};
+
+struct control_stats {
+	uint64_t requests, errors, not_json, overlong, denied, subscriptions_lost, timeouts, stray;
+};
+
+struct control;        /* the server */
+struct control_client; /* one client */
+
+/* `env` is copied. 0 or -ENOMEM. */
+int control_new(struct control **out, const struct control_env *env);
+/* Clients must be closed before. NULL is allowed. */
+void control_free(struct control *c);
+const struct control_stats *control_stats(const struct control *c);
+
+/* Greets; with ROLE_NONE the greeting is a refusal and the client is closed. NULL: out of memory. */
+struct control_client *control_open(struct control *c, void *client, enum role role, uint32_t uid);
+void control_line(struct control_client *cc, const char *line, size_t len);
+void control_overlong(struct control_client *cc);
+/* It will say no more: closed as soon as all is answered. */
+void control_eof(struct control_client *cc);
+/* Its output is low again. */
+void control_drained(struct control_client *cc);
+/* It is gone; frees it. NULL is allowed. */
+void control_closed(struct control_client *cc);
+
+/* A message that is an answer; `fd` (-1: none) stays the caller's. Strays are counted. */
+void control_answer(struct control *c, unsigned worker, const struct msg *m, int fd);
+/* There is room for messages to the verdict process again. */
+void control_room(struct control *c);
+void control_reloaded(struct control *c, uint32_t seq, const struct reload_result *result);
+/* Tell those who follow. */
+void control_event(struct control *c, const struct event *e);
+
+#endif

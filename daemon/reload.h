@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Loading a policy: parse and compile in a thread of its own (a million prefixes take a while, and
+ * nobody's answer may wait for that), hand the image to the verdict process, wait for its word. The
+ * old policy stays in force on every error. One at a time.
+ */
+#ifndef DAEMON_RELOAD_H
+#define DAEMON_RELOAD_H
+
+#include "daemon/msg.h"
+#include "daemon/view.h"
+#include "io/loop.h"
+
+enum reload_kind {
+	RELOAD_LOAD,  /* parse, compile, put in force */
+	RELOAD_CHECK, /* parse and compile only */
+};
+
+/* Sequence number of a reload that no client has asked for. */
+#define RELOAD_SEQ_NONE 0
+
+struct reload_result {
+	int status;          /* 0, -EINVAL: the policy is wrong; else it could not be done */
+	uint32_t generation; /* RELOAD_LOAD: of the policy now in force */
+	unsigned errors, warnings;
+	const char *diagnostics; /* lines with places, "" if none */
+	const char
+		*restart; /* settings that changed and need a restart: "queues, user"; "" if none */
+	char text[MSG_TEXT]; /* one sentence when status is not 0 */
+};
+
+struct reload_env {
+	void *ctx;
+	struct loop *loop;
+	struct view *view; /* gets the new policy once it is in force */
+	const char *config;
+	/* Send MSG_POLICY with this descriptor, which is the callee's on 0. 0, positive or -errno. */
+	int (*send)(void *ctx, const struct msg *m, int fd);
+	void (*done)(void *ctx, enum reload_kind kind, uint32_t seq, const struct reload_result *r);
+};
+
+struct reload;
+
+/* `env` is copied. 0 or -errno. */
+int reload_new(struct reload **out, const struct reload_env *env);
+/* Waits for the thread, which is bounded by what parsing takes. NULL is allowed. */
+void reload_free(struct reload *r);
+/*
+ * Begin; env.done is called later, never from inside. `text` (copied) is parsed instead of the file;
+ * it may not include others. 0, -EBUSY, -ENOMEM or -errno of the thread.
+ */
+int reload_start(struct reload *r, enum reload_kind kind, const char *text, size_t len,
+		 uint32_t seq);
+/* MSG_DONE of the main channel: true if it was the answer to our MSG_POLICY. */
+bool reload_answer(struct reload *r, const struct msg *m);
+/*
+ * The main channel's MSG_POLICY: a memory file with the policy in force. Shows it from now on. `fd`
+ * stays the caller's. 0 or -errno.
+ */
+int reload_adopt(struct view *v, int fd, uint64_t size, uint32_t generation);
+/* Parse the file at start-up, in this thread: settings and names for the view. As policy_parse. */
+int reload_first(struct view *v, const char *config, char *text, size_t size);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Giving up rights for good. Each returns 0 or -errno with a sentence in *e; what could not be
+ * given up is an error, never a silent success.
+ */
+#ifndef DAEMON_SANDBOX_H
+#define DAEMON_SANDBOX_H
+
+#include "base/err.h"
+
+/*
+ * As root: become this user, with its groups. Another uid, or "": nothing to do. A user that does
+ * not exist is -ENOENT, and for the caller to judge.
+ */
+int sandbox_user(const char *user, struct err *e);
+/* No capability in any set (bounding, ambient, permitted, ...), no new privileges, not dumpable. */
+int sandbox_capabilities(struct err *e);
+/* No core file, no children, so many descriptors. */
+int sandbox_limits(unsigned files, struct err *e);
+/*
+ * Only the system calls that serving needs; anything else kills the process with SIGSYS and a line
+ * in the kernel's audit log. A sanitizer's runtime needs others: there this does nothing.
+ */
+int sandbox_syscalls(struct err *e);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Names for what is shown; see view.h. */
+#include "daemon/view.h"
+#include "daemon/msg.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void view_init(struct view *v)
+{
+	*v = (struct view){0};
+	settings_init(&v->settings);
+	v->if_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+static void view_clear(struct view *v)
+{
+	classify_detach(v->classifier);
+	if (v->image && v->release)
+		v->release(v->image, v->size);
+	v->classifier = NULL;
+	v->image = NULL;
+}
+
+void view_deinit(struct view *v)
+{
+	view_clear(v);
+	if (v->if_fd >= 0)
+		close(v->if_fd);
+	v->if_fd = -1;
+}
+
+int view_set(struct view *v, void *image, size_t size, void (*release)(void *, size_t),
+	     uint32_t generation)
+{
+	struct classifier *c;
+	int r = classify_attach(&c, image, size);
+
+	if (r < 0)
+		return r;
+	view_clear(v);
+	v->classifier = c;
+	v->image = image;
+	v->size = size;
+	v->release = release;
+	v->generation = generation;
+	return 0;
+}
+
+const char *view_authority(const struct view *v, uint64_t tag)
+{
+	struct classify_authority a;
+
+	if (!v->classifier || (v->generation && MSG_TAG_GENERATION(tag) != v->generation))
+		return NULL;
+	return classify_authority(v->classifier, MSG_TAG_AUTHORITY(tag), &a) ? a.name : NULL;
+}
+
+int view_authority_find(const struct view *v, const char *name)
+{
+	struct classify_authority a;
+
+	for (uint32_t i = 0; v->classifier && i < classify_authorities(v->classifier); i++)
+		if (classify_authority(v->classifier, (uint16_t)i, &a) && !strcmp(a.name, name))
+			return (int)i;
+	return -1;
+}
+
+const char *view_interface(const struct view *v, uint32_t index, char buf[IF_NAMESIZE])
+{
+	struct ifreq req = {.ifr_ifindex = (int)index};
+
+	if (!index)
+		buf[0] = '\0';
+	else if (v->if_fd >= 0 && ioctl(v->if_fd, SIOCGIFNAME, &req) == 0)
+		snprintf(buf, IF_NAMESIZE, "%s", req.ifr_name);
+	else
+		snprintf(buf, IF_NAMESIZE, "%" PRIu32, index);
+	return buf;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the authority process knows in order to show things by name: the policy in force (a mapped
+ * image of it), and the names of interfaces.
+ */
+#ifndef DAEMON_VIEW_H
+#define DAEMON_VIEW_H
+
+#include "core/classify.h"
+#include "core/settings.h"
+#include <net/if.h>
+
+struct view {
+	void *image; /* malloced or mapped; given back with `release` */
+	size_t size;
+	void (*release)(void *image, size_t size);
+	struct classifier *classifier; /* NULL: no policy is known */
+	uint32_t generation;           /* 0: unknown */
+	struct settings settings;      /* of the policy in force */
+	int if_fd;                     /* to ask the kernel for interface names; -1 = do not */
+};
+
+void view_init(struct view *v);
+void view_deinit(struct view *v);
+/*
+ * Show this image from now on; it becomes the view's on success. 0 or what classify_attach says.
+ */
+int view_set(struct view *v, void *image, size_t size, void (*release)(void *, size_t),
+	     uint32_t generation);
+/* The name of the authority in a context's tag; NULL if the tag is of another policy. */
+const char *view_authority(const struct view *v, uint64_t tag);
+/* Index of the authority with this name, -1 if there is none. */
+int view_authority_find(const struct view *v, const char *name);
+/* The interface's name, or its number as text; "" for 0. */
+const char *view_interface(const struct view *v, uint32_t index, char buf[IF_NAMESIZE]);
+
+#endif
