@@ -378,7 +378,7 @@ int flow_parse(const char *s, struct flow *out)
 	    parse_end(next_word(&text), f.dst, &dst_family, &f.dport) || dst_family != f.family)
 		return -EINVAL;
 	f.proto = (uint8_t)proto;
-	if (!proto_fits(f.proto, f.family) && (*name < '0' || *name > '9'))
+	if (!proto_fits(f.proto, f.family) && *name > '9')
 		return -EINVAL;
 	if (flow_is_icmp(f.proto, f.family) && parse_icmp(&text, &f))
 		return -EINVAL;

@@ -17,9 +17,10 @@ enum { FLOW_V4 = 4, FLOW_V6 = 6 };
  * an IPv4 address is the first 4 bytes and the other 12 are zero. */
 struct flow {
 	uint8_t src[16], dst[16];
-	uint16_t sport, dport; /* host order; ICMP echo: sport = identifier, dport = type << 8 | code */
-	uint8_t family;        /* FLOW_V4 or FLOW_V6 */
-	uint8_t proto;         /* IANA protocol number of the transport header */
+	/* Host order. ICMP: dport = type << 8 | code, and of an echo sport = identifier. */
+	uint16_t sport, dport;
+	uint8_t family; /* FLOW_V4 or FLOW_V6 */
+	uint8_t proto;  /* IANA protocol number of the transport header */
 	uint16_t zero;
 };
 
@@ -27,7 +28,8 @@ _Static_assert(sizeof(struct flow) == 40, "flow has padding");
 
 uint32_t flow_hash(const struct flow *f, const struct siphash_key *key);
 bool flow_equal(const struct flow *a, const struct flow *b);
-/* The same flow seen from the other side (ports swapped too; ICMP keeps its identifier). */
+/* The same flow seen from the other side: addresses and ports swapped. ICMP keeps its identifier,
+ * an echo request becomes the reply and back, so that a reply's flow reversed is its request's. */
 struct flow flow_reverse(const struct flow *f);
 
 /* Is dst (or src) in 127/8 or ::1? */
@@ -38,7 +40,7 @@ bool flow_addr_in(const uint8_t addr[16], const uint8_t prefix[16], unsigned len
 void flow_addr_mask(uint8_t addr[16], uint8_t family, unsigned len);
 
 #define FLOW_ADDR_TEXT 46
-/* Canonical text of an address (RFC 5952), without libc's resolver. */
+/* Canonical text of an address (RFC 5952), the same with every libc; mapped IPv4 ends in dots. */
 const char *flow_addr_print(const uint8_t addr[16], uint8_t family, char buf[FLOW_ADDR_TEXT]);
 /* 0 or -EINVAL; fills all 16 bytes and the family. */
 int flow_addr_parse(const char *s, uint8_t addr[16], uint8_t *family);
@@ -47,7 +49,9 @@ int flow_addr_parse(const char *s, uint8_t addr[16], uint8_t *family);
 /* "tcp 203.0.113.7:4000 > 192.0.2.1:22", "icmp 203.0.113.7 > 192.0.2.1 echo-request id 7",
  * "tcp [2001:db8::7]:4000 > [2001:db8::1]:22"; protocols without a name by number. */
 const char *flow_print(const struct flow *f, char buf[FLOW_TEXT]);
-/* Reads what flow_print writes (also without the identifier). 0 or -EINVAL. */
+/* Reads what flow_print writes, and less: a port or identifier left out is 0, ICMP without a type
+ * is an echo request. "icmp" is IPv4's and "icmpv6" IPv6's; the numbers 1 and 58 go with both.
+ * 0 or -EINVAL; *out is untouched then. */
 int flow_parse(const char *s, struct flow *out);
 
 /* "tcp" ... or NULL; and back: a name or a decimal number, -1 if neither. */

@@ -33,7 +33,7 @@ static bool is_unspecified(const uint8_t addr[16])
 	return !memcmp(addr, zero, sizeof(zero));
 }
 
-/* RFC 1122, 3.2.2 and 4.2.3.10: nothing is answered that came from or went to other than one host. */
+/* RFC 1122, 3.2.2 and 4.2.3.10: nothing is answered that was not from one host to one host. */
 static bool answerable(const struct flow *f)
 {
 	if (f->family != FLOW_V4 && f->family != FLOW_V6)
@@ -125,8 +125,8 @@ static void quote_ports(struct wbuf *b, const struct flow *f)
 }
 
 /*
- * The first bytes of the opening packet's transport header, as far as they are known: enough for the
- * peer's stack to find its socket. SCTP finds it by the initiate tag of the INIT chunk when
+ * The first bytes of the opening packet's transport header, as far as they are known: enough for
+ * the peer's stack to find its socket. SCTP finds it by the initiate tag of the INIT chunk when
  * the verification tag is 0 (RFC 9260, 10, rule 6), so that is quoted as well.
  */
 static void quote_transport(struct wbuf *b, const struct flow *f, uint32_t isn)

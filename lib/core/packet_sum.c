@@ -50,7 +50,7 @@ static void fix_field(uint8_t *l4, uint32_t len, uint32_t field, uint64_t sum)
 	put_sum(l4 + field, sum_finish(sum_bytes(sum, l4, len)));
 }
 
-/* The UDP length may be shorter than the packet; 0 on the wire means no checksum, so 0 is sent as ~0. */
+/* The UDP length may be below the packet's. 0 on the wire means no checksum, so 0 is sent as ~0. */
 static void fix_udp(const struct flow *f, uint8_t *l4)
 {
 	uint32_t len = be16_at(l4 + 4);

@@ -305,8 +305,8 @@ START_TEST(canonical_texts)
 		"1 2001:db8::7 > 2001:db8::1",
 		"58 203.0.113.7 > 192.0.2.1",
 		"gre 203.0.113.7:1 > 192.0.2.1:0",
-		"icmpv6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff > "
-		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff type 255 code 255 id 65535",
+		("icmpv6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff > "
+		 "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff type 255 code 255 id 65535"),
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
@@ -389,8 +389,8 @@ START_TEST(bad_texts_change_nothing)
 		"icmp 1.2.3.4 > 1.2.3.4 echo-request id 1 2",
 		"icmp 1.2.3.4 > 1.2.3.4 code 1",
 		"udp 1.2.3.4:1 > 1.2.3.4:2 echo-request",
-		"tcp                                                                "
-		"                              203.0.113.7:4000 > 192.0.2.1:22 ",
+		("tcp                                                                "
+		 "                              203.0.113.7:4000 > 192.0.2.1:22 "),
 	};
 	struct flow f, before;
 
