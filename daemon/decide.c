@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The policy as a callout. The walk of one packet:
+ *
+ *   receive, parse, known flow		lib/io/nfqueue.c, lib/core/packet.c, lib/core/engine.c
+ *   classify				here: the first matching rule of the policy
+ *   pend				here: pend_operation, then ask the rule's authority
+ *   answer or deadline			worker.c, lib/core/complete.c
+ *   completion pass			here again, with PEND_META_COMPLETION: today's policy
+ *   state entry and verdict		lib/core/complete.c, lib/io/nfqueue.c, the hookup's stamp chain
+ */
+#include "daemon/decide.h"
+#include "core/classify.h"
+#include "daemon/msg.h"
+#include "daemon/worker.h"
+
+/* R9: the context exists before anybody can answer for it. */
+static void ask(struct worker *w, pend_context ctx, const struct classify_result *r)
+{
+	struct classify_authority a;
+
+	if (!classify_authority(w->snapshot->classifier, r->authority, &a))
+		return; /* nobody answers: the deadline will */
+	switch ((enum authority_type)a.type) {
+	case AUTHORITY_STATIC:
+		pend_complete(w->engine, ctx, (enum pend_verdict)a.answer, REASON_STATIC);
+		break;
+	case AUTHORITY_OPERATOR:
+		break; /* people look at the table and complete by id or address */
+	}
+}
+
+static void options_of(const struct worker *w, const struct classify_result *r,
+		       struct pend_options *o)
+{
+	pend_options_init(o);
+	o->timeout_ns = r->timeout_ns;
+	o->on_timeout = (enum pend_verdict)r->on_timeout;
+	o->block = (enum pend_block)r->block;
+	o->release = (enum pend_release)r->release;
+	o->mode = (enum pend_mode)r->mode;
+	o->rule = r->rule;
+	o->tag = MSG_TAG(w->snapshot->generation, r->authority);
+}
+
+static void pend(struct worker *w, const struct pend_metadata *meta,
+		 const struct classify_result *r, struct pend_classify_out *out)
+{
+	struct pend_options o;
+	pend_context ctx;
+
+	/* Mid-stream packets cannot wait: what would be asked about is refused (R3, R6). */
+	if (!meta->completion) {
+		pend_out_block(out, PEND_BLOCK_DROP);
+		return;
+	}
+	options_of(w, r, &o);
+	if (pend_operation(w->engine, meta->completion, &o, &ctx) != PEND_OK) {
+		if (w->on_limit == PEND_ACTION_PERMIT)
+			pend_out_permit(out);
+		else
+			pend_out_block(out, PEND_BLOCK_DROP);
+		return;
+	}
+	pend_out_pended(out);
+	ask(w, ctx, r);
+}
+
+void decide_classify(void *context, const struct pend_values *v, const struct pend_metadata *meta,
+		     const struct pend_packet *packet, struct pend_classify_out *out)
+{
+	struct worker *w = context;
+	struct classify_result r;
+
+	(void)packet;
+	classify(w->snapshot->classifier, v, &r);
+	out->rule = r.rule;
+	if (!(meta->flags & PEND_META_COMPLETION))
+		snapshot_hit(w->snapshot, w->number, r.rule);
+	switch ((enum classify_action)r.action) {
+	case CLASSIFY_PERMIT:
+		pend_out_permit(out);
+		break;
+	case CLASSIFY_BLOCK:
+		pend_out_block(out, (enum pend_block)r.block);
+		break;
+	case CLASSIFY_PEND:
+		/* In the completion pass: asked, and answered. The decision stands (T7). */
+		if (!(meta->flags & PEND_META_COMPLETION))
+			pend(w, meta, &r, out);
+		break;
+	}
+	if (r.log)
+		out->rights |= PEND_OUT_EVENT;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The policy as a callout: what the daemon answers for a packet. */
+#ifndef DAEMON_DECIDE_H
+#define DAEMON_DECIDE_H
+
+#include <pend.h>
+
+struct worker;
+
+/* A pend_classify_fn; `context` is a struct worker. */
+void decide_classify(void *context, const struct pend_values *v, const struct pend_metadata *meta,
+		     const struct pend_packet *packet, struct pend_classify_out *out);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The verdict process: its main thread starts and stops everything, swaps policies, minds the
+ * hookup, the authority process and the service manager. Packets are the workers'.
+ */
+#ifndef DAEMON_PENDD_H
+#define DAEMON_PENDD_H
+
+#include "core/settings.h"
+#include "daemon/authority.h"
+#include "daemon/msg.h"
+#include "daemon/opts.h"
+#include "daemon/worker.h"
+
+struct pendd {
+	struct opts opts;
+	struct settings settings;
+	struct loop *loop;
+	struct pend_hook *hook;
+	struct worker worker[PEND_MAX_WORKERS];
+	unsigned workers, running;
+	struct snapshot *snapshot; /* the newest */
+	uint32_t generation;
+	int mail[2]; /* workers -> main */
+	int listen_fd;
+	struct chan *chan; /* to the authority process */
+	pid_t authority;
+	uint32_t authority_restarts;
+	bool authority_ready, ready, stopping, hook_installed, hook_removed;
+	uint8_t epoch;
+	uint64_t started_ns, stop_deadline_ns;
+	uint64_t bad_messages;
+	uint32_t hook_repairs;
+	uint8_t hook_state; /* as in struct msg_main_status */
+	uint64_t kernel_flushed;
+	uint64_t held_before; /* by the last look at the kernel's queues */
+	struct loop_timer second, respawn;
+	int exit_status;
+	char error[512];
+};
+
+int pendd_main(int argc, char **argv);
+
+/* daemon/pendd_msg.c: the channel to the authority process. */
+int pendd_start_authority(struct pendd *d);
+void pendd_authority_gone(struct pendd *d);
+void pendd_send(struct pendd *d, const struct msg *m);
+/* daemon/pendd_watch.c: once a second. */
+void pendd_watch(void *pendd);
+void pendd_status_line(struct pendd *d);
+/* daemon/pendd_policy.c */
+int pendd_load_policy(struct pendd *d);
+/* Give a new snapshot to all workers; takes it over. */
+void pendd_swap(struct pendd *d, struct snapshot *s);
+void pendd_released(struct pendd *d, struct snapshot *s);
+/* daemon/pendd.c */
+void pendd_stop(struct pendd *d, int status);
+
+#endif

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The main thread and the authority process. Every field that comes in is checked here. */
+#include "daemon/kernel.h"
+#include "daemon/log.h"
+#include "daemon/notify.h"
+#include "daemon/pendd.h"
+#include "daemon/spawn.h"
+#include "io/policyfile.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MAIN_BACKLOG 256u
+#define IMAGE_MAX    (1ull << 30)
+
+static void on_main(void *ctx, uint32_t events);
+
+static void flush(struct pendd *d)
+{
+	int r;
+
+	if (!d->chan)
+		return;
+	r = chan_flush(d->chan);
+	if (r < 0)
+		return; /* the end shows on the next read */
+	loop_mod(d->loop, chan_fd(d->chan), EPOLLIN | (r == CHAN_AGAIN ? (uint32_t)EPOLLOUT : 0u));
+}
+
+static void send_fd(struct pendd *d, struct msg *m, int fd)
+{
+	m->version = MSG_VERSION;
+	m->worker = MSG_MAIN;
+	if (!d->chan || (fd >= 0 ? chan_send_fd(d->chan, m, fd) : chan_send(d->chan, m)) != 0) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	flush(d);
+}
+
+void pendd_send(struct pendd *d, const struct msg *m)
+{
+	struct msg copy = *m;
+
+	send_fd(d, &copy, -1);
+}
+
+static void reply_done(struct pendd *d, uint32_t seq, enum pend_status s, const char *text)
+{
+	struct msg m = {.type = MSG_DONE, .seq = seq};
+
+	m.u.done.status = (int32_t)s;
+	m.u.done.generation = d->generation;
+	snprintf(m.u.done.text, sizeof(m.u.done.text), "%s", text);
+	send_fd(d, &m, -1);
+}
+
+static void take_policy(struct pendd *d, const struct msg *m, int fd)
+{
+	struct snapshot *s = NULL;
+	int r = -EINVAL;
+
+	if (fd >= 0 && m->u.policy.size && m->u.policy.size <= IMAGE_MAX && !d->stopping)
+		r = snapshot_from_fd(&s, fd, m->u.policy.size, d->generation + 1, d->workers);
+	if (r) {
+		d->bad_messages++;
+		reply_done(d, m->seq, r == -ENOMEM ? PEND_E_NO_MEMORY : PEND_E_INVALID,
+			   "the compiled policy is not valid");
+		return;
+	}
+	d->generation++;
+	pendd_swap(d, s);
+	log_notice("policy", "policy %u is in force", d->generation);
+	reply_done(d, m->seq, PEND_OK, "");
+	pendd_status_line(d);
+}
+
+/* A memory file, so that text of any length crosses in one message. */
+static int text_fd(const char *text)
+{
+	int fd = memfd_create("pend-text", MFD_CLOEXEC);
+
+	if (fd >= 0 && write(fd, text, strlen(text)) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static enum pend_status hook_op(struct pendd *d, uint32_t op, int *fd)
+{
+	enum pend_status s = PEND_E_INVALID;
+	char *text;
+
+	switch (op) {
+	case HOOK_VERIFY:
+		return pend_hook_verify(d->hook);
+	case HOOK_INSTALL:
+		s = pend_hook_install(d->hook);
+		d->hook_installed = s == PEND_OK && d->settings.hookup != PEND_HOOK_NONE;
+		d->hook_state = s == PEND_OK ? 1 : 2;
+		return s;
+	case HOOK_REMOVE:
+		s = pend_hook_remove(d->hook);
+		d->hook_installed = false;
+		d->hook_state = 3;
+		return s;
+	case HOOK_PRINT:
+		text = pend_hook_print(d->hook, PEND_HOOK_AUTO);
+		if (!text)
+			return PEND_E_SYSTEM;
+		*fd = text_fd(text);
+		free(text);
+		return *fd < 0 ? PEND_E_SYSTEM : PEND_OK;
+	default:
+		d->bad_messages++;
+		return s;
+	}
+}
+
+static void take_hook(struct pendd *d, const struct msg *m)
+{
+	struct msg out = {.type = MSG_HOOK_RESULT, .seq = m->seq};
+	int fd = -1;
+	enum pend_status s = hook_op(d, m->u.hook.op, &fd);
+
+	out.u.hook.op = m->u.hook.op;
+	out.u.hook.status = (int32_t)s;
+	snprintf(out.u.hook.text, sizeof(out.u.hook.text), "%.*s", MSG_TEXT - 1,
+		 s == PEND_OK ? pend_hook_describe(d->hook) : pend_hook_error(d->hook));
+	send_fd(d, &out, fd);
+}
+
+static void send_status(struct pendd *d, const struct msg *m)
+{
+	struct msg out = {.type = MSG_MAIN_STATUS, .seq = m->seq};
+	struct msg_main_status *st = &out.u.main;
+	struct kernel_queues k = {0};
+
+	kernel_queues_read(&k, d->settings.queue_first, d->settings.queue_count);
+	st->generation = d->generation;
+	st->workers = d->workers;
+	st->started_ns = d->started_ns;
+	st->policy_loaded_ns = d->snapshot->loaded_ns;
+	st->hook_state = d->hook_state;
+	st->fail_open = d->settings.fail_open;
+	st->draining = d->stopping;
+	st->hook_repairs = d->hook_repairs;
+	snprintf(st->hook_kind, sizeof(st->hook_kind), "%s", pend_hook_describe(d->hook));
+	st->kernel_queued = k.queued;
+	st->kernel_dropped = k.queue_dropped;
+	st->user_dropped = k.user_dropped;
+	st->kernel_flushed = d->kernel_flushed;
+	st->bad_messages = d->bad_messages;
+	st->authority_restarts = d->authority_restarts;
+	send_fd(d, &out, -1);
+}
+
+static void send_hits(struct pendd *d, const struct msg *m)
+{
+	struct msg out = {.type = MSG_RULE_HITS, .seq = m->seq};
+	uint32_t first = m->u.hits.first, n = 0;
+
+	out.u.hits.first = first;
+	out.u.hits.generation = d->generation;
+	while (n < MSG_HITS && first < d->snapshot->rules && n < d->snapshot->rules - first) {
+		out.u.hits.hits[n] = snapshot_hits(d->snapshot, first + n);
+		n++;
+	}
+	out.u.hits.count = n;
+	send_fd(d, &out, -1);
+}
+
+static void authority_ready(struct pendd *d)
+{
+	d->authority_ready = true;
+	if (d->ready)
+		return;
+	d->ready = true;
+	log_notice("daemon", "ready: %u queue%s from %u, hookup %s, policy %u", d->workers,
+		   d->workers == 1 ? "" : "s", d->settings.queue_first, pend_hook_describe(d->hook),
+		   d->generation);
+	notify_send("READY=1");
+	pendd_status_line(d);
+}
+
+static void message(struct pendd *d, const struct msg *m, int fd)
+{
+	if (m->version != MSG_VERSION) {
+		d->bad_messages++;
+		return;
+	}
+	switch (m->type) {
+	case MSG_READY:
+		authority_ready(d);
+		break;
+	case MSG_POLICY:
+		take_policy(d, m, fd);
+		break;
+	case MSG_HOOK:
+		take_hook(d, m);
+		break;
+	case MSG_MAIN_STATUS:
+		send_status(d, m);
+		break;
+	case MSG_RULE_HITS:
+		send_hits(d, m);
+		break;
+	case MSG_STOP:
+		log_notice("daemon", "stopping: asked to by pendctl");
+		pendd_stop(d, EXIT_SUCCESS);
+		break;
+	case MSG_RELOADED:
+		notify_send("READY=1");
+		break;
+	default:
+		d->bad_messages++;
+	}
+}
+
+static void on_main(void *ctx, uint32_t events)
+{
+	struct pendd *d = ctx;
+	static struct msg in[MSG_PER_DATAGRAM];
+
+	(void)events;
+	for (int round = 0; round < 16 && d->chan; round++) {
+		unsigned n = 0;
+		int fd = -1;
+		int r = chan_recv(d->chan, in, &n, &fd);
+
+		if (r == CHAN_AGAIN)
+			break;
+		if (r == CHAN_BAD) {
+			d->bad_messages++;
+			continue;
+		}
+		if (r < 0) {
+			pendd_authority_gone(d);
+			return;
+		}
+		for (unsigned i = 0; i < n; i++)
+			message(d, &in[i], i == 0 ? fd : -1);
+		if (fd >= 0)
+			close(fd);
+	}
+	flush(d);
+}
+
+void pendd_authority_gone(struct pendd *d)
+{
+	if (!d->chan)
+		return;
+	loop_del(d->loop, chan_fd(d->chan));
+	chan_free(d->chan);
+	d->chan = NULL;
+	d->authority_ready = false;
+	if (d->stopping)
+		return;
+	/* Nothing pended is lost with it: contexts and deadlines are the workers'. */
+	log_error("daemon", "the authority process ended; starting another");
+	d->authority_restarts++;
+	loop_timer_arm(d->loop, &d->respawn, mono_add(loop_now(d->loop), MONO_NS_PER_S / 5));
+}
+
+/* The ends of the new channels: ours to the workers, the others to the new process. */
+static int make_channels(struct pendd *d, int *main_other, int *worker_ours, int *worker_other)
+{
+	int pair[2];
+	int r = spawn_channel(pair);
+
+	if (r)
+		return r;
+	*main_other = pair[1];
+	r = chan_new(&d->chan, pair[0], sizeof(struct msg), MSG_PER_DATAGRAM, MAIN_BACKLOG);
+	for (unsigned i = 0; i < d->workers && !r; i++) {
+		r = spawn_channel(pair);
+		worker_ours[i] = pair[0];
+		worker_other[i] = pair[1];
+	}
+	return r;
+}
+
+int pendd_start_authority(struct pendd *d)
+{
+	int main_other = -1, ours[PEND_MAX_WORKERS], other[PEND_MAX_WORKERS];
+	int r = make_channels(d, &main_other, ours, other);
+
+	if (r)
+		return r;
+	d->authority = spawn_authority(d->listen_fd, main_other, other, d->workers, d->opts.config,
+				       d->opts.debug);
+	if (d->authority < 0)
+		return d->authority;
+	for (unsigned i = 0; i < d->workers && !r; i++) {
+		struct mail m = {.type = MAIL_CHANNEL, .u.fd = ours[i]};
+
+		if (d->worker[i].started)
+			r = worker_mail(&d->worker[i], &m);
+		else
+			r = worker_start(&d->worker[i], d->snapshot, ours[i]);
+		if (!r && !d->ready)
+			d->snapshot->users++;
+	}
+	if (!r)
+		r = loop_add(d->loop, chan_fd(d->chan), EPOLLIN, on_main, d);
+	return r;
+}

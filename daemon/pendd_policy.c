@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Policies of the verdict process: the first one is read here, all later ones come as images. */
+#include "core/policy.h"
+#include "daemon/log.h"
+#include "daemon/pendd.h"
+#include "io/policyfile.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_diag(const struct policy_diag *diag)
+{
+	if (diag->text)
+		fputs(diag->text, stderr);
+}
+
+static int check(struct pendd *d, const struct policy *p)
+{
+	char *text = NULL;
+
+	if (!d->opts.verbose)
+		return 0;
+	if (policy_print(p, &text))
+		return -ENOMEM;
+	fputs(text, stdout);
+	free(text);
+	return 0;
+}
+
+int pendd_load_policy(struct pendd *d)
+{
+	struct policy_diag diag = {0};
+	struct policy *p = NULL;
+	void *image = NULL;
+	size_t size = 0;
+	int r = policyfile_load(d->opts.config, &p, &diag);
+
+	print_diag(&diag);
+	if (r && !diag.errors)
+		fprintf(stderr, "pendd: %s: %s\n", d->opts.config, strerror(-r));
+	policy_diag_deinit(&diag);
+	if (r)
+		return r;
+	d->settings = *policy_settings(p);
+	if (d->opts.mode == OPTS_CHECK)
+		r = check(d, p);
+	else
+		r = policy_compile(p, &image, &size);
+	policy_free(p);
+	if (r || d->opts.mode == OPTS_CHECK)
+		return r;
+	r = snapshot_from_memory(&d->snapshot, image, size, ++d->generation,
+				 d->settings.queue_count);
+	if (r)
+		free(image);
+	else
+		d->snapshot->loaded_ns = loop_clock().ns;
+	return r;
+}
+
+void pendd_swap(struct pendd *d, struct snapshot *s)
+{
+	s->loaded_ns = loop_clock().ns;
+	d->snapshot = s;
+	for (unsigned i = 0; i < d->workers; i++) {
+		struct mail m = {.type = MAIL_SNAPSHOT, .u.snapshot = s};
+
+		if (worker_mail(&d->worker[i], &m) == 0)
+			s->users++;
+		else
+			log_error("policy", "worker %u did not take the new policy", i);
+	}
+}
+
+void pendd_released(struct pendd *d, struct snapshot *s)
+{
+	if (s && s->users && !--s->users && s != d->snapshot)
+		snapshot_free(s);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The control socket, and starting the authority process on it. */
+#ifndef DAEMON_SPAWN_H
+#define DAEMON_SPAWN_H
+
+#include "base/err.h"
+#include "core/settings.h"
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Bind the control socket: its folder is made if it is missing, a dead one is replaced, a live one is an
+ * error. The descriptor, or -errno with a sentence in *err. */
+int spawn_control_socket(const struct settings *s, struct err *err);
+
+/*
+ * fork and exec ourselves as the authority process with the listening socket and the other ends of
+ * the channels, which are closed here. The process id, or -errno.
+ */
+pid_t spawn_authority(int listen_fd, int main_fd, const int *worker_fd, unsigned workers,
+		      const char *config, bool debug);
+
+/* A SOCK_SEQPACKET pair, both close-on-exec. 0 or -errno. */
+int spawn_channel(int pair[2]);
+
+#endif

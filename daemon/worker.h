@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A worker: one thread, one queue, one engine, one channel to the authority process. Nothing is
+ * shared with other threads but the immutable snapshot; the main thread speaks through mail.
+ */
+#ifndef DAEMON_WORKER_H
+#define DAEMON_WORKER_H
+
+#include "core/settings.h"
+#include "daemon/snapshot.h"
+#include "io/chan.h"
+#include "io/loop.h"
+#include <pend.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum mail_type {
+	/* main -> worker */
+	MAIL_SNAPSHOT = 1, /* use this from now on */
+	MAIL_CHANNEL,      /* a new channel descriptor; the authority process was restarted */
+	MAIL_EPOCH,
+	MAIL_DRAIN, /* complete everything, then end the thread */
+	/* worker -> main */
+	MAIL_RELEASED = 32, /* this snapshot is no longer read here */
+	MAIL_FAILED,        /* the queue is gone; the thread ended */
+	MAIL_ENDED,
+};
+
+/* Fits in PIPE_BUF: written and read whole. */
+struct mail {
+	uint32_t type;
+	uint32_t worker;
+	union {
+		struct snapshot *snapshot;
+		int fd;
+		uint8_t epoch;
+		uint8_t verdict;
+	} u;
+};
+
+struct worker {
+	unsigned number;
+	pthread_t thread;
+	int started;
+	struct pend_engine *engine;
+	struct snapshot *snapshot;
+	struct loop *loop;
+	struct chan *chan; /* NULL between two authority processes */
+	int mail_in, mail_out;
+	int mail_main;       /* the main thread's end of mail_in */
+	uint32_t subscribed; /* bits of enum pend_event_type */
+	uint8_t on_limit;    /* enum pend_action */
+	bool draining, more;
+	uint8_t drain_verdict;
+	uint64_t drain_until_ns;
+	uint64_t events_dropped, questions_refused, bad_messages, dispatches;
+	uint64_t answer_ns_sum, answers;
+	/* for the main thread's status line */
+	_Atomic uint64_t pending, held;
+};
+
+/*
+ * Engine opened and queue bound; the thread is not running. `mail_out`: the pipe to the main thread,
+ * shared by all. 0, or -errno with a sentence in *err; *status then is the engine's.
+ */
+int worker_init(struct worker *w, unsigned number, const struct settings *s,
+		const struct pend_hook *hook, uint8_t epoch, int mail_out, char *err,
+		size_t err_cap, enum pend_status *status);
+void worker_deinit(struct worker *w); /* after worker_join; idempotent */
+/* Takes over chan_fd. */
+int worker_start(struct worker *w, struct snapshot *s, int chan_fd);
+void worker_join(struct worker *w);
+/* From the main thread. 0 or -errno. */
+int worker_mail(const struct worker *w, const struct mail *m);
+
+/* daemon/worker_msg.c: what the authority process asks. */
+void worker_message(struct worker *w, const void *message);
+void worker_notify(void *worker, const struct pend_event *ev);
+
+#endif
