@@ -209,12 +209,17 @@ static bool table_works(struct pend_hook *h, int family, const char *table)
 	return works;
 }
 
-/* Which program, which families, which tables. Asked again at every change: all of it may change. */
-static int prepare(struct pend_hook *h)
+/* Which program, which families, which tables. Asked once, and again by install: to ask takes as long
+ * as all the rest. */
+static int prepare(struct pend_hook *h, bool again)
 {
 	struct hook_ipt *i = &h->ipt;
-	int err = detect_variant(h);
+	int err;
 
+	warn_of_both(h);
+	if (i->tag_table && !again)
+		return 0;
+	err = detect_variant(h);
 	if (err)
 		return err;
 	warn_of_both(h);
@@ -487,9 +492,9 @@ static int remember(struct pend_hook *h, int family)
 	return h->ipt.installed[family] ? 0 : err_set(&h->err, -ENOMEM, "out of memory");
 }
 
-static int sync_all(struct pend_hook *h)
+static int sync_all(struct pend_hook *h, bool again)
 {
-	int err = prepare(h);
+	int err = prepare(h, again);
 
 	for (int f = 0; !err && f < (h->ipt.ipv6 ? 2 : 1); f++) {
 		err = sync_family(h, f, true);
@@ -501,7 +506,7 @@ static int sync_all(struct pend_hook *h)
 
 int hook_ipt_install(struct pend_hook *h)
 {
-	int err = sync_all(h);
+	int err = sync_all(h, true);
 	struct err why = h->err;
 
 	if (err && h->ipt.variant[0]) {
@@ -513,17 +518,17 @@ int hook_ipt_install(struct pend_hook *h)
 
 int hook_ipt_repair(struct pend_hook *h)
 {
-	return sync_all(h);
+	return sync_all(h, false);
 }
 
 int hook_ipt_set_epoch(struct pend_hook *h)
 {
-	return sync_all(h);
+	return sync_all(h, false);
 }
 
 int hook_ipt_remove(struct pend_hook *h)
 {
-	int err = prepare(h), first = err;
+	int err = prepare(h, false), first = err;
 
 	for (int f = 0; !first && f < (h->ipt.ipv6 ? 2 : 1); f++) {
 		int e = sync_family(h, f, false);
@@ -600,7 +605,7 @@ static int verify_family(struct pend_hook *h, int family)
 
 int hook_ipt_verify(struct pend_hook *h)
 {
-	int err = prepare(h);
+	int err = prepare(h, false);
 
 	for (int f = 0; !err && f < (h->ipt.ipv6 ? 2 : 1); f++)
 		err = verify_family(h, f);

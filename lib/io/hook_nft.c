@@ -21,12 +21,14 @@
 #include <libnftnl/rule.h>
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
+#include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 
 #define CLEAR_PRIORITY (-310) /* before raw (-300), behind defragmentation (-400) */
 #define STAMP_AFTER    10     /* the stamp chain's distance to the tag chain */
 #define TYPE_MARK      19     /* what nft calls the set's keys; for `nft list` only */
+#define HOST_ORDER     1      /* so too */
 #define DUMP_TRIES     8
 
 const char *hook_nft_chain(enum hook_chain chain)
@@ -371,12 +373,26 @@ static struct nftnl_set *valid_set(const struct pend_hook *h)
 	return s;
 }
 
+/* nft shows keys of unknown byte order as if they were in network order. */
+static void set_byte_order(struct nftnl_set *s)
+{
+	struct nftnl_udata_buf *u = nftnl_udata_buf_alloc(32);
+
+	if (!u)
+		return;
+	if (nftnl_udata_put_u32(u, NFTNL_UDATA_SET_KEYBYTEORDER, HOST_ORDER))
+		nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(u),
+				   nftnl_udata_buf_len(u));
+	nftnl_udata_buf_free(u);
+}
+
 static void put_set(struct nft_tx *t, const struct pend_hook *h)
 {
 	struct nlmsghdr *nlh = nft_tx_message(t, NFT_MSG_NEWSET, NFPROTO_INET, NLM_F_CREATE);
 	struct nftnl_set *s = valid_set(h);
 
 	if (nlh && s) {
+		set_byte_order(s);
 		nftnl_set_nlmsg_build_payload(nlh, s);
 		nft_tx_done(t);
 	}
