@@ -366,7 +366,7 @@ pending_is() { [ "$(pending_count)" = "$1" ]; }
 
 # Resident memory in KiB and CPU ticks of pendd and its children.
 pendd_pids() { echo "$PENDD_PID"; pgrep -P "$PENDD_PID"; }
-pendd_rss() { local p; for p in $(pendd_pids); do awk '/^VmRSS/ {print $2}' "/proc/$p/status"; done | paste -sd+ | bc; }
+pendd_rss() { local p; for p in $(pendd_pids); do awk '/^VmRSS/ {print $2}' "/proc/$p/status"; done | awk '{kb += $1} END {print kb + 0}'; }
 
 # ------------------------------------------------------------------ the end ----
 
