@@ -12,8 +12,11 @@
 #include <unistd.h>
 
 #define CHANNEL_BACKLOG 8192u /* messages: events and answers that wait for the authority process */
-#define DRAIN_BUDGET    1024u /* contexts a round */
-#define DRAIN_MAX_NS    (3 * MONO_NS_PER_S)
+/* Events are for people: they are sent a datagram at a time, or when the oldest is this old, so
+ * that a connection does not cost a wake-up of the other process. */
+#define EVENT_DELAY_NS (20 * MONO_NS_PER_MS)
+#define DRAIN_BUDGET   1024u /* contexts a round */
+#define DRAIN_MAX_NS   (3 * MONO_NS_PER_S)
 
 static void engine_config(struct pend_engine_config *c, const struct settings *s,
 			  const struct pend_hook *hook)
@@ -136,12 +139,23 @@ static void drop_channel(struct worker *w)
 	w->subscribed = 0;
 }
 
-static void flush_channel(struct worker *w)
+static mono_t flush_due(const struct worker *w)
+{
+	if (!w->chan || (!w->urgent && !w->unsent))
+		return MONO_NEVER;
+	if (w->urgent || w->unsent >= MSG_PER_DATAGRAM)
+		return mono_ns(0);
+	return mono_add(w->unsent_since, EVENT_DELAY_NS);
+}
+
+static void flush_channel(struct worker *w, mono_t now)
 {
 	int r;
 
-	if (!w->chan)
+	if (!w->chan || mono_before(now, flush_due(w)))
 		return;
+	w->unsent = 0;
+	w->urgent = false;
 	r = chan_flush(w->chan);
 	if (r < 0)
 		drop_channel(w); /* the main thread starts another authority process */
@@ -155,7 +169,8 @@ static void on_channel(void *ctx, uint32_t events)
 	struct worker *w = ctx;
 	static _Thread_local struct msg in[MSG_PER_DATAGRAM];
 
-	(void)events;
+	if (events & EPOLLOUT)
+		w->urgent = true;
 	for (int round = 0; round < 16 && w->chan; round++) {
 		unsigned n = 0;
 		int fd = -1;
@@ -225,6 +240,11 @@ static void drain_some(struct worker *w, mono_t now)
 		loop_stop(w->loop, 0);
 }
 
+static mono_t earlier(mono_t a, mono_t b)
+{
+	return mono_before(a, b) ? a : b;
+}
+
 static mono_t on_idle(void *ctx, mono_t now)
 {
 	struct worker *w = ctx;
@@ -237,13 +257,15 @@ static mono_t on_idle(void *ctx, mono_t now)
 		on_queue(w, 0);
 	else
 		pend_engine_flush(w->engine);
-	flush_channel(w);
+	flush_channel(w, now);
 	pend_engine_stats(w->engine, &s);
 	atomic_store_explicit(&w->pending, s.pending, memory_order_relaxed);
 	atomic_store_explicit(&w->held, s.held, memory_order_relaxed);
 	if (w->draining)
 		return mono_add(now, MONO_NS_PER_MS);
-	return w->more ? now : mono_ns(pend_engine_next(w->engine));
+	if (w->more)
+		return now;
+	return earlier(mono_ns(pend_engine_next(w->engine)), flush_due(w));
 }
 
 static void *worker_thread(void *arg)

@@ -49,7 +49,10 @@ struct worker {
 	int mail_in, mail_out;
 	int mail_main;       /* the main thread's end of mail_in */
 	uint32_t subscribed; /* bits of enum pend_event_type */
-	uint8_t on_limit;    /* enum pend_action */
+	unsigned unsent;     /* events gathered since `unsent_since` */
+	mono_t unsent_since;
+	bool urgent;      /* an answer or a question is among what waits to be sent */
+	uint8_t on_limit; /* enum pend_action */
 	bool draining, more;
 	uint8_t drain_verdict;
 	uint64_t drain_until_ns;

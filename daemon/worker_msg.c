@@ -9,6 +9,7 @@ static void reply(struct worker *w, struct msg *m)
 {
 	m->version = MSG_VERSION;
 	m->worker = (uint16_t)w->number;
+	w->urgent = true;
 	if (!w->chan || chan_send(w->chan, m) != 0)
 		w->events_dropped++;
 }
@@ -39,6 +40,8 @@ void worker_notify(void *worker, const struct pend_event *ev)
 	m.u.event = *ev;
 	if (!w->chan || chan_send(w->chan, &m) != 0)
 		w->events_dropped++;
+	else if (!w->unsent++)
+		w->unsent_since = mono_ns(ev->now_ns);
 }
 
 static enum pend_status decide(struct worker *w, pend_context ctx, uint8_t verdict, uint8_t block,

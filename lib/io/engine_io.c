@@ -277,6 +277,7 @@ enum pend_status pend_engine_flush(struct pend_engine *e)
 
 enum pend_status pend_engine_dispatch(struct pend_engine *e, unsigned budget, bool *more)
 {
+	const struct engine_io *io;
 	bool drained = false;
 	unsigned done = 0;
 	int n = 0;
@@ -287,16 +288,18 @@ enum pend_status pend_engine_dispatch(struct pend_engine *e, unsigned budget, bo
 		return PEND_E_NOT_READY;
 	if (e->depth)
 		return PEND_E_BUSY;
+	io = io_of(e);
 	e->now = clock_now();
 	if (!budget)
 		budget = DISPATCH_BUDGET;
-	while (!drained && done < budget) {
+	/* What was just asked of the kernel it has answered by now: read that in the same go. */
+	do {
 		n = receive(e, &drained);
 		if (n < 0)
 			break;
 		done += (unsigned)n;
 		pend_engine_flush(e);
-	}
+	} while ((!drained || io->asked != io->acked) && done < budget);
 	engine_expire(e, EXPIRE_BUDGET);
 	if (more)
 		*more = n >= 0 && !drained;
