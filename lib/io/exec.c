@@ -142,6 +142,8 @@ int exec_run(const char *const argv[], const char *input, struct exec_out *out)
 	int fd[3] = {-1, -1, -1}, err = 0;
 	pid_t pid;
 
+	if (access(argv[0], X_OK))
+		return -errno;
 	for (int i = 0; i < 3 && !err; i++) {
 		fd[i] = memory_file(i == 0 ? input : NULL);
 		err = fd[i] < 0 ? fd[i] : 0;

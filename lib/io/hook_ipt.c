@@ -214,15 +214,13 @@ static bool table_works(struct pend_hook *h, int family, const char *table)
 static int prepare(struct pend_hook *h, bool again)
 {
 	struct hook_ipt *i = &h->ipt;
-	int err;
+	int err = i->tag_table && !again ? 0 : detect_variant(h);
 
-	warn_of_both(h);
-	if (i->tag_table && !again)
-		return 0;
-	err = detect_variant(h);
 	if (err)
 		return err;
 	warn_of_both(h);
+	if (i->tag_table && !again)
+		return 0;
 	i->ipv6 = access("/proc/net/if_inet6", F_OK) == 0;
 	i->tag_table = "security";
 	i->clear_table = "raw";

@@ -17,7 +17,7 @@ server tcp:80 udp:53
 # ------------------------------------------------------------------ the table ----
 
 hook_start kind=nft queue=10
-like "$(hook describe)" '^nft' "described as nft"
+like "$(hook describe)" "^nft${HOOK_EXACTLY:+\$}" "described as nft"
 like "$(hook features)" 'ct mark' "the kernel was probed"
 is "$(hook rejects)" yes "it can reject"
 is "$(hook repeats)" no "it needs no NF_REPEAT"
@@ -154,7 +154,7 @@ is "$(hook packets)" 1 "and not queued"
 c iptables -w -A OUTPUT -p tcp --tcp-flags RST RST -j ACCEPT
 hook listen 10 hold $PERMIT >"$WORK/null"
 before_rst=$(hook packets)
-c python3 - <<-END 2>"$WORK/null" || skip "a RST for a held SYN" "no python3"
+c /usr/bin/python3 - <<-END 2>"$WORK/null" || skip "a RST for a held SYN" "no python3"
 	import socket, struct
 	def packet(flags):
 	    src, dst = socket.inet_aton("$C4"), socket.inet_aton("$H4")
