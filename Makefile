@@ -65,6 +65,7 @@ LIBS     := $(B)/libpend.a $(B)/libpend.so $(B)/libpend-client.a $(B)/libpend-cl
 EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
 UNIT     := $(patsubst tests/unit/test_%.c,$(B)/tests/unit/test_%,$(wildcard tests/unit/test_*.c))
 NETNS_BIN := $(patsubst tests/netns/%.c,$(B)/tests/netns/%,$(wildcard tests/netns/*.c))
+TOOL_BIN := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c))
 BENCH    := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 FUZZ     := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -132,13 +133,13 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/main.o $(TEST_L
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp \
 		$(shell pkg-config --libs check)
 
-# Programs of the kernel tests: plain sockets, nothing of ours linked in ...
+# Programs of the kernel tests: plain sockets, nothing of ours linked in.
 $(B)/tests/netns/%: $(B)/tests/netns/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
-# ... but for those that test a part of ours inside a namespace.
-$(B)/tests/netns/test_%: $(B)/tests/netns/test_%.o $(TEST_LIBS)
+# Programs that drive a part of ours for a script.
+$(B)/tests/tools/%: $(B)/tests/tools/%.o $(TEST_LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp
 

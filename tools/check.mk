@@ -9,7 +9,7 @@ DEPS = @[ "$$(id -u)" != 0 ] || tools/deps
 CHECK_ENV = MAKE="$(MAKE)" B="$(B)" SAN="$(SAN)" VERSION="$(VERSION)" SOVERSION="$(SOVERSION)" \
 	FUZZ_NAMES="$(notdir $(FUZZ))"
 
-tests: all $(UNIT) $(NETNS_BIN) $(BENCH)
+tests: all $(UNIT) $(NETNS_BIN) $(TOOL_BIN) $(BENCH)
 
 unit: $(UNIT) ## run the unit tests (WRAPPER= runs them under something)
 	@set -e; for t in $(UNIT); do $(WRAPPER) $$t; done
