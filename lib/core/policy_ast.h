@@ -30,8 +30,9 @@
 #define POLICY_STRING_MAX      4095
 #define POLICY_NAME_MAX        31
 #define POLICY_DEFINES_MAX     4096
-#define POLICY_DEFINE_MAX      65536 /* tokens in one variable */
-#define POLICY_LIST_MAX        65536 /* elements of one list in the text */
+#define POLICY_DEFINE_MAX      1048576 /* words of all variables together */
+#define POLICY_LIST_MAX        65536   /* elements of one list in the text */
+#define POLICY_ELEMENTS_MAX    4194304 /* of all lists together, variables replaced */
 #define POLICY_SETS_MAX        4096
 #define POLICY_SET_MAX         1048576 /* elements of one set, files and other sets included */
 #define POLICY_SET_TOTAL_MAX   8388608 /* of all sets together */
@@ -206,6 +207,7 @@ struct pol_rule {
 	struct pol_layer *layer;
 	uint8_t action; /* enum classify_action */
 	bool is_default;
+	bool broken; /* an error in it was reported */
 
 	uint32_t seen, neg; /* bits of enum pol_cond */
 	struct pol_loc cond_loc[COND_COUNT];
@@ -249,7 +251,7 @@ struct policy {
 	struct pol_loc settings_loc[64];
 	struct pol_file *files;
 	uint32_t nfiles, capfiles;
-	struct pol_set *sets, *last_set;
+	struct pol_set *sets, *last_set, **by_name; /* by_name: sorted, of the check */
 	struct pol_authority *authorities, *last_authority;
 	struct pol_layer *layers, *last_layer;
 	uint32_t nsets, nauthorities, nlayers, nrules;
@@ -305,7 +307,7 @@ struct pol_parser {
 	unsigned errors, warnings;
 	struct pol_arena tmp; /* tokens */
 	struct pol_define *defines;
-	uint32_t ndefines;
+	uint32_t ndefines, define_tokens, elements;
 	bool oom;
 
 	struct pol_lexer lx;
@@ -314,6 +316,7 @@ struct pol_parser {
 	size_t nmore;
 	struct pol_loc use; /* of that variable */
 	unsigned depth;     /* open braces */
+	bool in_rules;      /* of a layer: lines may continue rules */
 	uint32_t stack[POLICY_DEPTH_MAX];
 	unsigned nstack;
 };
@@ -338,9 +341,10 @@ void pol_guess_try(struct pol_guess *g, const char *candidate);
 bool pol_unknown(struct pol_parser *ps, const struct pol_loc *at, const char *what,
 		 const char *word, const char *best);
 
+const struct pol_define *pol_define_find(const struct pol_parser *ps, const char *name);
 void pol_advance(struct pol_parser *ps);
 bool pol_is(const struct pol_parser *ps, const char *word);
-/* Skip the token if it is that word. */
+/* Skip the token if it is of that type. */
 bool pol_accept(struct pol_parser *ps, enum pol_tok type);
 /* "expected WHAT, found ..." unless the token was reported already. */
 bool pol_expected(struct pol_parser *ps, const char *what);
@@ -351,8 +355,14 @@ const char *pol_word(struct pol_parser *ps, const char *what, struct pol_loc *lo
 const char *pol_string(struct pol_parser *ps, const char *what, struct pol_loc *loc);
 /* `;`, which may be left out at the end of a line and before `}`. */
 bool pol_end(struct pol_parser *ps, const char *after);
-/* Skip to the end of a statement of the block whose brace depth is `level`. */
-void pol_recover(struct pol_parser *ps, unsigned level, bool leaf);
+/* After a `}` it is optional everywhere. */
+bool pol_block_end(struct pol_parser *ps);
+/* Skip to the end of the statement from `start`, of the block whose brace depth is `level`. */
+void pol_recover(struct pol_parser *ps, unsigned level, bool leaf, const struct pol_loc *start);
+/* Report a `{` without its `}` and go back to the depth it stood at. */
+bool pol_unclosed(struct pol_parser *ps, const struct pol_loc *open, unsigned depth);
+/* Does a line begin here with a word that begins a statement? */
+bool pol_begins_statement(const struct pol_token *t);
 /* One element, or `{` one or more `}`; fn takes one. Lists in lists (of variables) are one. */
 typedef bool pol_element_fn(struct pol_parser *ps, void *ctx);
 bool pol_list(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what);

@@ -2,6 +2,7 @@
 /* What the grammar cannot say: names resolved, contradictions found, defaults filled in. */
 #include "core/policy_ast.h"
 #include "core/flow.h"
+#include <stdlib.h>
 #include <string.h>
 
 #define PROTO_ICMP   1
@@ -23,26 +24,22 @@ static void check_authority(struct pol_parser *ps, struct pol_authority *a)
 		a->timeout_ns = ps->p->settings.timeout_ns;
 }
 
-static struct pol_authority *find_authority(struct policy *p, const char *name, struct pol_guess *g)
+static struct pol_authority *find_authority(const struct policy *p, const char *name)
 {
-	struct pol_authority *a;
+	struct pol_authority *a = p->authorities;
 
-	for (a = p->authorities; a; a = a->next) {
-		if (!strcmp(a->name, name))
-			return a;
-		pol_guess_try(g, a->name);
-	}
-	return NULL;
+	while (a && strcmp(a->name, name))
+		a = a->next;
+	return a;
 }
 
 /* `operator` exists unless the policy says what that is. */
 static void add_builtin(struct pol_parser *ps)
 {
 	struct policy *p = ps->p;
-	struct pol_guess g = pol_guess_for("");
 	struct pol_authority *a;
 
-	if (find_authority(p, "operator", &g))
+	if (find_authority(p, "operator"))
 		return;
 	a = pol_alloc(&p->arena, sizeof(*a));
 	if (!a) {
@@ -70,19 +67,47 @@ static void check_authorities(struct pol_parser *ps)
 
 /* ---------------------------------------------------------------------- sets ---- */
 
+static int compare_names(const void *key, const void *set)
+{
+	return strcmp(key, (*(struct pol_set *const *)set)->name);
+}
+
+static int compare_sets(const void *a, const void *b)
+{
+	return compare_names((*(struct pol_set *const *)a)->name, b);
+}
+
 static void resolve_ref(struct pol_parser *ps, struct pol_item *it)
 {
-	struct pol_guess g = pol_guess_for(it->name);
-	struct pol_set *s;
+	struct policy *p = ps->p;
+	struct pol_set **hit = NULL, *s;
+	struct pol_guess g;
 
-	for (s = ps->p->sets; s; s = s->next) {
-		if (!strcmp(s->name, it->name)) {
-			it->set = s;
-			return;
-		}
-		pol_guess_try(&g, s->name);
+	if (p->nsets)
+		hit = bsearch(it->name, p->by_name, p->nsets, sizeof(*p->by_name), compare_names);
+	if (hit) {
+		it->set = *hit;
+		return;
 	}
+	g = pol_guess_for(it->name);
+	for (s = p->sets; s; s = s->next)
+		pol_guess_try(&g, s->name);
 	pol_unknown(ps, &it->loc, "set", it->name, g.best);
+}
+
+static bool index_sets(struct pol_parser *ps)
+{
+	struct policy *p = ps->p;
+	struct pol_set *s;
+	uint32_t n = 0;
+
+	p->by_name = pol_alloc(&p->arena, (p->nsets + 1) * sizeof(*p->by_name));
+	if (!p->by_name)
+		return pol_oom(ps);
+	for (s = p->sets; s; s = s->next)
+		p->by_name[n++] = s;
+	qsort(p->by_name, n, sizeof(*p->by_name), compare_sets);
+	return true;
 }
 
 static void resolve_items(struct pol_parser *ps, struct pol_items *items)
@@ -136,6 +161,8 @@ static void check_sets(struct pol_parser *ps)
 	struct pol_set *s;
 	size_t total = 0;
 
+	if (!index_sets(ps))
+		return;
 	for (s = ps->p->sets; s; s = s->next)
 		resolve_items(ps, &s->items);
 	for (s = ps->p->sets; s; s = s->next) {
@@ -249,15 +276,15 @@ static void check_options(struct pol_parser *ps, const struct pol_rule *r)
 			 {OPT_TIMEOUT, "timeout"},
 			 {OPT_ON_TIMEOUT, "on-timeout"},
 			 {OPT_COMPLETE, "complete"},
-			 {OPT_MODE, "hold and absorb"}};
+			 {OPT_MODE, "hold\" or \"absorb"}};
 	size_t i;
 
 	for (i = 0; r->action != CLASSIFY_PEND && i < sizeof(pend_only) / sizeof(*pend_only); i++)
 		if (r->opts & POL_BIT(pend_only[i].opt))
-			pol_error(ps, &r->opt_loc[pend_only[i].opt], "%s only with \"pend\"",
+			pol_error(ps, &r->opt_loc[pend_only[i].opt], "\"%s\" only with \"pend\"",
 				  pend_only[i].word);
 	if (r->action == CLASSIFY_PERMIT && r->opts & POL_BIT(OPT_WITH))
-		pol_error(ps, &r->opt_loc[OPT_WITH], "with only with \"block\" and \"pend\"");
+		pol_error(ps, &r->opt_loc[OPT_WITH], "\"with\" only with \"block\" and \"pend\"");
 	if (r->opts & POL_BIT(OPT_MODE) && r->mode == PEND_MODE_ABSORB &&
 	    r->complete == PEND_RELEASE_BUFFER && !ps->p->settings.raw_reinject)
 		pol_warn(ps, &r->opt_loc[OPT_MODE],
@@ -267,10 +294,14 @@ static void check_options(struct pol_parser *ps, const struct pol_rule *r)
 static void check_pend(struct pol_parser *ps, struct pol_rule *r)
 {
 	const char *name = r->ask ? r->ask : "operator";
-	struct pol_guess g = pol_guess_for(name);
+	struct pol_authority *a;
+	struct pol_guess g;
 
-	r->authority = find_authority(ps->p, name, &g);
+	r->authority = find_authority(ps->p, name);
 	if (!r->authority) {
+		g = pol_guess_for(name);
+		for (a = ps->p->authorities; a; a = a->next)
+			pol_guess_try(&g, a->name);
 		pol_unknown(ps, &r->opt_loc[OPT_ASK], "authority", name, g.best);
 		return;
 	}
@@ -298,6 +329,8 @@ static void check_layer(struct pol_parser *ps, const struct pol_layer *l)
 	struct pol_rule *r;
 
 	for (r = l->rules; r && !pol_stopped(ps); r = r->next) {
+		if (r->broken)
+			continue;
 		check_rule(ps, r);
 		if (r->is_default)
 			continue;

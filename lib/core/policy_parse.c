@@ -49,8 +49,8 @@ static bool define_push(struct pol_parser *ps, struct pol_define *d, size_t *cap
 {
 	struct pol_token *tok;
 
-	if (d->n == POLICY_DEFINE_MAX)
-		return pol_error(ps, &ps->tok.loc, "variable has more than %d words",
+	if (ps->define_tokens++ == POLICY_DEFINE_MAX)
+		return pol_error(ps, &ps->tok.loc, "variables have more than %d words together",
 				 POLICY_DEFINE_MAX);
 	if (d->n == *cap) {
 		*cap = *cap ? *cap * 2 : 4;
@@ -70,10 +70,14 @@ static bool define_push(struct pol_parser *ps, struct pol_define *d, size_t *cap
 /* The tokens of a value: one word, string or @set, or a list. */
 static bool define_value(struct pol_parser *ps, struct pol_define *d)
 {
+	struct pol_loc open = ps->tok.loc;
 	unsigned level = ps->depth;
 	size_t cap = 0;
 
 	do {
+		if (ps->depth > level &&
+		    (ps->tok.type == TOK_EOF || pol_begins_statement(&ps->tok)))
+			return pol_unclosed(ps, &open, level);
 		switch (ps->tok.type) {
 		case TOK_WORD:
 		case TOK_STRING:
@@ -100,15 +104,6 @@ static bool define_value(struct pol_parser *ps, struct pol_define *d)
 	return true;
 }
 
-static struct pol_define *define_find(struct pol_parser *ps, const char *name)
-{
-	struct pol_define *d = ps->defines;
-
-	while (d && strcmp(d->name, name))
-		d = d->next;
-	return d;
-}
-
 static bool parse_define(struct pol_parser *ps, const struct pol_loc *at)
 {
 	struct pol_define *d = pol_alloc(&ps->tmp, sizeof(*d));
@@ -122,7 +117,7 @@ static bool parse_define(struct pol_parser *ps, const struct pol_loc *at)
 	d->name = new_name(ps, "a name for the variable", &loc);
 	if (!d->name)
 		return false;
-	if (define_find(ps, d->name))
+	if (pol_define_find(ps, d->name))
 		return pol_error(ps, &loc, "variable \"%s\" is defined twice", d->name);
 	ok = pol_expect(ps, TOK_EQ, "'='") && define_value(ps, d);
 	d->next = ps->defines;
@@ -203,7 +198,7 @@ static bool parse_set(struct pol_parser *ps, const struct pol_loc *at)
 	if (!name || !set_new(ps, set, name, &loc))
 		return false;
 	return pol_braces(ps, set_element, set, "an address, prefix, range, @set or file") &&
-	       pol_end(ps, "'}'");
+	       pol_block_end(ps);
 }
 
 /* ------------------------------------------------------------------- authority ---- */
@@ -274,12 +269,7 @@ static bool at_block_end(const struct pol_parser *ps)
 
 static bool block_end(struct pol_parser *ps, const struct pol_loc *open)
 {
-	if (pol_accept(ps, TOK_RBRACE))
-		return true;
-	if (!pol_stopped(ps))
-		pol_error(ps, open, "this '{' has no '}'");
-	ps->depth = 0;
-	return false;
+	return pol_accept(ps, TOK_RBRACE) || pol_unclosed(ps, open, 0);
 }
 
 static bool authority_new(struct pol_parser *ps, struct pol_authority *a, const char *name,
@@ -321,27 +311,31 @@ static bool parse_authority(struct pol_parser *ps, const struct pol_loc *at)
 	if (!pol_expect(ps, TOK_LBRACE, "'{'"))
 		return false;
 	level = ps->depth;
-	while (!at_block_end(ps))
+	while (!at_block_end(ps)) {
+		loc = ps->tok.loc;
 		if (!pol_accept(ps, TOK_SEMI) && !authority_statement(ps, a))
-			pol_recover(ps, level, true);
-	return block_end(ps, &open) && pol_end(ps, "'}'");
+			pol_recover(ps, level, true, &loc);
+	}
+	return block_end(ps, &open) && pol_block_end(ps);
 }
 
 /* -------------------------------------------------------------------- settings ---- */
 
 static bool parse_settings(struct pol_parser *ps, const struct pol_loc *at)
 {
-	struct pol_loc open = ps->tok.loc;
+	struct pol_loc open = ps->tok.loc, start;
 	unsigned level;
 
 	(void)at;
 	if (!pol_expect(ps, TOK_LBRACE, "'{'"))
 		return false;
 	level = ps->depth;
-	while (!at_block_end(ps))
+	while (!at_block_end(ps)) {
+		start = ps->tok.loc;
 		if (!pol_accept(ps, TOK_SEMI) && !pol_parse_setting(ps))
-			pol_recover(ps, level, true);
-	return block_end(ps, &open) && pol_end(ps, "'}'");
+			pol_recover(ps, level, true, &start);
+	}
+	return block_end(ps, &open) && pol_block_end(ps);
 }
 
 /* --------------------------------------------------------------------- include ---- */
@@ -489,7 +483,7 @@ static bool parse_layer(struct pol_parser *ps, const struct pol_loc *at)
 	if (!pol_expect(ps, TOK_LBRACE, "'{'"))
 		return false;
 	parse_block(ps, BLOCK_LAYER, l);
-	return block_end(ps, &open) && pol_end(ps, "'}'");
+	return block_end(ps, &open) && pol_block_end(ps);
 }
 
 static bool parse_weight(struct pol_parser *ps, struct pol_layer *layer)
@@ -596,23 +590,27 @@ static bool top_statement(struct pol_parser *ps)
 static void parse_block(struct pol_parser *ps, enum block block, struct pol_layer *layer)
 {
 	unsigned level = ps->depth;
-	bool ok;
+	bool in_rules = ps->in_rules, ok;
+	struct pol_loc start;
 
+	ps->in_rules = block == BLOCK_LAYER;
 	while (ps->tok.type != TOK_EOF && !at_top_statement(ps) && !pol_stopped(ps)) {
 		if (pol_accept(ps, TOK_SEMI))
 			continue;
 		if (ps->tok.type == TOK_RBRACE) {
 			if (level)
-				return;
+				break;
 			pol_error(ps, &ps->tok.loc, "this '}' has no '{'");
 			pol_advance(ps);
 			ps->depth = 0;
 			continue;
 		}
+		start = ps->tok.loc;
 		ok = block == BLOCK_TOP ? top_statement(ps) : layer_statement(ps, layer);
 		if (!ok)
-			pol_recover(ps, level, block == BLOCK_LAYER);
+			pol_recover(ps, level, block == BLOCK_LAYER, &start);
 	}
+	ps->in_rules = in_rules;
 }
 
 static int parse_first(struct pol_parser *ps, const char *path)

@@ -489,6 +489,7 @@ static struct pol_rule *rule_new(struct pol_parser *ps, struct pol_layer *layer)
 	}
 	r->loc = ps->tok.loc;
 	r->layer = layer;
+	r->broken = true;
 	ps->p->nrules++;
 	layer->n++;
 	if (layer->last)
@@ -506,7 +507,8 @@ bool pol_parse_rule(struct pol_parser *ps, struct pol_layer *layer)
 	if (!r)
 		return false;
 	r->action = (uint8_t)pol_keyword(ps, pol_actions, "action");
-	return parse_words(ps, r, true) && pol_end(ps, "the rule");
+	r->broken = !parse_words(ps, r, true) || !pol_end(ps, "the rule");
+	return !r->broken;
 }
 
 bool pol_parse_default(struct pol_parser *ps, struct pol_layer *layer)
@@ -526,5 +528,6 @@ bool pol_parse_default(struct pol_parser *ps, struct pol_layer *layer)
 	if (layer->fallback)
 		return pol_error(ps, &at, "\"default\" is given twice");
 	layer->fallback = r;
-	return parse_words(ps, r, false) && pol_end(ps, "the default");
+	r->broken = !parse_words(ps, r, false) || !pol_end(ps, "the default");
+	return !r->broken;
 }

@@ -171,13 +171,10 @@ static bool element_hook_bit(struct pol_parser *ps, void *ctx)
 
 static bool read_hooks(struct pol_parser *ps, unsigned *out)
 {
-	struct pol_loc at = ps->tok.loc;
 	unsigned bits = 0;
 
 	if (!pol_list(ps, element_hook_bit, &bits, "a hook"))
 		return false;
-	if (!bits)
-		return pol_error(ps, &at, "\"hooks\" must name at least one hook");
 	*out = bits;
 	return true;
 }

@@ -32,21 +32,30 @@ static void lex_next(struct pol_parser *ps)
 		pol_error(ps, &ps->tok.loc, "%s", ps->tok.text);
 }
 
+const struct pol_define *pol_define_find(const struct pol_parser *ps, const char *name)
+{
+	const struct pol_define *d = ps->defines;
+
+	while (d && strcmp(d->name, name))
+		d = d->next;
+	return d;
+}
+
 /* Replace `$name` by its first token and remember the others. */
 static void expand(struct pol_parser *ps)
 {
-	struct pol_guess g = pol_guess_for(ps->tok.text);
-	const struct pol_define *d;
+	const struct pol_define *d = pol_define_find(ps, ps->tok.text);
 	bool bol = ps->tok.bol;
+	struct pol_guess g;
 
-	for (d = ps->defines; d; d = d->next) {
-		if (!strcmp(d->name, ps->tok.text))
-			break;
-		pol_guess_try(&g, d->name);
+	if (!d) {
+		g = pol_guess_for(ps->tok.text);
+		for (d = ps->defines; d; d = d->next)
+			pol_guess_try(&g, d->name);
+		pol_unknown(ps, &ps->tok.loc, "variable", ps->tok.text, g.best);
 	}
+	/* One whose value was wrong is known but empty: that was reported there. */
 	if (!d || !d->n) {
-		if (!d)
-			pol_unknown(ps, &ps->tok.loc, "variable", ps->tok.text, g.best);
 		ps->tok.type = TOK_BAD;
 		return;
 	}
@@ -184,7 +193,13 @@ bool pol_end(struct pol_parser *ps, const char *after)
 	return pol_expected(ps, what);
 }
 
-static bool begins_statement(const struct pol_token *t)
+bool pol_block_end(struct pol_parser *ps)
+{
+	pol_accept(ps, TOK_SEMI);
+	return true;
+}
+
+bool pol_begins_statement(const struct pol_token *t)
 {
 	static const char *const words[] = {"settings", "define",  "set",    "authority",
 					    "layer",    "include", "permit", "block",
@@ -199,19 +214,28 @@ static bool begins_statement(const struct pol_token *t)
 	return false;
 }
 
+/* A word at the beginning of a line behind the statement's own, which is not its continuation. */
+static bool next_line(const struct pol_parser *ps, const struct pol_loc *start)
+{
+	const struct pol_token *t = &ps->tok;
+
+	return t->bol && t->type == TOK_WORD && !(ps->in_rules && pol_rule_word(t->text)) &&
+	       (t->loc.line != start->line || t->loc.file != start->file);
+}
+
 /*
  * leaf: statements of this block hold no blocks of their own, so that a `;` ends one even
  * inside of braces that somebody forgot to close.
  */
-void pol_recover(struct pol_parser *ps, unsigned level, bool leaf)
+void pol_recover(struct pol_parser *ps, unsigned level, bool leaf, const struct pol_loc *start)
 {
 	ps->nmore = 0;
 	while (ps->tok.type != TOK_EOF) {
-		if (begins_statement(&ps->tok) && (leaf || ps->depth <= level)) {
+		if (pol_begins_statement(&ps->tok) && (leaf || ps->depth <= level)) {
 			ps->depth = level;
 			return;
 		}
-		if (ps->tok.type == TOK_RBRACE && ps->depth <= level)
+		if (ps->depth <= level && (ps->tok.type == TOK_RBRACE || next_line(ps, start)))
 			return;
 		if (ps->tok.type == TOK_SEMI && (leaf || ps->depth <= level)) {
 			ps->depth = level;
@@ -219,10 +243,13 @@ void pol_recover(struct pol_parser *ps, unsigned level, bool leaf)
 			return;
 		}
 		pol_advance(ps);
-		if (leaf && ps->depth <= level && ps->tok.bol &&
-		    !(ps->tok.type == TOK_WORD && pol_rule_word(ps->tok.text)))
-			return;
 	}
+}
+
+bool pol_unclosed(struct pol_parser *ps, const struct pol_loc *open, unsigned depth)
+{
+	ps->depth = depth;
+	return pol_error(ps, open, "this '{' has no '}'");
 }
 
 struct list {
@@ -235,11 +262,12 @@ struct list {
 static bool list_elements(struct pol_parser *ps, struct list *l, unsigned nest)
 {
 	struct pol_loc open = ps->tok.loc;
+	unsigned depth = ps->depth;
 
 	pol_advance(ps);
 	while (ps->tok.type != TOK_RBRACE) {
-		if (ps->tok.type == TOK_EOF)
-			return !pol_stopped(ps) && pol_error(ps, &open, "this '{' has no '}'");
+		if (ps->tok.type == TOK_EOF || pol_begins_statement(&ps->tok))
+			return pol_unclosed(ps, &open, depth);
 		if (ps->tok.type == TOK_LBRACE) {
 			if (nest == LIST_NEST_MAX)
 				return pol_error(ps, &ps->tok.loc,
@@ -251,6 +279,10 @@ static bool list_elements(struct pol_parser *ps, struct list *l, unsigned nest)
 			if (++l->n > POLICY_LIST_MAX)
 				return pol_error(ps, &ps->tok.loc, "list has more than %d elements",
 						 POLICY_LIST_MAX);
+			if (++ps->elements > POLICY_ELEMENTS_MAX)
+				return pol_error(ps, &ps->tok.loc,
+						 "lists have more than %d elements together",
+						 POLICY_ELEMENTS_MAX);
 			if (ps->tok.type == TOK_COMMA || ps->tok.type == TOK_SEMI)
 				return pol_expected(ps, l->what);
 			if (!l->fn(ps, l->ctx))
@@ -259,6 +291,8 @@ static bool list_elements(struct pol_parser *ps, struct list *l, unsigned nest)
 		if (!pol_accept(ps, TOK_COMMA))
 			break;
 	}
+	if (ps->tok.type == TOK_EOF || pol_begins_statement(&ps->tok))
+		return pol_unclosed(ps, &open, depth);
 	return pol_expect(ps, TOK_RBRACE, "',' or '}'");
 }
 
@@ -281,6 +315,23 @@ bool pol_braces(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char
 	return ps->tok.type == TOK_LBRACE ? list_elements(ps, &l, 1) : pol_expected(ps, "'{'");
 }
 
+/* "unknown WHAT "word", expected a, b or c" */
+static void unknown_of(struct pol_parser *ps, const struct pol_loc *at,
+		       const struct pol_keyword *table, const char *what, const char *word)
+{
+	char show[POL_SHOW_MAX], list[160] = "";
+	const struct pol_keyword *k;
+	size_t len = 0;
+
+	for (k = table; k->name; k++)
+		str_append(list, sizeof(list), &len, "%s%s",
+			   k == table  ? ""
+			   : k[1].name ? ", "
+				       : " or ",
+			   k->name);
+	pol_error(ps, at, "unknown %s \"%s\", expected %s", what, pol_show(word, show), list);
+}
+
 int pol_keyword(struct pol_parser *ps, const struct pol_keyword *table, const char *what)
 {
 	const struct pol_keyword *k;
@@ -296,7 +347,10 @@ int pol_keyword(struct pol_parser *ps, const struct pol_keyword *table, const ch
 			return k->value;
 		pol_guess_try(&g, k->name);
 	}
-	pol_unknown(ps, &loc, what, s, g.best);
+	if (g.best)
+		pol_unknown(ps, &loc, what, s, g.best);
+	else
+		unknown_of(ps, &loc, table, what, s);
 	return -1;
 }
 

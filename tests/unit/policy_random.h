@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Random policies (as text) and packets from small worlds, so that rules match often, and
+ * the reference: what a policy means, said over the syntax tree as plainly as possible.
+ */
+#ifndef TESTS_POLICY_RANDOM_H
+#define TESTS_POLICY_RANDOM_H
+
+#include "policy_help.h"
+#include "core/flow.h"
+
+#define RANDOM_TEXT_MAX 65536
+
+struct random_policy {
+	uint64_t state;
+	char text[RANDOM_TEXT_MAX];
+	size_t len;
+	unsigned sets;
+};
+
+static inline unsigned rnd(struct random_policy *r, unsigned n)
+{
+	return (unsigned)(unit_rand(&r->state) >> 33) % n;
+}
+
+__attribute__((format(printf, 2, 3))) static inline void emit(struct random_policy *r,
+							      const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	r->len += (size_t)vsnprintf(r->text + r->len, RANDOM_TEXT_MAX - r->len, fmt, ap);
+	va_end(ap);
+	if (r->len >= RANDOM_TEXT_MAX)
+		abort();
+}
+
+static inline void emit_neg(struct random_policy *r)
+{
+	if (!rnd(r, 4))
+		emit(r, rnd(r, 2) ? "!" : "not ");
+}
+
+/* A list of 1 to 3, or one alone. */
+static inline void emit_list(struct random_policy *r, void (*one)(struct random_policy *))
+{
+	unsigned n = rnd(r, 4);
+
+	if (!n) {
+		one(r);
+		return;
+	}
+	emit(r, "{ ");
+	while (n--) {
+		one(r);
+		emit(r, n ? ", " : " }");
+	}
+}
+
+static inline void emit_addr(struct random_policy *r)
+{
+	unsigned a = rnd(r, 16), b = a + rnd(r, 16 - a);
+
+	switch (rnd(r, r->sets ? 8 : 6)) {
+	case 0:
+		emit(r, "10.0.0.%u", a);
+		break;
+	case 1:
+		emit(r, "10.0.0.%u/%u", a & 8, 29);
+		break;
+	case 2:
+		emit(r, "10.0.0.%u-10.0.0.%u", a, b);
+		break;
+	case 3:
+		emit(r, "2001:db8::%x", a);
+		break;
+	case 4:
+		emit(r, "2001:db8::%x/%u", a & 12, 126);
+		break;
+	case 5:
+		emit(r, "2001:db8::%x-2001:db8::%x", a, b);
+		break;
+	default:
+		emit(r, "@s%u", rnd(r, r->sets));
+	}
+}
+
+static inline void emit_port(struct random_policy *r)
+{
+	static const char *const names[] = {"ssh", "smtp", "domain", "telnet"};
+	unsigned a = 15 + rnd(r, 16);
+
+	if (!rnd(r, 4))
+		emit(r, "%s", names[rnd(r, 4)]);
+	else if (rnd(r, 2))
+		emit(r, "%u", a);
+	else
+		emit(r, "%u-%u", a, a + rnd(r, 6));
+}
+
+static inline void emit_proto(struct random_policy *r)
+{
+	static const char *const names[] = {"tcp", "udp", "6", "17", "sctp"};
+
+	emit(r, "%s", names[rnd(r, 5)]);
+}
+
+static inline void emit_any_proto(struct random_policy *r)
+{
+	static const char *const names[] = {"tcp", "udp", "icmp", "icmpv6", "47"};
+
+	emit(r, "%s", names[rnd(r, 5)]);
+}
+
+static inline void emit_iface(struct random_policy *r)
+{
+	static const char *const names[] = {"eth0", "eth1", "eth*", "\"wlan0\"", "*", "e", "lo"};
+
+	emit(r, "%s", names[rnd(r, 7)]);
+}
+
+static inline void emit_icmp(struct random_policy *r)
+{
+	static const char *const names[] = {"echo-request", "echo-reply", "packet-too-big", "8",
+					    "129"};
+
+	emit(r, "%s", names[rnd(r, 5)]);
+}
+
+static inline void emit_code(struct random_policy *r)
+{
+	emit(r, "%u", rnd(r, 3));
+}
+
+static inline void emit_hook(struct random_policy *r)
+{
+	static const char *const names[] = {"input", "forward", "output"};
+
+	emit(r, "%s", names[rnd(r, 3)]);
+}
+
+static inline void emit_end(struct random_policy *r, const char *word, bool ports)
+{
+	unsigned what = 1 + rnd(r, ports ? 3 : 1);
+
+	emit(r, " %s ", word);
+	if (what & 1) {
+		emit_neg(r);
+		emit_list(r, emit_addr);
+	}
+	if (what & 2) {
+		emit(r, " port ");
+		emit_neg(r);
+		emit_list(r, emit_port);
+	}
+}
+
+static inline void emit_conditions(struct random_policy *r)
+{
+	bool icmp = !rnd(r, 4), ports = !icmp;
+
+	if (!rnd(r, 3)) {
+		emit(r, " proto ");
+		emit_neg(r);
+		if (icmp)
+			emit(r, rnd(r, 2) ? "icmp" : "{ icmp, icmpv6 }");
+		else
+			emit_list(r, rnd(r, 3) ? emit_proto : emit_any_proto);
+		ports = false;
+	}
+	if (!rnd(r, 3))
+		emit_end(r, "from", ports);
+	if (!rnd(r, 3))
+		emit_end(r, "to", ports);
+	if (!rnd(r, 6)) {
+		emit(r, " in ");
+		emit_neg(r);
+		emit_list(r, emit_iface);
+	}
+	if (!rnd(r, 8)) {
+		emit(r, " out ");
+		emit_neg(r);
+		emit_list(r, emit_iface);
+	}
+	if (!rnd(r, 6)) {
+		emit(r, " family ");
+		emit_neg(r);
+		emit(r, rnd(r, 2) ? "ipv4" : "ipv6");
+	}
+	if (!rnd(r, 8)) {
+		emit(r, " hook ");
+		emit_neg(r);
+		emit_list(r, emit_hook);
+	}
+	if (icmp && rnd(r, 2)) {
+		emit(r, " icmp-type ");
+		emit_neg(r);
+		emit_list(r, emit_icmp);
+	}
+	if (icmp && !rnd(r, 3)) {
+		emit(r, " icmp-code ");
+		emit_neg(r);
+		emit_list(r, emit_code);
+	}
+	if (!rnd(r, 8)) {
+		emit(r, " mark ");
+		emit_neg(r);
+		emit(r, rnd(r, 2) ? "0x%x/0x3" : "%u", rnd(r, 4));
+	}
+}
+
+static inline void emit_rule(struct random_policy *r)
+{
+	unsigned action = rnd(r, 3);
+
+	emit(r, "\t%s", action == 0 ? "permit" : action == 1 ? "block" : "pend");
+	emit_conditions(r);
+	if (action == 2) {
+		if (rnd(r, 2))
+			emit(r, " ask %s", rnd(r, 2) ? "a0" : "operator");
+		if (rnd(r, 2))
+			emit(r, " timeout %us", 1 + rnd(r, 100));
+		if (!rnd(r, 3))
+			emit(r, " on-timeout %s", rnd(r, 2) ? "permit" : "block");
+		if (!rnd(r, 3))
+			emit(r, " complete %s", rnd(r, 2) ? "flush" : "buffer");
+		if (!rnd(r, 3))
+			emit(r, " %s", rnd(r, 2) ? "hold" : "absorb");
+	}
+	if (action && !rnd(r, 3))
+		emit(r, " with %s", rnd(r, 2) ? "reset" : "unreachable");
+	if (!rnd(r, 4))
+		emit(r, " log");
+	emit(r, rnd(r, 2) ? ";\n" : "\n");
+}
+
+static inline void emit_layer(struct random_policy *r, unsigned number, unsigned rules)
+{
+	emit(r, "layer l%u {\n", number);
+	if (rnd(r, 2))
+		emit(r, "\tweight %u;\n", rnd(r, 3));
+	if (!rnd(r, 3))
+		emit(r, "\tdefault %s;\n", rnd(r, 2) ? "permit log" : "block with reset");
+	while (rules--)
+		emit_rule(r);
+	emit(r, "}\n");
+}
+
+static inline void random_policy(struct random_policy *r)
+{
+	unsigned i, n, layers;
+
+	r->len = 0;
+	r->sets = 0;
+	emit(r, "settings { timeout %us }\n", 1 + rnd(r, 50));
+	emit(r, "authority a0 { type static; answer permit; on-timeout permit }\n");
+	for (n = rnd(r, 4); r->sets < n; r->sets++) {
+		emit(r, "set s%u { ", r->sets);
+		for (i = rnd(r, 6); i; i--) {
+			emit_addr(r);
+			emit(r, ", ");
+		}
+		emit(r, "}\n");
+	}
+	layers = rnd(r, 4);
+	for (i = 0; i < layers; i++)
+		emit_layer(r, i, rnd(r, 8));
+}
+
+static inline void random_addr(struct random_policy *r, uint8_t family, uint8_t addr[16])
+{
+	static const uint8_t v4[16] = {10}, v6[16] = {0x20, 0x01, 0x0d, 0xb8};
+
+	memcpy(addr, family == FLOW_V4 ? v4 : v6, 16);
+	addr[family == FLOW_V4 ? 3 : 15] = (uint8_t)rnd(r, 17);
+}
+
+static inline void random_packet(struct random_policy *r, struct pend_values *v)
+{
+	static const uint8_t protos[] = {6, 17, 1, 58, 47, 132};
+	static const uint8_t types[] = {0, 2, 8, 128, 129};
+
+	*v = (struct pend_values){0};
+	v->family = rnd(r, 2) ? FLOW_V4 : FLOW_V6;
+	v->protocol = protos[rnd(r, 6)];
+	v->has_ports = v->protocol == 6 || v->protocol == 17 || v->protocol == 132;
+	if (v->has_ports) {
+		v->source_port = (uint16_t)(14 + rnd(r, 24));
+		v->dest_port = (uint16_t)(14 + rnd(r, 24));
+	}
+	v->icmp_type = types[rnd(r, 5)];
+	v->icmp_code = (uint8_t)rnd(r, 3);
+	random_addr(r, v->family, v->source);
+	random_addr(r, v->family, v->dest);
+	v->hook = (uint8_t)rnd(r, 4);
+	v->in_interface = rnd(r, 6);
+	v->out_interface = rnd(r, 6);
+	v->mark = rnd(r, 6);
+}
+
+/* ------------------------------------------------------------------- reference ---- */
+
+static inline const char *ref_name(const struct classify_ifaces *t, uint32_t index)
+{
+	uint32_t i;
+
+	for (i = 0; t && i < t->n; i++)
+		if (t->iface[i].index == index)
+			return t->iface[i].name;
+	return NULL;
+}
+
+static inline bool ref_items(const struct pol_items *items, const uint8_t addr[16], uint8_t family)
+{
+	const struct pol_item *it;
+
+	for (it = items->first; it; it = it->next) {
+		if (it->kind == POL_REF && ref_items(&it->set->items, addr, family))
+			return true;
+		if (it->kind == POL_RANGE && it->range.family == family &&
+		    memcmp(it->range.lo, addr, 16) <= 0 && memcmp(addr, it->range.hi, 16) <= 0)
+			return true;
+	}
+	return false;
+}
+
+static inline bool ref_ports(const struct pol_ports *p, uint16_t port)
+{
+	for (; p; p = p->next)
+		if (p->lo <= port && port <= p->hi)
+			return true;
+	return false;
+}
+
+static inline bool ref_ifaces(const struct pol_iface *f, const struct classify_ifaces *t,
+			      uint32_t index)
+{
+	const char *name = ref_name(t, index);
+
+	if (!index)
+		return true;
+	for (; name && f; f = f->next)
+		if (f->wild ? !strncmp(name, f->name, strlen(f->name)) : !strcmp(name, f->name))
+			return true;
+	return false;
+}
+
+static inline bool ref_icmp(const struct pol_icmp *m, const struct pend_values *v)
+{
+	for (; m; m = m->next)
+		if ((v->protocol == 1 ? m->v4 : m->v6) == v->icmp_type)
+			return true;
+	return false;
+}
+
+static inline bool ref_rule(const struct pol_rule *r, const struct classify_ifaces *t,
+			    const struct pend_values *v)
+{
+	bool icmp = v->protocol == 1 || v->protocol == 58;
+#define FAILS(cond, applies, holds) \
+	((r->seen & POL_BIT(cond)) && (!(applies) || (holds) == !!(r->neg & POL_BIT(cond))))
+
+	return !FAILS(COND_PROTO, true, pol_bits_has(&r->proto, v->protocol)) &&
+	       !FAILS(COND_FAMILY, true, r->family == v->family) &&
+	       !FAILS(COND_FROM, true, ref_items(&r->from, v->source, v->family)) &&
+	       !FAILS(COND_TO, true, ref_items(&r->to, v->dest, v->family)) &&
+	       !FAILS(COND_SPORT, v->has_ports, ref_ports(r->sport, v->source_port)) &&
+	       !FAILS(COND_DPORT, v->has_ports, ref_ports(r->dport, v->dest_port)) &&
+	       !FAILS(COND_IN, v->hook != 3, ref_ifaces(r->in, t, v->in_interface)) &&
+	       !FAILS(COND_OUT, v->hook != 1, ref_ifaces(r->out, t, v->out_interface)) &&
+	       !FAILS(COND_HOOK, true, !v->hook || (r->hooks & 1u << v->hook)) &&
+	       !FAILS(COND_ICMP_TYPE, icmp, ref_icmp(r->icmp, v)) &&
+	       !FAILS(COND_ICMP_CODE, icmp, pol_bits_has(&r->icmp_code, v->icmp_code)) &&
+	       !FAILS(COND_MARK, true, (v->mark & r->mark_mask) == r->mark);
+#undef FAILS
+}
+
+static inline const struct pol_rule *
+ref_layer(const struct pol_layer *l, const struct classify_ifaces *t, const struct pend_values *v)
+{
+	const struct pol_rule *r;
+
+	for (r = l->rules; r; r = r->next)
+		if (!r->is_default && ref_rule(r, t, v))
+			return r;
+	return l->fallback;
+}
+
+/* The rule that decides, or NULL: the most restrictive, then the heaviest layer, then the first. */
+static inline const struct pol_rule *
+ref_classify(const struct policy *p, const struct classify_ifaces *t, const struct pend_values *v)
+{
+	static const int rank[] = {
+		[CLASSIFY_PERMIT] = 1, [CLASSIFY_PEND] = 2, [CLASSIFY_BLOCK] = 3};
+	const struct pol_rule *best = NULL, *r;
+	const struct pol_layer *l;
+
+	for (l = p->layers; l; l = l->next) {
+		r = ref_layer(l, t, v);
+		if (r && (!best || rank[r->action] > rank[best->action] ||
+			  (r->action == best->action && l->weight > best->layer->weight)))
+			best = r;
+	}
+	return best;
+}
+
+static inline uint32_t ref_number(const struct policy *p, const struct pol_rule *rule)
+{
+	const struct pol_layer *l;
+	const struct pol_rule *r;
+	uint32_t n = 0;
+
+	for (l = p->layers; l; l = l->next)
+		for (r = l->rules; r; r = r->next, n++)
+			if (r == rule)
+				return n;
+	return CLASSIFY_NO_RULE;
+}
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* classify() against a reference over the syntax tree, and its rules one by one. */
+#include "unit.h"
+#include "policy_random.h"
+#include <stddef.h>
+
+static struct classify_ifaces *ifaces;
+
+static void make_ifaces(void)
+{
+	static const struct classify_iface list[] = {
+		{1, "lo"}, {2, "eth0"}, {3, "eth1"}, {4, "wlan0"}};
+
+	ifaces = malloc(sizeof(*ifaces) + sizeof(list));
+	ifaces->n = 4;
+	memcpy(ifaces->iface, list, sizeof(list));
+}
+
+static void drop_ifaces(void)
+{
+	free(ifaces);
+}
+
+struct loaded {
+	struct policy *p;
+	void *image;
+	size_t size;
+	struct classifier *c;
+};
+
+static struct loaded load(const char *text)
+{
+	struct loaded l = {.p = parse_good(text)};
+
+	ck_assert_int_eq(policy_compile(l.p, &l.image, &l.size), 0);
+	ck_assert_int_eq(classify_attach(&l.c, l.image, l.size), 0);
+	return l;
+}
+
+static void unload(struct loaded *l)
+{
+	classify_detach(l->c);
+	free(l->image);
+	policy_free(l->p);
+}
+
+static bool same_result(const struct classify_result *r, const struct pol_rule *rule)
+{
+	bool pend = rule->action == CLASSIFY_PEND;
+
+	return r->action == rule->action && r->block == rule->with &&
+	       r->log == !!(rule->opts & POL_BIT(OPT_LOG)) &&
+	       r->authority == (pend ? rule->authority->index : 0) &&
+	       r->timeout_ns == (pend ? rule->timeout_ns : 0) &&
+	       r->on_timeout == (pend ? rule->on_timeout : 0) &&
+	       r->release == (pend ? rule->complete : 0) && r->mode == (pend ? rule->mode : 0);
+}
+
+static void check_packet(const struct loaded *l, struct random_policy *rp, unsigned counts[4])
+{
+	const struct classify_ifaces *t = rnd(rp, 8) ? ifaces : NULL;
+	const struct pol_rule *want;
+	struct classify_result r;
+	struct pend_values v;
+
+	random_packet(rp, &v);
+	want = ref_classify(l->p, t, &v);
+	classify_with(l->c, t, &v, &r);
+	/* Checked by hand: Check's own bookkeeping costs more than classify. */
+	if (r.rule != ref_number(l->p, want) ||
+	    (want ? !same_result(&r, want) : r.action != CLASSIFY_BLOCK))
+		ck_abort_msg("rule %u, not %u: family %u proto %u ports %u %u hook %u in %u out %u "
+			     "mark %u icmp %u/%u addresses %u %u of\n%s",
+			     r.rule, ref_number(l->p, want), v.family, v.protocol, v.source_port,
+			     v.dest_port, v.hook, v.in_interface, v.out_interface, v.mark,
+			     v.icmp_type, v.icmp_code, v.source[v.family == 4 ? 3 : 15],
+			     v.dest[v.family == 4 ? 3 : 15], rp->text);
+	counts[want ? want->action : 0]++;
+}
+
+START_TEST(random_policies)
+{
+	struct random_policy *rp = malloc(sizeof(*rp));
+	unsigned i, j, counts[4] = {0}, policies = 2500, packets = 400;
+
+	if (getenv("POLICIES"))
+		policies = (unsigned)atoi(getenv("POLICIES"));
+	rp->state = unit_seed("classify");
+	for (i = 0; i < policies; i++) {
+		struct policy *p = NULL;
+		struct policy_diag diag;
+		struct loaded l;
+		int err;
+
+		random_policy(rp);
+		/* Families may contradict: such a policy is refused, and there is another. */
+		err = parse_text(rp->text, &p, &diag);
+		policy_free(err ? NULL : p);
+		ck_assert_msg(!err || strstr(diag.text, "can never match") ||
+				      strstr(diag.text, "have no") || strstr(diag.text, "only "),
+			      "%s%s", diag.text, rp->text);
+		policy_diag_deinit(&diag);
+		if (err)
+			continue;
+		l = load(rp->text);
+		for (j = 0; j < packets; j++)
+			check_packet(&l, rp, counts);
+		unload(&l);
+	}
+	fprintf(stderr, "classify: default %u permit %u block %u pend %u\n", counts[0], counts[1],
+		counts[2], counts[3]);
+	/* Every outcome was seen often: the worlds are small enough. */
+	for (i = 0; i < 4; i++)
+		ck_assert_uint_gt(counts[i], policies);
+	free(rp);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- one by one ---- */
+
+static struct pend_values tcp_to(uint16_t port)
+{
+	return (struct pend_values){.family = 4,
+				    .protocol = 6,
+				    .has_ports = true,
+				    .source = {192, 0, 2, 1},
+				    .dest = {198, 51, 100, 1},
+				    .source_port = 40000,
+				    .dest_port = port,
+				    .hook = 1,
+				    .in_interface = 2};
+}
+
+static struct classify_result decide(const char *text, const struct pend_values *v)
+{
+	struct loaded l = load(text);
+	struct classify_result r;
+
+	classify_with(l.c, ifaces, v, &r);
+	unload(&l);
+	return r;
+}
+
+START_TEST(nothing_blocks)
+{
+	struct pend_values v = tcp_to(22);
+	struct classify_result r = decide("", &v);
+
+	ck_assert_uint_eq(r.action, CLASSIFY_BLOCK);
+	ck_assert_uint_eq(r.rule, CLASSIFY_NO_RULE);
+	r = decide("layer a { permit to port 23 }", &v);
+	ck_assert_uint_eq(r.action, CLASSIFY_BLOCK);
+	ck_assert_uint_eq(r.rule, CLASSIFY_NO_RULE);
+}
+END_TEST
+
+START_TEST(first_match_wins)
+{
+	struct pend_values v = tcp_to(22);
+	struct classify_result r = decide("layer a { permit to port 23; pend to port 22; block }",
+					  &v);
+
+	ck_assert_uint_eq(r.action, CLASSIFY_PEND);
+	ck_assert_uint_eq(r.rule, 1);
+}
+END_TEST
+
+START_TEST(layers_most_restrictive)
+{
+	struct pend_values v = tcp_to(22);
+
+	ck_assert_uint_eq(decide("layer a { permit } layer b { pend } layer c { permit }", &v).rule,
+			  1);
+	ck_assert_uint_eq(decide("layer a { pend } layer b { block }", &v).rule, 1);
+	ck_assert_uint_eq(decide("layer a { pend } layer b { weight 5; pend }", &v).rule, 1);
+	ck_assert_uint_eq(decide("layer a { pend } layer b { pend }", &v).rule, 0);
+	/* One without an opinion does not count. */
+	ck_assert_uint_eq(decide("layer a { block to port 1 } layer b { permit }", &v).rule, 1);
+	ck_assert_uint_eq(
+		decide("layer a { default block; permit to port 1 } layer b { permit }", &v).rule,
+		0);
+}
+END_TEST
+
+/* R32: an unknown interface is empty, and empty matches equal. */
+START_TEST(unknown_interface)
+{
+	struct pend_values v = tcp_to(22);
+
+	ck_assert_uint_eq(decide("layer a { permit in eth0 }", &v).rule, 0);
+	ck_assert_uint_eq(decide("layer a { permit in eth1 }", &v).rule, CLASSIFY_NO_RULE);
+	v.in_interface = 0;
+	ck_assert_uint_eq(decide("layer a { permit in eth1 }", &v).rule, 0);
+	ck_assert_uint_eq(decide("layer a { permit in !eth1 }", &v).rule, CLASSIFY_NO_RULE);
+	v.in_interface = 77; /* has no name yet */
+	ck_assert_uint_eq(decide("layer a { permit in * }", &v).rule, CLASSIFY_NO_RULE);
+	ck_assert_uint_eq(decide("layer a { permit in !eth1 }", &v).rule, 0);
+	/* A packet to this host goes out nowhere: not empty, but none. */
+	v.out_interface = 0;
+	ck_assert_uint_eq(decide("layer a { permit out eth1 }", &v).rule, CLASSIFY_NO_RULE);
+	ck_assert_uint_eq(decide("layer a { permit out !eth1 }", &v).rule, CLASSIFY_NO_RULE);
+}
+END_TEST
+
+/* Negation of a port does not make a rule for packets that have none. */
+START_TEST(ports_need_ports)
+{
+	struct pend_values v = tcp_to(0);
+
+	v.protocol = 1;
+	v.has_ports = false;
+	ck_assert_uint_eq(decide("layer a { permit to port !22 }", &v).rule, CLASSIFY_NO_RULE);
+	ck_assert_uint_eq(decide("layer a { permit to port 0-65535 }", &v).rule, CLASSIFY_NO_RULE);
+	ck_assert_uint_eq(decide("layer a { permit icmp-type !8 }", &v).rule, 0);
+}
+END_TEST
+
+START_TEST(pend_defaults)
+{
+	struct pend_values v = tcp_to(22);
+	struct classify_result r = decide("layer a { pend } settings { timeout 7s }", &v);
+	struct loaded l;
+	struct classify_authority a;
+
+	ck_assert_uint_eq(r.timeout_ns, 7000000000);
+	ck_assert_uint_eq(r.on_timeout, PEND_VERDICT_BLOCK);
+	ck_assert_uint_eq(r.mode, PEND_MODE_AUTO);
+	ck_assert_uint_eq(r.release, PEND_RELEASE_FLUSH);
+	l = load(
+		"layer a { pend ask x } authority x { type operator; timeout 9s; on-timeout permit }");
+	classify(l.c, &v, &r);
+	ck_assert_uint_eq(r.timeout_ns, 9000000000);
+	ck_assert_uint_eq(r.on_timeout, PEND_VERDICT_PERMIT);
+	ck_assert(classify_authority(l.c, r.authority, &a));
+	ck_assert_str_eq(a.name, "x");
+	ck_assert_uint_eq(classify_authorities(l.c), 2);
+	unload(&l);
+}
+END_TEST
+
+START_TEST(edges_of_addresses)
+{
+	struct pend_values v = tcp_to(22);
+
+	memset(v.source, 0xff, 4);
+	ck_assert_uint_eq(decide("layer a { permit from 255.255.255.255 }", &v).rule, 0);
+	ck_assert_uint_eq(decide("layer a { permit from 0.0.0.0/0 }", &v).rule, 0);
+	ck_assert_uint_eq(decide("layer a { permit from ::/0 }", &v).rule, CLASSIFY_NO_RULE);
+	v.family = 6;
+	memset(v.source, 0xff, 16);
+	ck_assert_uint_eq(decide("layer a { permit from ::/0 }", &v).rule, 0);
+	ck_assert_uint_eq(decide("layer a { permit from ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0-"
+				 "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff }",
+				 &v)
+				  .rule,
+			  0);
+	ck_assert_uint_eq(decide("layer a { permit from !0.0.0.0/0 }", &v).rule, 0);
+}
+END_TEST
+
+Suite *suite(void)
+{
+	Suite *s = suite_create("classify");
+	TCase *t = tcase_create("classify");
+
+	tcase_add_checked_fixture(t, make_ifaces, drop_ifaces);
+	tcase_set_timeout(t, 300);
+	tcase_add_test(t, random_policies);
+	tcase_add_test(t, nothing_blocks);
+	tcase_add_test(t, first_match_wins);
+	tcase_add_test(t, layers_most_restrictive);
+	tcase_add_test(t, unknown_interface);
+	tcase_add_test(t, ports_need_ports);
+	tcase_add_test(t, pend_defaults);
+	tcase_add_test(t, edges_of_addresses);
+	suite_add_tcase(s, t);
+	return s;
+}
