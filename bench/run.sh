@@ -9,14 +9,14 @@
 #          gives the verdict: that part is in both.
 #   rate   connections a second, at 1, 64 and 512 being opened at a time
 #
-# usage: bench/run.sh     needs root; B, PAIRS (9), TOTAL (connections of one run, 10000)
+# usage: bench/run.sh     needs root; B, PAIRS (11), TOTAL (connections of one run, 10000)
 # Prints a table and writes build/bench.json.
 
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "$0")/../tests/netns/lib.sh"
 cd "$TOP" || exit 1
 
-PAIRS=${PAIRS:-9} TOTAL=${TOTAL:-10000} PORT=80 QUEUE=5
+PAIRS=${PAIRS:-11} TOTAL=${TOTAL:-10000} PORT=80 QUEUE=5
 RATIOS=$WORK/ratios
 mkdir -p "$RATIOS"
 
