@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
+#include "daemon/sandbox.h"
 #include "daemon/spawn.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -269,11 +270,21 @@ static int install_hook(struct pendd *d)
 	return 0;
 }
 
+/* Sockets are open, the folder of the control socket is made: nothing below needs more. */
+static int drop_rights(struct pendd *d)
+{
+	struct err err = {0};
+
+	return sandbox_verdict(d->settings.raw_reinject, &err) ? fail(d, EXIT_FAILURE, err.text)
+							       : 0;
+}
+
 static int start(struct pendd *d)
 {
-	int (*const steps[])(struct pendd *) = {start_policy, start_loop,    start_control,
-						start_hook,   start_workers, start_authority,
-						install_hook};
+	int (*const steps[])(struct pendd *) = {
+		start_policy,  start_loop,  start_control,   start_hook,
+		start_workers, drop_rights, start_authority, install_hook,
+	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		int r = steps[i](d);

@@ -17,18 +17,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-	__has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 int sandbox_user(const char *user, struct err *e)
 {
 	const struct passwd *pw;
@@ -209,7 +197,7 @@ int sandbox_syscalls(struct err *e)
 	scmp_filter_ctx f;
 	int r;
 
-	if (SANITIZED)
+	if (SANDBOX_OFF)
 		return 0;
 	f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	if (!f)

@@ -7,6 +7,20 @@
 #define DAEMON_SANDBOX_H
 
 #include "base/err.h"
+#include <stdbool.h>
+
+/* A sanitizer's runtime needs system calls of its own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANDBOX_OFF 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+	__has_feature(memory_sanitizer)
+#define SANDBOX_OFF 1
+#endif
+#endif
+#ifndef SANDBOX_OFF
+#define SANDBOX_OFF 0
+#endif
 
 /*
  * As root: become this user, with its groups. Another uid, or "": nothing to do. A user that does
@@ -22,5 +36,13 @@ int sandbox_limits(unsigned files, struct err *e);
  * in the kernel's audit log. A sanitizer's runtime needs others: there this does nothing.
  */
 int sandbox_syscalls(struct err *e);
+
+/*
+ * The verdict process keeps CAP_NET_ADMIN, with `raw` CAP_NET_RAW, and as root what it takes to
+ * restart the authority process as its own user; no new privileges. Children inherit that.
+ */
+int sandbox_verdict(bool raw, struct err *e);
+/* The calling thread is a worker: it reads packets and sends verdicts, and opens nothing. */
+int sandbox_worker(struct err *e);
 
 #endif

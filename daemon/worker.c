@@ -4,6 +4,7 @@
 #include "daemon/decide.h"
 #include "daemon/log.h"
 #include "daemon/msg.h"
+#include "daemon/sandbox.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -271,7 +272,10 @@ static mono_t on_idle(void *ctx, mono_t now)
 static void *worker_thread(void *arg)
 {
 	struct worker *w = arg;
+	struct err e = {0};
 
+	if (sandbox_worker(&e))
+		log_warning("worker", "%s: going on without", e.text);
 	loop_run(w->loop);
 	drop_channel(w);
 	loop_free(w->loop);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the verdict process gives up. Its main thread starts programs (the authority process,
+ * iptables-restore) and keeps the few capabilities for that; the worker threads, which read
+ * packets, keep a dozen system calls. See sandbox.h.
+ */
+#include "daemon/sandbox.h"
+#include <errno.h>
+#include <linux/capability.h>
+#include <seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CAP_BIT(c) (1ull << (c))
+
+static uint64_t capabilities_to_keep(bool raw)
+{
+	uint64_t keep = CAP_BIT(CAP_NET_ADMIN);
+
+	if (raw)
+		keep |= CAP_BIT(CAP_NET_RAW);
+	/* Started as root: to restart the authority process as its own user, and to end it. */
+	if (geteuid() == 0)
+		keep |= CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL);
+	return keep;
+}
+
+static int read_permitted(uint64_t *have)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2] = {{0}};
+
+	if (syscall(SYS_capget, &h, d) < 0)
+		return -errno;
+	*have = (uint64_t)d[1].permitted << 32 | d[0].permitted;
+	return 0;
+}
+
+static int write_sets(uint64_t keep)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2] = {{0}};
+
+	for (int i = 0; i < 2; i++) {
+		d[i].permitted = d[i].effective = d[i].inheritable = (uint32_t)(keep >> (32 * i));
+	}
+	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
+}
+
+/* Programs that we start as another user than root keep NET_ADMIN and NET_RAW by these. */
+static void raise_ambient(uint64_t keep)
+{
+	for (unsigned c = 0; c < 64; c++)
+		if (keep & CAP_BIT(c) && (c == CAP_NET_ADMIN || c == CAP_NET_RAW))
+			prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, c, 0, 0);
+}
+
+int sandbox_verdict(bool raw, struct err *e)
+{
+	uint64_t keep = capabilities_to_keep(raw), have = 0;
+	int r = read_permitted(&have);
+
+	if (r)
+		return err_sys(e, r, "cannot read capabilities");
+	keep &= have;
+	for (unsigned long c = 0; prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++)
+		if (!(keep & CAP_BIT(c)) && prctl(PR_CAPBSET_READ, c, 0, 0, 0) == 1)
+			prctl(PR_CAPBSET_DROP, c, 0, 0, 0); /* -EPERM: no_new_privs suffices */
+	r = write_sets(keep);
+	if (r)
+		return err_sys(e, r, "cannot drop capabilities");
+	if (geteuid() != 0)
+		raise_ambient(keep);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(e, -errno, "cannot set no_new_privs");
+	return 0;
+}
+
+static const int worker_calls[] = {
+	SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait),
+	SCMP_SYS(epoll_ctl),
+	SCMP_SYS(timerfd_settime),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(writev),
+	SCMP_SYS(recvmmsg),
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(sendto),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(close),
+	SCMP_SYS(futex),
+	SCMP_SYS(brk),
+	SCMP_SYS(munmap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(mremap),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(gettid),
+	SCMP_SYS(getpid),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(set_robust_list),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(setsockopt),
+	SCMP_SYS(getsockopt),
+	SCMP_SYS(poll),
+};
+
+int sandbox_worker(struct err *e)
+{
+	scmp_filter_ctx f;
+	int r;
+
+	if (SANDBOX_OFF)
+		return 0;
+	/* An error and a line in the audit log: a call that was forgotten here must not end the
+	 * process that decides who gets in. */
+	f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	if (!f)
+		return err_set(e, -ENOMEM, "cannot make a system call filter");
+	r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+			     SCMP_A2(SCMP_CMP_MASKED_EQ, 4 /* PROT_EXEC */, 0));
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+			      SCMP_A2(SCMP_CMP_MASKED_EQ, 4, 0));
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 0);
+	for (size_t i = 0; r == 0 && i < sizeof(worker_calls) / sizeof(*worker_calls); i++)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, worker_calls[i], 0);
+	if (r == 0)
+		r = seccomp_load(f);
+	seccomp_release(f);
+	return r < 0 ? err_sys(e, r, "the kernel does not take the system call filter") : 0;
+}
