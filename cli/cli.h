@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pendctl: options, commands, exit codes. A command is a row of the table in commands.c.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "out.h"
+#include <pend-client.h>
+#include <stdint.h>
+
+/* Documented in pendctl(1). */
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_FAILURE = 1,
+	CLI_USAGE = 2,
+	CLI_NOT_RUNNING = 3,
+	CLI_NOT_FOUND = 4,
+	CLI_DENIED = 5,
+	CLI_POLICY = 6,
+	CLI_DEGRADED = 7,
+};
+
+#define CLI_TIMEOUT_MS 6000 /* a little more than the daemon gives itself */
+
+struct cli {
+	const char *socket; /* NULL: the default */
+	const char *color;  /* "auto", "always", "never" */
+	bool json, no_headers, help, version;
+	struct out out;
+	struct pend_client *client; /* after cli_connect */
+};
+
+enum cli_opt_kind { CLI_FLAG, CLI_TEXT, CLI_NUMBER };
+
+struct cli_opt {
+	const char *name; /* without the dashes */
+	char letter;      /* 0: none */
+	enum cli_opt_kind kind;
+	void *target; /* bool, const char * or uint32_t */
+};
+
+struct command {
+	const char *name;
+	const char *args;    /* "ID..." for the usage line */
+	const char *summary; /* one line for the list of commands */
+	const char *help;    /* more, for `help COMMAND`; may be "" */
+	int (*run)(struct cli *cli, int argc, char **argv);
+};
+
+extern const struct command commands[];
+extern const size_t ncommands;
+const struct command *command_find(const char *name);
+
+/* The whole program; returns the exit code. */
+int cli_main(int argc, char **argv);
+
+/*
+ * Take the options out of argv[1..argc), wherever they stand before "--"; operands move to the
+ * front and argv[0] stays. The global options are known besides `opts`. `first` stops at the first
+ * operand. Returns the new argc, or -1 after an error line (exit CLI_USAGE).
+ */
+int cli_parse(struct cli *cli, const struct cli_opt *opts, size_t nopts, bool first, int argc,
+	      char **argv);
+/* "pendctl: ..." on standard error; returns `code`. */
+int cli_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* As cli_fail with CLI_USAGE, and how to get help. */
+int cli_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* 0, or the exit code after an error line. */
+int cli_connect(struct cli *cli);
+/* The error line and exit code for a failed call. */
+int cli_remote(struct cli *cli, enum pend_client_error e);
+/*
+ * One request; `args` is taken (NULL: none). On CLI_OK *result (NULL: not wanted) is the caller's
+ * to decref; also on failure it is set to what came, or NULL.
+ */
+int cli_call(struct cli *cli, const char *op, json_t *args, pend_client_fn part, void *ctx,
+	     json_t **result);
+
+int cmd_status(struct cli *cli, int argc, char **argv);
+int cmd_pending(struct cli *cli, int argc, char **argv);
+int cmd_permit(struct cli *cli, int argc, char **argv);
+int cmd_block(struct cli *cli, int argc, char **argv);
+int cmd_events(struct cli *cli, int argc, char **argv);
+int cmd_rules(struct cli *cli, int argc, char **argv);
+int cmd_authorities(struct cli *cli, int argc, char **argv);
+int cmd_reload(struct cli *cli, int argc, char **argv);
+int cmd_check(struct cli *cli, int argc, char **argv);
+int cmd_hookup(struct cli *cli, int argc, char **argv);
+int cmd_stop(struct cli *cli, int argc, char **argv);
+int cmd_version(struct cli *cli, int argc, char **argv);
+int cmd_help(struct cli *cli, int argc, char **argv);
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pendctl pending, permit, block. */
+#include "cli.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+struct filter {
+	const char *source, *proto, *authority;
+	uint32_t port, rule;
+};
+
+#define FILTER_NONE UINT32_MAX
+
+#define FILTER_OPTS(f)                                                              \
+	{"port", 'p', CLI_NUMBER, &(f)->port}, {"proto", 0, CLI_TEXT, &(f)->proto}, \
+		{"authority", 0, CLI_TEXT, &(f)->authority},                        \
+	{                                                                           \
+		"rule", 0, CLI_NUMBER, &(f)->rule                                   \
+	}
+
+static json_t *filter_json(const struct filter *f)
+{
+	json_t *o = json_object();
+
+	if (f->source)
+		json_object_set_new(o, "source", json_string(f->source));
+	if (f->proto)
+		json_object_set_new(o, "protocol", json_string(f->proto));
+	if (f->authority)
+		json_object_set_new(o, "authority", json_string(f->authority));
+	if (f->port != FILTER_NONE)
+		json_object_set_new(o, "port", json_integer(f->port));
+	if (f->rule != FILTER_NONE)
+		json_object_set_new(o, "rule", json_integer(f->rule));
+	return o;
+}
+
+static void put_id(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%s", out_get(v, "id"));
+}
+
+static void put_protocol(const json_t *v, char cell[OUT_CELL])
+{
+	const char *name = out_get(v, "protocol");
+
+	if (*name)
+		snprintf(cell, OUT_CELL, "%s", name);
+	else
+		snprintf(cell, OUT_CELL, "%lld", out_int(v, "protocol"));
+}
+
+static void put_source(const json_t *v, char cell[OUT_CELL])
+{
+	out_endpoint(v, "source", "source_port", cell);
+}
+
+static void put_dest(const json_t *v, char cell[OUT_CELL])
+{
+	out_endpoint(v, "dest", "dest_port", cell);
+}
+
+static void put_age(const json_t *v, char cell[OUT_CELL])
+{
+	out_age(out_int(v, "age_ms"), cell);
+}
+
+static void put_left(const json_t *v, char cell[OUT_CELL])
+{
+	out_age(out_int(v, "remaining_ms"), cell);
+}
+
+static void put_retransmits(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%lld", out_int(v, "retransmits"));
+}
+
+static void put_rule(const json_t *v, char cell[OUT_CELL])
+{
+	if (json_object_get(v, "rule"))
+		snprintf(cell, OUT_CELL, "%lld", out_int(v, "rule"));
+	else
+		snprintf(cell, OUT_CELL, "-");
+}
+
+/* 80 columns with IPv4 addresses. */
+static const struct out_column columns[] = {
+	{"ID", -7, put_id},          {"PROTO", -5, put_protocol},
+	{"SOURCE", -21, put_source}, {"DESTINATION", -20, put_dest},
+	{"AGE", 6, put_age},         {"LEFT", 6, put_left},
+	{"TRY", 3, put_retransmits}, {"RULE", 4, put_rule},
+};
+
+static const struct out_list list = {"pending", "Nothing is pended.", columns,
+				     sizeof(columns) / sizeof(columns[0])};
+
+static bool rows_put(void *ctx, const char *text)
+{
+	struct out *o = ctx;
+	json_t *v = json_loads(text, 0, NULL), *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(v, "pending"), i, row) o->ops->list_row(o, row);
+	json_decref(v);
+	return true;
+}
+
+static int pending_once(struct cli *cli, const struct filter *f, uint32_t limit)
+{
+	json_t *args = filter_json(f);
+	int r = cli_connect(cli);
+
+	if (r != CLI_OK) {
+		json_decref(args);
+		return r;
+	}
+	if (limit)
+		json_object_set_new(args, "limit", json_integer(limit));
+	cli->out.ops->list_begin(&cli->out, &list);
+	r = cli_call(cli, "pending", args, rows_put, &cli->out, NULL);
+	cli->out.ops->list_end(&cli->out);
+	return r;
+}
+
+int cmd_pending(struct cli *cli, int argc, char **argv)
+{
+	struct filter f = {.port = FILTER_NONE, .rule = FILTER_NONE};
+	uint32_t limit = 0, interval = 1;
+	bool watch = false;
+	const struct cli_opt opts[] = {
+		{"watch", 'w', CLI_FLAG, &watch},
+		{"interval", 0, CLI_NUMBER, &interval},
+		{"limit", 0, CLI_NUMBER, &limit},
+		{"source", 0, CLI_TEXT, &f.source},
+		FILTER_OPTS(&f),
+	};
+	int r;
+
+	argc = cli_parse(cli, opts, sizeof(opts) / sizeof(opts[0]), false, argc, argv);
+	if (argc < 0)
+		return CLI_USAGE;
+	if (argc > 1)
+		return cli_usage("pending", "pending takes options only, not \"%s\"", argv[1]);
+	if (!interval)
+		return cli_usage("pending", "--interval must be at least 1");
+	r = pending_once(cli, &f, limit);
+	while (r == CLI_OK && watch) {
+		nanosleep(&(struct timespec){.tv_sec = interval}, NULL);
+		cli->out.ops->redraw(&cli->out);
+		r = pending_once(cli, &f, limit);
+	}
+	return r;
+}
+
+/* ----------------------------------------------------------------- permit, block ---- */
+
+/* "a0.1" against "203.0.113.7" and "2001:db8::/32"; the daemon checks both. */
+static bool looks_like_id(const char *s)
+{
+	return isalpha((unsigned char)*s) && !strchr(s, ':');
+}
+
+struct decision {
+	struct cli *cli;
+	const char *verb;  /* "permit" */
+	const char *block; /* NULL, "reset" */
+	struct filter f;
+	bool all;
+	long long completed;
+	int exit;
+	json_t *failed;
+};
+
+static const char *failure_text(const char *code)
+{
+	if (strcmp(code, "already") == 0)
+		return "was decided before";
+	if (strcmp(code, "not-found") == 0)
+		return "is not pended: it was decided, has ended or never was; see 'pendctl pending'";
+	return code;
+}
+
+static void decision_failed(struct decision *d, const json_t *failed)
+{
+	json_t *f;
+	size_t i;
+
+	json_array_foreach(failed, i, f)
+	{
+		const char *code = out_get(f, "code");
+		bool gone = !strcmp(code, "not-found") || !strcmp(code, "already");
+
+		json_array_append(d->failed, f);
+		if (!d->exit)
+			d->exit = gone ? CLI_NOT_FOUND : CLI_FAILURE;
+		cli_fail(0, "%s %s", out_get(f, "id"), failure_text(code));
+	}
+}
+
+/* Takes args. */
+static void decision_send(struct decision *d, json_t *args)
+{
+	json_t *result;
+	int r;
+
+	json_object_set_new(args, "verdict", json_string(d->verb));
+	if (d->block)
+		json_object_set_new(args, "block", json_string(d->block));
+	r = cli_call(d->cli, "complete", args, NULL, NULL, &result);
+	if (r != CLI_OK)
+		d->exit = r;
+	d->completed += out_int(result, "completed");
+	decision_failed(d, json_object_get(result, "failed"));
+	if (r == CLI_OK && json_is_true(json_object_get(result, "incomplete")) && !d->exit)
+		d->exit = cli_fail(CLI_FAILURE, "a worker did not answer: see 'pendctl status'");
+	json_decref(result);
+}
+
+static void decision_match(struct decision *d, const char *source)
+{
+	struct filter f = d->f;
+	json_t *args = json_object(), *match;
+	long long before = d->completed;
+	int exit = d->exit;
+
+	f.source = source;
+	match = filter_json(&f);
+	if (!json_object_size(match))
+		json_object_set_new(args, "all", json_true());
+	json_object_set_new(args, "match", match);
+	decision_send(d, args);
+	if (d->completed == before && d->exit == exit && !exit)
+		d->exit = cli_fail(CLI_NOT_FOUND, "nothing is pended%s%s that fits",
+				   source ? " from " : "", source ? source : "");
+}
+
+static void decision_ids(struct decision *d, int argc, char **argv)
+{
+	json_t *ids = json_array(), *args;
+
+	for (int i = 1; i < argc; i++)
+		if (looks_like_id(argv[i]))
+			json_array_append_new(ids, json_string(argv[i]));
+	if (!json_array_size(ids)) {
+		json_decref(ids);
+		return;
+	}
+	args = json_object();
+	json_object_set_new(args, "ids", ids);
+	decision_send(d, args);
+}
+
+static void decision_text(struct out *o, const json_t *v)
+{
+	long long n = out_int(v, "completed");
+
+	(void)o;
+	if (n)
+		out_printf("%s %lld connection%s\n", out_get(v, "verdict"), n, n == 1 ? "" : "s");
+}
+
+static int decide(struct decision *d, int argc, char **argv)
+{
+	bool filtered = d->f.port != FILTER_NONE || d->f.proto || d->f.authority ||
+			d->f.rule != FILTER_NONE;
+	bool matched = false;
+	json_t *v;
+
+	if (argc < 2 && !d->all && !filtered)
+		return cli_usage(d->verb, "%s: which? Give an id, an address or --all", d->verb);
+	if (argc > 1 && d->all)
+		return cli_usage(d->verb, "%s: --all goes without ids and addresses", d->verb);
+	for (int i = 1; i < argc && filtered; i++)
+		if (looks_like_id(argv[i]))
+			return cli_usage(d->verb, "%s: an id needs no conditions", d->verb);
+	d->failed = json_array();
+	decision_ids(d, argc, argv);
+	for (int i = 1; i < argc && d->exit != CLI_NOT_RUNNING && d->exit != CLI_DENIED; i++)
+		if (!looks_like_id(argv[i]))
+			decision_match(d, argv[i]);
+	matched = argc > 1;
+	if (!matched)
+		decision_match(d, NULL);
+	v = json_object();
+	json_object_set_new(v, "verdict",
+			    json_string(strcmp(d->verb, "permit") ? "blocked" : "permitted"));
+	json_object_set_new(v, "completed", json_integer(d->completed));
+	json_object_set_new(v, "failed", d->failed);
+	d->cli->out.ops->object(&d->cli->out, v, decision_text);
+	json_decref(v);
+	return d->exit;
+}
+
+int cmd_permit(struct cli *cli, int argc, char **argv)
+{
+	struct decision d = {.cli = cli, .verb = "permit"};
+	const struct cli_opt opts[] = {
+		{"all", 'a', CLI_FLAG, &d.all},
+		FILTER_OPTS(&d.f),
+	};
+
+	d.f.port = d.f.rule = FILTER_NONE;
+	argc = cli_parse(cli, opts, sizeof(opts) / sizeof(opts[0]), false, argc, argv);
+	return argc < 0 ? CLI_USAGE : decide(&d, argc, argv);
+}
+
+int cmd_block(struct cli *cli, int argc, char **argv)
+{
+	struct decision d = {.cli = cli, .verb = "block"};
+	bool reset = false, unreachable = false, drop = false;
+	const struct cli_opt opts[] = {
+		{"all", 'a', CLI_FLAG, &d.all},
+		{"reset", 'r', CLI_FLAG, &reset},
+		{"unreachable", 'u', CLI_FLAG, &unreachable},
+		{"drop", 'd', CLI_FLAG, &drop},
+		FILTER_OPTS(&d.f),
+	};
+
+	d.f.port = d.f.rule = FILTER_NONE;
+	argc = cli_parse(cli, opts, sizeof(opts) / sizeof(opts[0]), false, argc, argv);
+	if (argc < 0)
+		return CLI_USAGE;
+	if (reset + unreachable + drop > 1)
+		return cli_usage("block", "one of --reset, --unreachable and --drop");
+	d.block = reset ? "reset" : unreachable ? "unreachable" : "drop";
+	return decide(&d, argc, argv);
+}

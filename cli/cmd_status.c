@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pendctl status, rules, authorities. */
+#include "cli.h"
+#include <stdio.h>
+#include <string.h>
+
+static void status_totals(const json_t *t)
+{
+	char memory[OUT_CELL];
+
+	out_size(out_int(t, "memory"), memory);
+	out_printf("pending   %lld now, %lld at most; %lld in the kernel, %s reserved\n",
+		   out_int(t, "pending"), out_int(t, "pending_peak"), out_int(t, "held"), memory);
+	out_printf("pended    %lld: %lld permitted, %lld flushed, %lld blocked, %lld timed out,\n",
+		   out_int(t, "pended"), out_int(t, "ended_permitted"), out_int(t, "ended_flushed"),
+		   out_int(t, "ended_blocked"), out_int(t, "ended_timed_out"));
+	out_printf("          %lld abandoned, %lld lost, %lld drained\n",
+		   out_int(t, "ended_abandoned"), out_int(t, "ended_lost"),
+		   out_int(t, "ended_drained"));
+	out_printf("direct    %lld permitted, %lld blocked, of %lld packets\n",
+		   out_int(t, "permitted_direct"), out_int(t, "blocked_direct"),
+		   out_int(t, "packets"));
+	out_printf("refused   %lld contexts, %lld source, %lld service, %lld bytes, %lld packets, "
+		   "%lld watermark\n",
+		   out_int(t, "limit_contexts"), out_int(t, "limit_source"),
+		   out_int(t, "limit_service"), out_int(t, "limit_bytes"),
+		   out_int(t, "limit_packets"), out_int(t, "watermark_drops"));
+	if (out_int(t, "kernel_lost"))
+		out_printf("lost      %lld packets by the kernel; %lld came back\n",
+			   out_int(t, "kernel_lost"), out_int(t, "reattached"));
+}
+
+static void status_hookup(const json_t *v)
+{
+	const json_t *h = json_object_get(v, "hookup"), *k = json_object_get(v, "kernel");
+
+	if (h)
+		out_printf("hookup    %s, %s, fail %s (%lld repairs)\n", out_get(h, "kind"),
+			   out_get(h, "state"), out_get(h, "fail"), out_int(h, "repairs"));
+	if (k)
+		out_printf("kernel    %lld queued, %lld + %lld dropped, %lld flushed by others\n",
+			   out_int(k, "queued"), out_int(k, "queue_dropped"),
+			   out_int(k, "user_dropped"), out_int(k, "flushed"));
+}
+
+static void status_text(struct out *o, const json_t *v)
+{
+	const json_t *p = json_object_get(v, "policy"), *problem;
+	const char *state = out_get(v, "state");
+	char up[OUT_CELL];
+	size_t i;
+
+	out_age(out_int(v, "uptime_s") * 1000, up);
+	fputs("pendd     ", stdout);
+	out_styled(o, strcmp(state, "ok") ? OUT_BAD : OUT_GOOD, state);
+	out_printf(", version %s, up %s, %zu workers\n", out_get(v, "version"), up,
+		   json_array_size(json_object_get(v, "workers")));
+	json_array_foreach(json_object_get(v, "problems"), i, problem)
+		out_printf("problem   %s\n", json_string_value(problem));
+	if (p)
+		out_printf("policy    %s, generation %lld, %lld rules, %lld authorities\n",
+			   out_get(p, "file"), out_int(p, "generation"), out_int(p, "rules"),
+			   out_int(p, "authorities"));
+	status_hookup(v);
+	status_totals(json_object_get(v, "totals"));
+	out_printf("control   %lld clients, %lld requests, %lld errors\n",
+		   out_int(json_object_get(v, "control"), "clients"),
+		   out_int(json_object_get(v, "control"), "requests"),
+		   out_int(json_object_get(v, "control"), "errors"));
+}
+
+int cmd_status(struct cli *cli, int argc, char **argv)
+{
+	json_t *v;
+	int r;
+
+	argc = cli_parse(cli, NULL, 0, false, argc, argv);
+	if (argc != 1)
+		return argc < 0 ? CLI_USAGE : cli_usage("status", "status takes no argument");
+	r = cli_call(cli, "status", NULL, NULL, NULL, &v);
+	if (r == CLI_OK) {
+		cli->out.ops->object(&cli->out, v, status_text);
+		if (strcmp(out_get(v, "state"), "ok") != 0)
+			r = CLI_DEGRADED;
+	}
+	json_decref(v);
+	return r;
+}
+
+static void rule_number(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%lld", out_int(v, "rule"));
+}
+
+static void rule_hits(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%lld", out_int(v, "hits"));
+}
+
+static void rule_place(const json_t *v, char cell[OUT_CELL])
+{
+	const char *file = out_get(v, "file"), *slash = strrchr(file, '/');
+
+	snprintf(cell, OUT_CELL, "%s:%lld", slash ? slash + 1 : file, out_int(v, "line"));
+}
+
+static void rule_text(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%s", out_get(v, "text"));
+}
+
+static const struct out_column rule_columns[] = {
+	{"RULE", 4, rule_number},
+	{"HITS", 9, rule_hits},
+	{"PLACE", -14, rule_place},
+	{"TEXT", 0, rule_text},
+};
+
+static const struct out_list rule_list = {"rules", "The policy has no rules.", rule_columns, 4};
+
+/* Each part of a long reply: its rows go out as they come. */
+struct rows {
+	struct out *out;
+	const char *name;
+};
+
+static bool rows_put(void *ctx, const char *text)
+{
+	const struct rows *rows = ctx;
+	json_t *v = json_loads(text, 0, NULL), *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(v, rows->name), i, row)
+		rows->out->ops->list_row(rows->out, row);
+	json_decref(v);
+	return true;
+}
+
+/* The operation has the name of its list. */
+static int show_list(struct cli *cli, int argc, char **argv, const struct out_list *list)
+{
+	struct rows rows = {&cli->out, list->name};
+	int r;
+
+	argc = cli_parse(cli, NULL, 0, false, argc, argv);
+	if (argc != 1)
+		return argc < 0 ? CLI_USAGE
+				: cli_usage(list->name, "%s takes no argument", list->name);
+	r = cli_connect(cli);
+	if (r != CLI_OK)
+		return r;
+	cli->out.ops->list_begin(&cli->out, list);
+	r = cli_call(cli, list->name, NULL, rows_put, &rows, NULL);
+	cli->out.ops->list_end(&cli->out);
+	return r;
+}
+
+int cmd_rules(struct cli *cli, int argc, char **argv)
+{
+	return show_list(cli, argc, argv, &rule_list);
+}
+
+static void authority_name(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%s", out_get(v, "name"));
+}
+
+static void authority_type(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%s", out_get(v, "type"));
+}
+
+static void authority_timeout(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%s", out_get(v, "timeout"));
+}
+
+static void authority_on_timeout(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%s", out_get(v, "on_timeout"));
+}
+
+static const struct out_column authority_columns[] = {
+	{"AUTHORITY", -20, authority_name},
+	{"TYPE", -10, authority_type},
+	{"TIMEOUT", 8, authority_timeout},
+	{"ON-TIMEOUT", 0, authority_on_timeout},
+};
+
+static const struct out_list authority_list = {"authorities", "The policy has no authorities.",
+					       authority_columns, 4};
+
+int cmd_authorities(struct cli *cli, int argc, char **argv)
+{
+	return show_list(cli, argc, argv, &authority_list);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The table of commands, and the two that only talk about pendctl: help and version. */
+#include "cli.h"
+#include <stdio.h>
+#include <string.h>
+
+#define FILTERS                                                               \
+	"  --source ADDRESS[/LEN]  only from there\n"                         \
+	"  --port N, --proto P     only to this port, of this protocol\n"     \
+	"  --authority NAME        only what this authority is asked about\n" \
+	"  --rule N                only what this rule holds\n"
+
+#define DECIDE                                                                                      \
+	"ID is as 'pendctl pending' shows it (a0.1); ADDRESS[/LEN] stands for all that is pended\n" \
+	"from there.\n"                                                                             \
+	"  --port N, --proto P  with ADDRESS or alone: only to this port, of this protocol\n"       \
+	"  --all                everything that is pended\n"
+
+const struct command commands[] = {
+	{"status", "", "health, policy, counters; exit 7 when degraded", "", cmd_status},
+	{"pending", "[--watch] [FILTER...]", "connections that wait for a decision",
+	 "  -w, --watch             show it anew every second (--interval S)\n"
+	 "  --limit N               stop after about so many\n" FILTERS,
+	 cmd_pending},
+	{"permit", "ID...|ADDRESS[/LEN]... [--port N] [--proto P] [--all]", "let them in", DECIDE,
+	 cmd_permit},
+	{"block", "ID...|ADDRESS[/LEN]... [--reset|--unreachable|--drop]", "refuse them",
+	 DECIDE "  --reset              tell the peer by a TCP reset\n"
+		"  --unreachable        ... by ICMP administratively prohibited\n"
+		"  --drop               do not tell it (the default)\n",
+	 cmd_block},
+	{"events", "[-n N] [--follow] [--type T]...", "what happened last",
+	 "  -n, --last N    so many (default 50, 1024 are kept)\n"
+	 "  -f, --follow    and go on with those that happen\n"
+	 "  --type T,...    only these: pended retransmit kernel-lost completed established closed\n"
+	 "                  classified limit loop note\n",
+	 cmd_events},
+	{"rules", "", "rules in force and how often each matched", "", cmd_rules},
+	{"authorities", "", "who is asked", "", cmd_authorities},
+	{"reload", "", "load the policy again; the old one stays on any error (exit 6)", "",
+	 cmd_reload},
+	{"check", "[FILE]", "check a policy file without the daemon (exit 6 when it is wrong)", "",
+	 cmd_check},
+	{"hookup", "print|install|remove|verify", "the kernel rules that bring packets to pendd",
+	 "  print    show them, changing nothing\n"
+	 "  install  put them in place, or back\n"
+	 "  remove   take them out: from then on nothing is held\n"
+	 "  verify   exit 7 when something is missing\n",
+	 cmd_hookup},
+	{"stop", "", "shut the daemon down as on SIGTERM", "", cmd_stop},
+	{"version", "", "versions of pendctl and the daemon", "", cmd_version},
+	{"help", "[COMMAND]", "this text, or more about a command", "", cmd_help},
+};
+
+const size_t ncommands = sizeof(commands) / sizeof(commands[0]);
+
+static const char global_help[] =
+	"\nOptions:\n"
+	"  -s, --socket PATH    of the control socket (default " PEND_CLIENT_SOCKET ")\n"
+	"  -j, --json           output for programs\n"
+	"  -H, --no-headers     tables without the first line\n"
+	"  --color WHEN         auto, always or never\n"
+	"  -h, --help; -V, --version\n"
+	"\nExit codes: 0 done, 1 failure, 2 usage, 3 pendd is not running, 4 nothing such is pended,\n"
+	"5 not permitted, 6 policy invalid, 7 degraded.\n";
+
+const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < ncommands; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void help_all(void)
+{
+	puts("usage: pendctl [OPTION...] COMMAND [ARGUMENT...]\n\nCommands:");
+	for (size_t i = 0; i < ncommands; i++)
+		printf("  %-12s %s\n", commands[i].name, commands[i].summary);
+	fputs(global_help, stdout);
+}
+
+static void help_one(const struct command *c)
+{
+	printf("usage: pendctl %s %s\n\n%s.\n%s%s", c->name, c->args, c->summary,
+	       *c->help ? "\n" : "", c->help);
+}
+
+int cmd_help(struct cli *cli, int argc, char **argv)
+{
+	const struct command *c;
+	int i = 1;
+
+	(void)cli;
+	/* "help COMMAND", or "COMMAND --help" */
+	if (argc > 1 && strcmp(argv[1], "help") == 0)
+		i = 2;
+	if (argc <= i || strncmp(argv[i], "--", 2) == 0) {
+		help_all();
+		return CLI_OK;
+	}
+	c = command_find(argv[i]);
+	if (!c)
+		return cli_usage(NULL, "unknown command \"%s\"", argv[i]);
+	help_one(c);
+	return CLI_OK;
+}
+
+int cmd_version(struct cli *cli, int argc, char **argv)
+{
+	json_t *result;
+	int r;
+
+	argc = argv ? cli_parse(cli, NULL, 0, false, argc, argv) : 0;
+	if (argc < 0)
+		return CLI_USAGE;
+	if (!argv) {
+		puts("pendctl " PEND_VERSION);
+		return CLI_OK;
+	}
+	if (!cli->json)
+		puts("pendctl " PEND_VERSION);
+	r = cli_call(cli, "version", NULL, NULL, NULL, &result);
+	if (r == CLI_OK && cli->json)
+		json_dumpf(result, stdout, JSON_ENSURE_ASCII | JSON_INDENT(2));
+	else if (r == CLI_OK)
+		out_printf("pendd   %s (protocol %lld, your role is %s)",
+			   out_get(result, "version"), out_int(result, "protocol"),
+			   out_get(result, "role"));
+	if (r == CLI_OK)
+		putchar('\n');
+	json_decref(result);
+	return r;
+}
