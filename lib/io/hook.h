@@ -12,11 +12,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <pend.h>
+
 #include "base/err.h"
 #include "core/mark.h"
 #include "io/hook_rules.h"
 #include "io/nft.h"
-#include "pend.h"
 
 #define HOOK_NAME_MAX 16
 

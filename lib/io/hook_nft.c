@@ -85,6 +85,7 @@ struct look {
 	uint32_t owner;
 	unsigned chains; /* 1 << enum hook_chain: there, as wanted */
 	bool other;      /* a base chain that is not as wanted */
+	bool iptables;   /* chains of the iptables hookup were left behind by another run */
 };
 
 static void ask_table(struct nlmsghdr *nlh, void *data)
@@ -125,6 +126,15 @@ static bool chain_as_wanted(const struct pend_hook *h, enum hook_chain c,
 	       nftnl_chain_get_s32(chain, NFTNL_CHAIN_PRIO) == base.priority;
 }
 
+static bool is_ipt_chain(const struct pend_hook *h, const struct nftnl_chain *chain)
+{
+	const char *name = nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME);
+	char buf[HOOK_IPT_NAME_MAX];
+
+	return strcmp(name, hook_ipt_chain(h, HOOK_CHAIN_TAG_INPUT, buf)) == 0 ||
+	       strcmp(name, hook_ipt_chain(h, HOOK_CHAIN_TAG_FORWARD, buf)) == 0;
+}
+
 static int see_chain(const struct nlmsghdr *nlh, void *data)
 {
 	struct nftnl_chain *c = nftnl_chain_alloc();
@@ -133,8 +143,13 @@ static int see_chain(const struct nlmsghdr *nlh, void *data)
 
 	if (!c)
 		return MNL_CB_ERROR;
-	if (nftnl_chain_nlmsg_parse(nlh, c) == 0 &&
-	    strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), l->h->name) == 0) {
+	if (nftnl_chain_nlmsg_parse(nlh, c) < 0) {
+		nftnl_chain_free(c);
+		return MNL_CB_OK;
+	}
+	if (nftnl_chain_get_u32(c, NFTNL_CHAIN_FAMILY) != NFPROTO_INET) {
+		l->iptables |= is_ipt_chain(l->h, c);
+	} else if (strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), l->h->name) == 0) {
 		for (int i = 0; i < HOOK_CHAIN_COUNT && !known; i++)
 			if (chain_as_wanted(l->h, (enum hook_chain)i, c)) {
 				l->chains |= 1u << i;
@@ -153,10 +168,8 @@ static int look(struct pend_hook *h, struct look *l)
 	for (int i = 0; i < DUMP_TRIES && err == -EINTR; i++) {
 		*l = (struct look){.h = h, .state = TABLE_ABSENT};
 		err = nft_get(&h->nft, NFT_MSG_GETTABLE, NFPROTO_INET, 0, ask_table, see_table, l);
-		if (err == -ENOENT)
-			return 0;
-		if (!err)
-			err = nft_get(&h->nft, NFT_MSG_GETCHAIN, NFPROTO_INET, NLM_F_DUMP, NULL,
+		if (!err || err == -ENOENT)
+			err = nft_get(&h->nft, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, NLM_F_DUMP, NULL,
 				      see_chain, l);
 	}
 	if (err == -EPERM)
@@ -493,6 +506,12 @@ int hook_nft_install(struct pend_hook *h)
 
 	if (err)
 		return err;
+	h->warning[0] = 0;
+	if (l.iptables)
+		snprintf(
+			h->warning, sizeof(h->warning),
+			"rules of an iptables hookup of the same name are still there: packets are "
+			"queued twice until they are removed");
 	return l.state == TABLE_FOREIGN ? foreign(h, &l) : replace(h, &l);
 }
 

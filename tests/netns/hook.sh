@@ -14,13 +14,15 @@ fi
 
 # The marks of core/mark.h, for the default mask and epoch 1 and 2.
 # shellcheck disable=SC2034  # for the tests
-PERMIT=0x02800000 PERMIT2=0x04800000 ONCE=0x00800000 RESET=0x01000000 UNREACH=0x01800000
+PERMIT=0x02800000 PERMIT2=0x04800000 ONCE=0x00800000 RESET=0x01000000 UNREACH=0x01800000 INJECT=0x7e800000
 # shellcheck disable=SC2034
 BLOCKED=0x01000000 MASK=0x7f800000
 
 hook_start() # option...
 {
+	# shellcheck disable=SC2086  # a wrapper is words
 	coproc HOOK { exec ip netns exec "$H" ${HOOK_WRAPPER:-} "$HOOKTOOL" "$@" 2>>"$WORK/hook.log"; }
+	# shellcheck disable=SC2153  # coproc sets it
 	HOOK_ID=$HOOK_PID
 }
 

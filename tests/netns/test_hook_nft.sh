@@ -6,6 +6,8 @@
 . "${0%/*}/lib.sh"
 . "${0%/*}/hook.sh"
 
+server_knows() { server_report; server_saw "$1"; }
+
 ns_pair 8
 h nft add table inet probe 2>/dev/null || skip_all "this kernel has no nf_tables"
 h nft delete table inet probe
@@ -184,6 +186,54 @@ is "$(of forged result)" connected "a mark that came from elsewhere is wiped"
 is "$(hook packets)" 1 "and the packet is queued"
 h nft delete table inet watch
 
+# Our own copy of a peer's packet comes in over lo with the reserved mark (R39): it is queued, so that the
+# engine knows it again, and its flow is stamped. Without the mark it is lo's.
+cat >"$WORK/inject.py" <<-END
+	import socket, struct, sys
+	k = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+	k.setsockopt(socket.SOL_SOCKET, 36, int(sys.argv[1], 0))
+	k.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+	udp = struct.pack("!HHHH", int(sys.argv[2]), 53, 12, 0) + b"copy"
+	ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 1, 0, 64, 17, 0,
+	    socket.inet_aton("203.0.113.5"), socket.inet_aton("$H4"))
+	k.sendto(ip + udp, ("$H4", 0))
+END
+hook listen 10 accept $PERMIT >"$WORK/null"
+h conntrack -F 2>/dev/null
+h /usr/bin/python3 "$WORK/inject.py" $INJECT 6001
+wait_for 2 server_knows 203.0.113.5:6001
+server_report
+check "a copy of ours reaches the server" server_saw 203.0.113.5:6001
+is "$(hook packets)/$(ct_mark 53)" 1/$PERMIT "queued and stamped"
+h /usr/bin/python3 "$WORK/inject.py" $RESET 6002
+sleep 0.1
+is "$(hook packets)" 1 "another mark on lo is wiped, and lo is exempt"
+
+# ------------------------------------------------------------------ forwarding ----
+
+ns_add pend-s$ID
+link "$H" eth1 pend-s$ID eth0
+addr "$H" eth1 198.51.100.1/24
+addr pend-s$ID eth0 198.51.100.2/24
+ip -n pend-s$ID route add default via 198.51.100.1
+ip -n "$C" route add 198.51.100.0/24 via $H4
+h sysctl -qw net.ipv4.ip_forward=1
+ip netns exec pend-s$ID "$BIN/tests/netns/server" tcp:80 >"$WORK/forward.out" &
+wait_for 3 has_line "$WORK/forward.out" ready
+h conntrack -F 2>/dev/null
+hook listen 10 accept $PERMIT >"$WORK/null"
+client_bg through -l 1000 198.51.100.2 80
+client_wait through
+is "$(of through result)/$(hook packets)/$(ct_mark 80)" connected/1/$PERMIT "forwarded: queued, stamped"
+hook listen 10 repeat $RESET >"$WORK/null"
+client_bg refused 198.51.100.2 80
+client_wait refused
+is "$(of refused result)" refused "forwarded: reset"
+hook listen 10 repeat $UNREACH >"$WORK/null"
+client_bg noway -t 3000 198.51.100.2 80
+client_wait noway
+unlike "$(of noway result)" 'connected|timeout' "forwarded: unreachable"
+
 # ------------------------------------------------------------------ changes that keep held packets ----
 
 hook listen 10 hold $PERMIT2 >"$WORK/null"
@@ -255,5 +305,18 @@ hook listen 0 accept 1d >"$WORK/null"
 is "$(h "$BIN/tests/netns/client" 127.0.0.1 80 | field result | head -n 1)" connected "lo, asked for"
 is "$(hook packets)" 1 "is queued"
 is "$(ct_mark 80)" 0x0000001d "and stamped"
+hook_end
+
+hook_start kind=auto open
+is "$(hook install)" PEND_OK "open"
+client_bg open -t 2000 $H4 80
+client_wait open
+is "$(of open result)" connected "nobody listens: open"
+hook_end
+
+h iptables-nft -w -t security -N PEND-IN
+hook_start kind=nft
+is "$(hook install)" PEND_OK "beside leftovers of iptables"
+like "$(hook warning)" 'iptables hookup of the same name' "a warning"
 hook_end
 finish

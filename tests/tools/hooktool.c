@@ -37,12 +37,14 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 
-#include "pend.h"
+#include <pend.h>
 
 static struct pend_hook *hook;
 static pid_t listener;
 static atomic_uint *seen, *bound, *released, *refused;
 static char **arguments;
+static char *kept[32]; /* copies of them that the configuration points into */
+static int kepts;
 
 /* ---- the queue handler ---- */
 
@@ -293,9 +295,12 @@ static enum pend_hook_kind kind_of(const char *s)
 
 static bool option(struct pend_hook_config *c, const char *text)
 {
-	char *arg = strdup(text),
-	     *v = strchr(arg, '='); /* kept: the configuration points into it */
+	char *arg = kepts < 32 ? strdup(text) : NULL, *v;
 
+	if (!arg)
+		return false;
+	kept[kepts++] = arg;
+	v = strchr(arg, '=');
 	if (v)
 		*v++ = 0;
 	else
@@ -363,5 +368,7 @@ int main(int argc, char **argv)
 	}
 	hush();
 	pend_hook_close(hook);
+	while (kepts)
+		free(kept[--kepts]);
 	return 0;
 }

@@ -9,7 +9,7 @@
 #include "io/exec.h"
 #include "io/hook.h"
 #include "io/probe.h"
-#include "pend.h"
+#include <pend.h>
 
 static struct pend_hook_config base(void)
 {
