@@ -213,8 +213,8 @@ void act_complete(struct request *r, const json_t *args)
 	else if (!json_is_array(ids) == !json_is_object(match) || (ids && (match || all)))
 		request_fail(r, "invalid", "either ids, an array, or match, an object");
 	else {
-		log_info("control", "uid %u: %s %zu ids or a match", r->client->uid, verdict,
-			 json_array_size(ids));
+		log_info("control", "uid %u: %s %s", r->client->uid, verdict,
+			 ids ? "by id" : "by match");
 		r->verdict = (uint8_t)v;
 		r->block = (uint8_t)b;
 		if (ids)

@@ -96,8 +96,9 @@ static void *job_run(void *arg)
 static void status_text(const struct job *j, const char *config, char *text, size_t size)
 {
 	if (j->status == -EINVAL)
-		snprintf(text, size, "%u error%s in the policy; the old one stays in force",
-			 j->diag.errors, j->diag.errors == 1 ? "" : "s");
+		snprintf(text, size, "%u error%s in the policy%s", j->diag.errors,
+			 j->diag.errors == 1 ? "" : "s",
+			 j->kind == RELOAD_LOAD ? ": the old one stays in force" : "");
 	else if (j->status == -EACCES)
 		snprintf(text, size, "%s: permission denied: pendd's user must be able to read it",
 			 config);
