@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The settings' defaults. pend.conf(5) repeats them and a test compares the two. */
+/* The settings' defaults. conf/pend.conf repeats them, and a test compares the two. */
 #include "core/settings.h"
 #include <pend.h>
 #include <string.h>

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Any bytes as an image: refused, or safe to classify with and to ask about its rules. */
+#include "core/classify.h"
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_result(const struct classifier *c, const struct classify_result *r)
+{
+	struct classify_authority a;
+	struct classify_rule rule;
+
+	if (r->action < CLASSIFY_PERMIT || r->action > CLASSIFY_PEND)
+		abort();
+	if (r->rule != CLASSIFY_NO_RULE && !classify_rule(c, r->rule, &rule))
+		abort();
+	if (r->action == CLASSIFY_PEND &&
+	    (!r->timeout_ns || !classify_authority(c, r->authority, &a)))
+		abort();
+}
+
+/* A few packets that reach every kind of condition. */
+static void use(const struct classifier *c, uint8_t seed)
+{
+	static const uint8_t protocols[] = {6, 17, 1, 58, 255};
+	static const struct classify_iface list[] = {{1, "lo"}, {2, "eth0"}};
+	struct classify_ifaces *names = malloc(sizeof(*names) + sizeof(list));
+	struct pend_values v = {.source = {10, 0, 0, seed}, .dest = {10, 0, 1, seed}};
+	struct classify_result r;
+	unsigned i;
+
+	if (!names)
+		abort();
+	names->n = 2;
+	memcpy(names->iface, list, sizeof(list));
+	for (i = 0; i < 20; i++) {
+		v.family = i % 2 ? 6 : 4;
+		v.protocol = protocols[i % 5];
+		v.has_ports = i % 5 < 2;
+		v.dest_port = (uint16_t)(seed * 251 + i);
+		v.icmp_type = (uint8_t)(i + seed);
+		v.hook = (uint8_t)(i % 4);
+		v.in_interface = i % 3;
+		classify_with(c, i % 7 ? names : NULL, &v, &r);
+		check_result(c, &r);
+	}
+	free(names);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct classifier *c = NULL;
+	struct classify_rule rule;
+	struct classify_authority a;
+	void *image = malloc(size ? size : 1); /* aligned, and exactly as large */
+	size_t len = 0;
+	uint32_t i;
+
+	if (!image)
+		abort();
+	if (size)
+		memcpy(image, data, size);
+	if (!classify_attach(&c, image, size)) {
+		use(c, data[size - 1]);
+		for (i = 0; i < 64 && classify_rule(c, i, &rule); i++)
+			len += strlen(rule.text) + strlen(rule.file) + strlen(rule.layer);
+		for (i = 0; i < 64 && classify_authority(c, (uint16_t)i, &a); i++)
+			len += strlen(a.name);
+		if (len > 192 * size * 2)
+			abort();
+	}
+	classify_detach(c);
+	free(image);
+	return 0;
+}
