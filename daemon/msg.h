@@ -98,7 +98,7 @@ struct msg_main_status {
 	uint8_t draining;
 	uint8_t pad;
 	uint32_t hook_repairs;
-	char hook_kind[24];
+	char hook_kind[32];
 	uint64_t kernel_queued;   /* packets in our queues now, from /proc */
 	uint64_t kernel_dropped;  /* queue_dropped: the kernel's queue was full */
 	uint64_t user_dropped;    /* user_dropped: our socket was full */

@@ -32,6 +32,14 @@ static struct engine_call *call_of(struct pend_engine *e, const struct pctx *c)
 	return NULL;
 }
 
+/* A program may complete long after the last packet was read: what is timed from a completion (how
+ * long a permit is remembered, whether datagrams are quiet) must not start back then. */
+static void refresh(struct pend_engine *e)
+{
+	if (!e->depth && e->ops->now)
+		e->now = e->ops->now(e->io);
+}
+
 static enum pend_status complete(struct pend_engine *e, pend_context context,
 				 const struct decision *d, bool own_block)
 {
@@ -47,6 +55,7 @@ static enum pend_status complete(struct pend_engine *e, pend_context context,
 		return s;
 	if (!own_block)
 		own.block = (enum pend_block)c->block;
+	refresh(e);
 	if (c->state == PEND_STATE_PENDED) {
 		if (e->depth >= ENGINE_DEPTH && own.verdict != PEND_VERDICT_BLOCK)
 			return PEND_E_BUSY;
@@ -285,6 +294,7 @@ enum pend_status pend_callout_unregister(struct pend_engine *e, uint32_t id, boo
 		return PEND_E_NOT_FOUND;
 	if (e->callout[at].live && !force)
 		return PEND_E_BUSY;
+	refresh(e);
 	drain_callout(e, at);
 	memmove(&e->callout[at], &e->callout[at + 1],
 		(e->callouts - at - 1) * sizeof(e->callout[0]));
@@ -308,6 +318,7 @@ enum pend_status pend_engine_drain(struct pend_engine *e, enum pend_verdict verd
 	if (!e->draining)
 		e->drain_cursor = 0;
 	e->draining = true;
+	refresh(e);
 	while (e->drain_cursor < e->table.slab.fresh) {
 		struct pctx *c = slab_at(&e->table.slab, e->drain_cursor++);
 

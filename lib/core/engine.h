@@ -46,6 +46,8 @@ struct engine_ops {
 	bool (*answer)(void *io, const uint8_t *data, uint32_t len, const struct flow *f,
 		       uint32_t iif);
 	enum engine_track (*track)(void *io, const struct flow *f);
+	/* The clock, for calls that come between two dispatches. NULL: time stands still there. */
+	mono_t (*now)(void *io);
 };
 
 /* A queued packet, as the kernel describes it. */

@@ -102,7 +102,13 @@ static enum engine_track op_track(void *ctx, const struct flow *f)
 	return info.tcp_state == TCP_CONNTRACK_CLOSE ? TRACK_CLOSED : TRACK_OPENING;
 }
 
-static const struct engine_ops ops = {op_verdict, op_inject, op_answer, op_track};
+static mono_t op_now(void *ctx)
+{
+	(void)ctx;
+	return clock_now();
+}
+
+static const struct engine_ops ops = {op_verdict, op_inject, op_answer, op_track, op_now};
 
 enum pend_status pend_engine_open(struct pend_engine **out, const struct pend_engine_config *c)
 {
