@@ -8,7 +8,8 @@
  * In the packet's mark, set by a verdict (or, for INJECT, by our raw socket):
  *   PERMIT  + epoch 1..62   let in; the stamp chain writes the value to the ct mark
  *   PERMIT  + epoch 0       let in; nothing is written (one packet, no flow)
- *   PERMIT  + epoch 63      INJECT: our own copy coming in over lo (R39); let in, nothing written
+ *   PERMIT  + epoch 63      INJECT: our own copy coming in over lo (R39); it is queued, so that the
+ *                           engine knows it again and permits it as any other packet of its flow
  *   RESET   + epoch 0       comes back by NF_REPEAT: answer with a TCP reset, else as UNREACH
  *   UNREACH + epoch 0       comes back by NF_REPEAT: answer with ICMP admin-prohibited
  * In the connection's mark:

@@ -132,7 +132,6 @@ static int collect(const int fd[3], pid_t pid, struct exec_out *out)
 		return err;
 	n = pread(fd[2], o.said, sizeof(o.said) - 1, 0);
 	o.said[n > 0 ? n : 0] = 0;
-	o.said[strcspn(o.said, "\n")] = 0;
 	*out = o;
 	return 0;
 }

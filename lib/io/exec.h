@@ -7,9 +7,9 @@
 #include <stddef.h>
 
 struct exec_out {
-	int status;     /* exit status; 128 + signal when it was killed */
-	char *text;     /* its standard output, terminated; malloced */
-	char said[256]; /* the first line of its standard error, "" if none */
+	int status;      /* exit status; 128 + signal when it was killed */
+	char *text;      /* its standard output, terminated; malloced */
+	char said[1024]; /* the beginning of its standard error */
 };
 
 #define EXEC_PATH_MAX 64

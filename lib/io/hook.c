@@ -218,6 +218,7 @@ enum pend_status pend_hook_set_epoch(struct pend_hook *h, uint8_t epoch)
 {
 	enum pend_status s;
 	uint8_t before;
+	struct err why;
 
 	if (!h)
 		return PEND_E_NULL_POINTER;
@@ -226,8 +227,14 @@ enum pend_status pend_hook_set_epoch(struct pend_hook *h, uint8_t epoch)
 	before = h->config.epoch;
 	h->config.epoch = epoch;
 	s = run(h, &(struct operation){hook_nft_set_epoch, hook_ipt_set_epoch});
-	if (s != PEND_OK)
+	if (s != PEND_OK) {
+		why = h->err;
 		h->config.epoch = before;
+		/* One family may have it already; nft's is one transaction. */
+		if (h->kind == PEND_HOOK_IPTABLES && h->ipt.installed[0])
+			(void)hook_ipt_repair(h);
+		h->err = why;
+	}
 	return s;
 }
 

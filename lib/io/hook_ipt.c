@@ -116,13 +116,49 @@ static int run_tool(struct pend_hook *h, int family, const char *what, const cha
 	return err ? err_sys(&h->err, err, "running %s failed", path) : 0;
 }
 
-/* What the tool that failed says, or its status. */
+/* What the tool said, on one line and without its remarks on other tables ("# Warning: ..."). */
+static void one_line(char *said)
+{
+	char *out = said;
+
+	for (char *line = said, *next; *line; line = next) {
+		size_t len = strcspn(line, "\n");
+
+		next = line + len + (line[len] != 0);
+		if (*line == '#')
+			continue;
+		if (out != said)
+			*out++ = ' ';
+		memmove(out, line, len);
+		out += len;
+	}
+	*out = 0;
+}
+
+/* The tools have no number for why they failed. */
+static int reason(const char *said)
+{
+	static const struct {
+		const char *words;
+		int err;
+	} reasons[] = {
+		{"Permission denied", -EPERM},          {"must be root", -EPERM},
+		{"missing kernel module", -EOPNOTSUPP}, {"No chain/target/match", -EOPNOTSUPP},
+		{"Table does not exist", -EOPNOTSUPP},  {"Couldn't load", -EOPNOTSUPP},
+	};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
+		if (strstr(said, reasons[i].words))
+			return reasons[i].err;
+	return -EIO;
+}
+
 static int tool_failed(struct pend_hook *h, int family, const char *what, struct exec_out *out)
 {
-	int err = strstr(out->said, "Permission denied") || strstr(out->said, "must be root")
-			  ? -EPERM
-			  : -EIO;
+	int err;
 
+	one_line(out->said);
+	err = reason(out->said);
 	free(out->text);
 	return err_set(&h->err, err, "%s-%s failed (status %d): %s", prefixes[family], what,
 		       out->status, out->said[0] ? out->said : "it did not say why");
@@ -521,6 +557,8 @@ int hook_ipt_repair(struct pend_hook *h)
 
 int hook_ipt_set_epoch(struct pend_hook *h)
 {
+	if (!h->ipt.installed[0])
+		return err_set(&h->err, -ENOENT, "our iptables rules are not there");
 	return sync_all(h, false);
 }
 

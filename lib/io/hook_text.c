@@ -298,7 +298,10 @@ static void ipt_table_text(FILE *f, const struct pend_hook *h, bool clear)
 	struct hook_policy p = hook_policy(h, HOOK_STYLE_IPTABLES);
 	char name[HOOK_IPT_NAME_MAX];
 
-	fprintf(f, "*%s\n", clear ? "raw" : "security");
+	if (clear)
+		fprintf(f, "*%s\n", h->ipt.clear_table ? h->ipt.clear_table : "raw");
+	else
+		fprintf(f, "*%s\n", h->ipt.tag_table ? h->ipt.tag_table : "security");
 	for (int i = 0; i < HOOK_CHAIN_COUNT; i++)
 		if (hook_chain_used(&p, (enum hook_chain)i) && (i == HOOK_CHAIN_CLEAR) == clear)
 			hook_text_ipt_declare(f, h, (enum hook_chain)i);

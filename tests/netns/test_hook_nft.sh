@@ -244,6 +244,7 @@ is "$(hook verify)" PEND_OK "verifies"
 is "$(hook repair)" PEND_OK "repair"
 is "$(hook install)" PEND_OK "install over itself"
 is "$(hook verify)" PEND_OK "verifies too"
+like "$(echo features | h "$HOOKTOOL" kind=auto)" 'ct mark' "somebody probes the kernel"
 is "$(hook release)" 0 "no held packet was lost by all that"
 client_wait held
 is "$(ended held connected)" 5 "they connect"
