@@ -73,7 +73,7 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 	struct classify_result r;
 
 	(void)packet;
-	classify(w->snapshot->classifier, v, &r);
+	classify_with(w->snapshot->classifier, w->ifaces, v, &r);
 	out->rule = r.rule;
 	if (!(meta->flags & PEND_META_COMPLETION))
 		snapshot_hit(w->snapshot, w->number, r.rule);

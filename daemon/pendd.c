@@ -2,6 +2,7 @@
 /* The verdict process: start and stop, as two lists that mirror each other. See pendd.h. */
 #include "daemon/pendd.h"
 #include "base/err.h"
+#include "daemon/ifaces.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/sandbox.h"
@@ -105,6 +106,28 @@ static void respawn(void *ctx)
 		log_error("daemon", "cannot start the authority process");
 		pendd_stop(d, EXIT_FAILURE);
 	}
+}
+
+static void send_ifaces(struct pendd *d)
+{
+	struct classify_ifaces *t = ifaces_read();
+
+	for (unsigned i = 0; t && i < d->workers; i++) {
+		struct mail m = {.type = MAIL_IFACES, .u.ifaces = ifaces_copy(t)};
+
+		if (m.u.ifaces && worker_mail(&d->worker[i], &m))
+			free(m.u.ifaces);
+	}
+	free(t);
+}
+
+static void on_link(void *ctx, uint32_t events)
+{
+	struct pendd *d = ctx;
+
+	(void)events;
+	ifaces_drain(d->link_fd);
+	send_ifaces(d);
 }
 
 /* ---- start ---- */
@@ -270,6 +293,18 @@ static int install_hook(struct pendd *d)
 	return 0;
 }
 
+static int start_ifaces(struct pendd *d)
+{
+	int r;
+
+	d->link_fd = ifaces_watch();
+	r = d->link_fd < 0 ? d->link_fd : loop_add(d->loop, d->link_fd, EPOLLIN, on_link, d);
+	if (r)
+		return fail(d, EXIT_FAILURE, "cannot watch the network interfaces");
+	send_ifaces(d);
+	return 0;
+}
+
 /* Sockets are open, the folder of the control socket is made: nothing below needs more. */
 static int drop_rights(struct pendd *d)
 {
@@ -282,8 +317,8 @@ static int drop_rights(struct pendd *d)
 static int start(struct pendd *d)
 {
 	int (*const steps[])(struct pendd *) = {
-		start_policy,  start_loop,  start_control,   start_hook,
-		start_workers, drop_rights, start_authority, install_hook,
+		start_policy, start_loop,  start_control,   start_hook,   start_workers,
+		start_ifaces, drop_rights, start_authority, install_hook,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
@@ -345,6 +380,8 @@ static void stop_all(struct pendd *d)
 		unlink(d->settings.control);
 	}
 	snapshot_free(d->snapshot);
+	if (d->link_fd >= 0)
+		close(d->link_fd);
 	for (int i = 0; i < 2; i++)
 		if (d->mail[i] >= 0)
 			close(d->mail[i]);
@@ -378,7 +415,7 @@ static int authority(const struct opts *o)
 
 int pendd_main(int argc, char **argv)
 {
-	static struct pendd d = {.listen_fd = -1, .mail = {-1, -1}};
+	static struct pendd d = {.listen_fd = -1, .link_fd = -1, .mail = {-1, -1}};
 
 	opts_parse(&d.opts, argc, argv);
 	switch (d.opts.mode) {

@@ -23,6 +23,7 @@ struct pendd {
 	uint32_t generation;
 	int mail[2]; /* workers -> main */
 	int listen_fd;
+	int link_fd;       /* link events */
 	struct chan *chan; /* to the authority process */
 	pid_t authority;
 	uint32_t authority_restarts;

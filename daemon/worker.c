@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -89,12 +90,28 @@ int worker_init(struct worker *w, unsigned number, const struct settings *s,
 	return make_mailbox(w);
 }
 
+/* Mail that came too late to be read. */
+static void drop_mail(struct worker *w)
+{
+	struct mail m;
+
+	while (w->mail_in >= 0 && read(w->mail_in, &m, sizeof(m)) == (ssize_t)sizeof(m)) {
+		if (m.type == MAIL_IFACES)
+			free(m.u.ifaces);
+		else if (m.type == MAIL_CHANNEL)
+			close(m.u.fd);
+	}
+}
+
 void worker_deinit(struct worker *w)
 {
+	drop_mail(w);
 	pend_engine_close(w->engine);
 	w->engine = NULL;
 	chan_free(w->chan);
 	w->chan = NULL;
+	free(w->ifaces);
+	w->ifaces = NULL;
 	if (w->mail_in >= 0)
 		close(w->mail_in);
 	if (w->mail_main >= 0)
@@ -220,6 +237,9 @@ static void on_mail(void *ctx, uint32_t events)
 			w->snapshot = m.u.snapshot;
 		} else if (m.type == MAIL_CHANNEL) {
 			take_channel(w, m.u.fd);
+		} else if (m.type == MAIL_IFACES) {
+			free(w->ifaces);
+			w->ifaces = m.u.ifaces;
 		} else if (m.type == MAIL_EPOCH) {
 			pend_engine_set_epoch(w->engine, m.u.epoch);
 		} else if (m.type == MAIL_DRAIN && !w->draining) {

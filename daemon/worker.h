@@ -19,7 +19,8 @@ enum mail_type {
 	MAIL_SNAPSHOT = 1, /* use this from now on */
 	MAIL_CHANNEL,      /* a new channel descriptor; the authority process was restarted */
 	MAIL_EPOCH,
-	MAIL_DRAIN, /* complete everything, then end the thread */
+	MAIL_IFACES, /* the worker's own table from now on */
+	MAIL_DRAIN,  /* complete everything, then end the thread */
 	/* worker -> main */
 	MAIL_RELEASED = 32, /* this snapshot is no longer read here */
 	MAIL_FAILED,        /* the queue is gone; the thread ended */
@@ -32,6 +33,7 @@ struct mail {
 	uint32_t worker;
 	union {
 		struct snapshot *snapshot;
+		struct classify_ifaces *ifaces;
 		int fd;
 		uint8_t epoch;
 		uint8_t verdict;
@@ -44,6 +46,7 @@ struct worker {
 	int started;
 	struct pend_engine *engine;
 	struct snapshot *snapshot;
+	struct classify_ifaces *ifaces; /* NULL: no name is known */
 	struct loop *loop;
 	struct chan *chan; /* NULL between two authority processes */
 	int mail_in, mail_out;
