@@ -291,7 +291,7 @@ pendd_start()
 {
 	pendd_config
 	pendd_run "$@"
-	wait_for "${PENDD_WAIT:-10}" pendd_ready || { pendd_log 80; bail "pendd did not start"; }
+	wait_for "${PENDD_WAIT:-10}" pendd_ready || bail "pendd did not start"
 }
 
 pendd_config() # < policy: write it to $CONFIG
@@ -373,7 +373,7 @@ pendd_rss() { local p; for p in $(pendd_pids); do awk '/^VmRSS/ {print $2}' "/pr
 clean_up()
 {
 	local ns pid left
-	[ "$TESTS_FAILED" = 0 ] || pendd_log 80
+	[ "$TESTS_FAILED" = 0 ] || pendd_log 40
 	if [ -n "$PENDD_PID" ]; then
 		kill -TERM "$PENDD_PID" 2>/dev/null
 		wait_for 3 gone "$PENDD_PID" || kill -KILL "$PENDD_PID" 2>/dev/null
