@@ -25,25 +25,25 @@ struct classify_result {
 	uint8_t on_timeout; /* enum pend_verdict */
 	bool log;           /* the rule says `log` */
 	uint16_t authority; /* index, for PEND */
-	uint32_t rule;      /* index in file order (a layer's default is one), or CLASSIFY_NO_RULE */
+	uint32_t rule; /* index in file order (a layer's default is one), or CLASSIFY_NO_RULE */
 	uint64_t timeout_ns;
 };
 
 struct classify_authority {
 	const char *name;
-	uint8_t type;          /* enum authority_type */
-	uint8_t answer;        /* STATIC: enum pend_verdict */
+	uint8_t type;   /* enum authority_type */
+	uint8_t answer; /* STATIC: enum pend_verdict */
 	uint64_t timeout_ns;
 	uint8_t on_timeout;
 };
 
 struct classify_rule {
-	const char *file;      /* where it stands */
+	const char *file; /* where it stands */
 	uint32_t line;
 	const char *layer;
-	const char *text;      /* canonical, one line */
+	const char *text; /* canonical, one line */
 	uint8_t action;
-	uint16_t authority;    /* for PEND */
+	uint16_t authority; /* for PEND */
 };
 
 struct classifier; /* a checked view of an image */

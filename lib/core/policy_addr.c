@@ -282,7 +282,7 @@ bool pol_parse_address(struct pol_parser *ps, struct pol_items *items)
 		pol_advance(ps);
 		return it.name ? item_add(ps, items, &it) : pol_oom(ps);
 	}
-	if (ps->tok.type != TOK_WORD)
+	if (ps->tok.type != TOK_WORD || pol_begins_statement(&ps->tok))
 		return pol_expected(ps, "an address, prefix, range or @set");
 	pol_advance(ps);
 	return range_error(ps, &it.loc, s, pol_range_parse(s, &it.range), &it.range) &&

@@ -503,10 +503,14 @@ static struct pol_rule *rule_new(struct pol_parser *ps, struct pol_layer *layer)
 bool pol_parse_rule(struct pol_parser *ps, struct pol_layer *layer)
 {
 	struct pol_rule *r = rule_new(ps, layer);
+	const struct pol_keyword *a;
 
 	if (!r)
 		return false;
-	r->action = (uint8_t)pol_keyword(ps, pol_actions, "action");
+	for (a = pol_actions; a->name; a++)
+		if (pol_is(ps, a->name))
+			r->action = (uint8_t)a->value;
+	pol_advance(ps);
 	r->broken = !parse_words(ps, r, true) || !pol_end(ps, "the rule");
 	return !r->broken;
 }

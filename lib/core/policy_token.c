@@ -153,12 +153,27 @@ bool pol_expect(struct pol_parser *ps, enum pol_tok type, const char *what)
 	return pol_accept(ps, type) || pol_expected(ps, what);
 }
 
+bool pol_begins_statement(const struct pol_token *t)
+{
+	static const char *const words[] = {"settings", "define",  "set",    "authority",
+					    "layer",    "include", "permit", "block",
+					    "pend",     "default", "weight"};
+	size_t i;
+
+	if (t->type != TOK_WORD || !t->bol)
+		return false;
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcmp(t->text, words[i]))
+			return true;
+	return false;
+}
+
 static const char *take_text(struct pol_parser *ps, const char *what, struct pol_loc *loc, bool ok)
 {
 	const char *s = ps->tok.text;
 
 	*loc = ps->tok.loc;
-	if (!ok) {
+	if (!ok || pol_begins_statement(&ps->tok)) {
 		pol_expected(ps, what);
 		return NULL;
 	}
@@ -197,21 +212,6 @@ bool pol_block_end(struct pol_parser *ps)
 {
 	pol_accept(ps, TOK_SEMI);
 	return true;
-}
-
-bool pol_begins_statement(const struct pol_token *t)
-{
-	static const char *const words[] = {"settings", "define",  "set",    "authority",
-					    "layer",    "include", "permit", "block",
-					    "pend",     "default", "weight"};
-	size_t i;
-
-	if (t->type != TOK_WORD || !t->bol)
-		return false;
-	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (!strcmp(t->text, words[i]))
-			return true;
-	return false;
 }
 
 /* A word at the beginning of a line behind the statement's own, which is not its continuation. */
@@ -335,10 +335,14 @@ static void unknown_of(struct pol_parser *ps, const struct pol_loc *at,
 int pol_keyword(struct pol_parser *ps, const struct pol_keyword *table, const char *what)
 {
 	const struct pol_keyword *k;
+	char article[80] = "";
 	struct pol_guess g;
 	struct pol_loc loc;
-	const char *s = pol_word(ps, what, &loc);
+	const char *s;
 
+	str_append(article, sizeof(article), &(size_t){0}, "%s %s",
+		   strchr("aeiou", what[0]) ? "an" : "a", what);
+	s = pol_word(ps, article, &loc);
 	if (!s)
 		return -1;
 	g = pol_guess_for(s);
@@ -366,7 +370,7 @@ bool pol_duration(struct pol_parser *ps, const char *what, uint64_t max, uint64_
 {
 	char show[POL_SHOW_MAX], text[STR_DURATION_MAX];
 	struct pol_loc loc;
-	const char *s = pol_word(ps, what, &loc);
+	const char *s = pol_word(ps, "a duration", &loc);
 	uint64_t v;
 
 	if (!s)

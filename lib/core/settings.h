@@ -20,30 +20,30 @@ struct settings {
 	char user[SETTINGS_NAME_MAX];          /* user pend: of the authority process; "" = stay */
 
 	/* the kernel side */
-	uint16_t queue_first, queue_count;     /* queues 100 | queues 100-103: one worker each */
-	uint32_t mark_mask;                    /* mark-mask 0x7f800000: 8 consecutive bits */
-	uint8_t hookup;                        /* hookup auto|nft|iptables|none: enum pend_hook_kind */
-	char table[SETTINGS_NAME_MAX];         /* table pend: nft table, iptables chain prefix */
-	unsigned hooks;                        /* hooks { input, forward }: PEND_HOOK_INPUT, ... */
-	int priority;                          /* priority 20 */
-	char iptables[8];                      /* iptables auto|nft|legacy: "", "nft", "legacy" */
-	bool loopback;                         /* loopback yes|no: hold connections on lo too */
-	bool multicast;                        /* multicast yes|no */
-	bool fail_open;                        /* fail open|closed */
-	bool raw_reinject;                     /* raw yes|no */
-	bool track_established;                /* track-established yes|no */
+	uint16_t queue_first, queue_count; /* queues 100 | queues 100-103: one worker each */
+	uint32_t mark_mask;                /* mark-mask 0x7f800000: 8 consecutive bits */
+	uint8_t hookup;                    /* hookup auto|nft|iptables|none: enum pend_hook_kind */
+	char table[SETTINGS_NAME_MAX];     /* table pend: nft table, iptables chain prefix */
+	unsigned hooks;                    /* hooks { input, forward }: PEND_HOOK_INPUT, ... */
+	int priority;                      /* priority 20 */
+	char iptables[8];                  /* iptables auto|nft|legacy: "", "nft", "legacy" */
+	bool loopback;                     /* loopback yes|no: hold connections on lo too */
+	bool multicast;                    /* multicast yes|no */
+	bool fail_open;                    /* fail open|closed */
+	bool raw_reinject;                 /* raw yes|no */
+	bool track_established;            /* track-established yes|no */
 
 	/* limits, per worker where not said otherwise */
 	uint32_t max_contexts, max_per_source, max_per_service, max_packets;
 	uint64_t max_bytes;
 	uint32_t hold_max, high_watermark_percent, kernel_queue, receive_buffer;
-	uint32_t max_clients;                  /* control connections in all */
-	uint8_t on_limit;                      /* on-limit block|permit: enum pend_action */
-	uint8_t on_malformed;                  /* on-malformed block|permit: enum pend_action */
-	uint8_t on_stop;                       /* on-stop block|permit: enum pend_verdict for what is pended then */
+	uint32_t max_clients; /* control connections in all */
+	uint8_t on_limit;     /* on-limit block|permit: enum pend_action */
+	uint8_t on_malformed; /* on-malformed block|permit: enum pend_action */
+	uint8_t on_stop;      /* on-stop block|permit: enum pend_verdict for what is pended then */
 
 	/* defaults for pend rules */
-	uint64_t timeout_ns;                   /* timeout 30s */
+	uint64_t timeout_ns; /* timeout 30s */
 };
 
 void settings_init(struct settings *s);

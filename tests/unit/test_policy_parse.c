@@ -207,6 +207,75 @@ START_TEST(set_file_limits)
 }
 END_TEST
 
+/* The total over all sets: one million elements, in nine sets. */
+START_TEST(sets_too_large)
+{
+	char *text = malloc(POLICY_SET_MAX * 16 + 1), *to = text;
+	struct memory_file files[] = {{"t", NULL}, {"big", text}, {NULL, NULL}};
+	struct policy_loader loader = {.read = memory_read, .ctx = files};
+	struct policy *p = NULL;
+	struct policy_diag diag;
+	unsigned i;
+
+	for (i = 0; i < POLICY_SET_MAX; i++)
+		to += sprintf(to, "10.%u.%u.%u\n", i / 32768, i / 128 % 256, i % 128 * 2);
+	files[0].text =
+		"set a { file \"big\" }\nset b { @a } set c { @a } set d { @a } set e { @a }\n"
+		"set f { @a } set g { @a } set h { @a }\nset i { @a }\n";
+	ck_assert_int_eq(policy_parse(&p, "t", &loader, &diag), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(
+		diag.text, "t:4:5: error: all sets together have more than 8388608 elements\n"));
+	policy_diag_deinit(&diag);
+	files[0].text = "set a { file \"big\" }\nset b { @a, @c } set c { 1.1.1.1 }";
+	ck_assert_int_eq(policy_parse(&p, "t", &loader, &diag), -EINVAL);
+	ck_assert_ptr_nonnull(
+		strstr(diag.text, "t:2:13: error: set \"b\" has more than 1048576 elements\n"));
+	policy_diag_deinit(&diag);
+	free(text);
+}
+END_TEST
+
+START_TEST(set_file_too_large)
+{
+	char *text = malloc(POLICY_SETFILE_MAX + 2);
+	struct memory_file files[] = {{"t", "set s { file \"big\" }"}, {"big", text}, {NULL, NULL}};
+	struct policy_loader loader = {.read = memory_read, .ctx = files};
+	struct policy *p = NULL;
+	struct policy_diag diag;
+
+	memset(text, '\n', POLICY_SETFILE_MAX + 1);
+	text[POLICY_SETFILE_MAX + 1] = '\0';
+	ck_assert_int_eq(policy_parse(&p, "t", &loader, &diag), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(diag.text, "t:1:14: error: \"big\" is larger than 64 MiB\n"));
+	policy_diag_deinit(&diag);
+	free(text);
+}
+END_TEST
+
+static int broken_glob(void *ctx, const char *from, const char *pattern, char ***paths, size_t *n)
+{
+	(void)ctx;
+	(void)from;
+	(void)pattern;
+	(void)paths;
+	(void)n;
+	return -EACCES;
+}
+
+START_TEST(cannot_list)
+{
+	struct memory_file files[] = {{"t", "include \"d/*\""}, {NULL, NULL}};
+	struct policy_loader loader = {.read = memory_read, .glob = broken_glob, .ctx = files};
+	struct policy *p = NULL;
+	struct policy_diag diag;
+
+	ck_assert_int_eq(policy_parse(&p, "t", &loader, &diag), -EINVAL);
+	ck_assert_ptr_nonnull(
+		strstr(diag.text, "t:1:9: error: cannot list \"d/*\": Permission denied\n"));
+	policy_diag_deinit(&diag);
+}
+END_TEST
+
 START_TEST(too_many_files)
 {
 	struct memory_file files[] = {{"t", NULL}, {"e", ""}, {NULL, NULL}};
@@ -265,6 +334,9 @@ Suite *suite(void)
 	tcase_add_loop_test(l, limit, 0, sizeof(repeats) / sizeof(repeats[0]));
 	tcase_add_test(l, file_too_large);
 	tcase_add_test(l, set_file_limits);
+	tcase_add_test(l, set_file_too_large);
+	tcase_add_test(l, sets_too_large);
+	tcase_add_test(l, cannot_list);
 	tcase_add_test(l, too_many_files);
 	suite_add_tcase(s, l);
 	return s;
