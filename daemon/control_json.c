@@ -311,6 +311,12 @@ static uint64_t ms_between(uint64_t later, uint64_t earlier)
 	return mono_since(mono_ns(later), mono_ns(earlier)) / MONO_NS_PER_MS;
 }
 
+/* A bool that another process has written may hold any byte, and reading that as a bool is undefined. */
+static bool flag(const bool *b)
+{
+	return *(const unsigned char *)b != 0;
+}
+
 json_t *cj_context(const struct pend_info *i, const struct view *v, mono_t now)
 {
 	json_t *o = json_object();
@@ -322,7 +328,7 @@ json_t *cj_context(const struct pend_info *i, const struct view *v, mono_t now)
 	set_name(o, "mode", name_of(modes, COUNT(modes), i->mode));
 	set_name(o, "release", name_of(releases, COUNT(releases), i->release));
 	set_name(o, "on_timeout", cj_verdict_name(i->on_timeout));
-	json_object_set_new(o, "kernel_lost", json_boolean(i->kernel_lost));
+	json_object_set_new(o, "kernel_lost", json_boolean(flag(&i->kernel_lost)));
 	return o;
 }
 

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Lines of a client to the control server; each request is then answered, as a worker would. */
+#include "control_fake.h"
+#include "daemon/log.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void answer(struct fake_control *f, unsigned from)
+{
+	for (unsigned i = from; i < f->nposted && i < from + 8; i++) {
+		struct msg m = f->posted[i % FAKE_POSTED];
+		unsigned worker = m.worker;
+
+		m.type = m.type == MSG_STATS         ? MSG_WORKER_STATS
+			 : m.type == MSG_MAIN_STATUS ? MSG_MAIN_STATUS
+			 : m.type == MSG_HOOK        ? MSG_HOOK_RESULT
+						     : MSG_DONE;
+		memset(&m.u, 0, sizeof(m.u));
+		control_answer(f->control, worker, &m, -1);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fake_control f;
+	const char *p = (const char *)data, *end = p + size;
+
+	log_set_level(0);
+	fake_open(&f);
+	while (p < end && !f.closed) {
+		const char *nl = memchr(p, '\n', (size_t)(end - p));
+		size_t len = (size_t)((nl ? nl : end) - p);
+		unsigned from = f.nposted;
+
+		if (len > CONTROL_LINE_MAX)
+			control_overlong(f.client);
+		else
+			control_line(f.client, p, len);
+		answer(&f, from);
+		p += len + 1;
+	}
+	fake_shut(&f);
+	return 0;
+}
