@@ -178,8 +178,11 @@ START_TEST(manual_is_complete)
 		ck_assert_msg(strstr(page, want) != NULL, "pend.conf(5) has no %s", want);
 	}
 	text = print_good(p);
-	for (line = strchr(text, '\t'); line; line = strchr(line + 1, '\t')) {
-		snprintf(want, sizeof(want), ".It Cm %.*s ", (int)strcspn(line + 1, " "), line + 1);
+	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		if (*line++ != '\t')
+			continue;
+		line[strcspn(line, " ")] = '\0';
+		snprintf(want, sizeof(want), ".It Cm %s ", line);
 		ck_assert_msg(strstr(page, want) != NULL, "pend.conf(5) has no %s", want);
 	}
 	free(text);
