@@ -235,7 +235,12 @@ static enum pend_client_error take_line(struct pend_client *c, const char *line,
 		json_decref(v);
 		return fail_for_good(c, PEND_CLIENT_E_PROTOCOL, "pendd sent what is not an object");
 	}
-	e = c->greeted ? sink(c, ctx, v, stop) : greeting(c, v);
+	if (c->greeted) {
+		e = sink(c, ctx, v, stop);
+	} else {
+		e = greeting(c, v);
+		*stop = !sink;
+	}
 	json_decref(v);
 	return e;
 }
@@ -622,15 +627,7 @@ static enum pend_client_error dial(struct pend_client *c, const char *path)
 	return PEND_CLIENT_OK;
 }
 
-/* Nothing is expected behind the greeting. */
-static enum pend_client_error sink_none(struct pend_client *c, void *ctx, json_t *v, bool *stop)
-{
-	(void)ctx;
-	(void)v;
-	(void)stop;
-	return fail_for_good(c, PEND_CLIENT_E_PROTOCOL, "pendd spoke out of turn");
-}
-
+/* Without a sink the input stops behind the greeting, and the rest stays for the first call. */
 static enum pend_client_error wait_greeting(struct pend_client *c, int timeout_ms)
 {
 	int64_t deadline = timeout_ms < 0 ? INT64_MAX : now_ms() + timeout_ms;
@@ -640,7 +637,7 @@ static enum pend_client_error wait_greeting(struct pend_client *c, int timeout_m
 	while (e == PEND_CLIENT_OK && !c->greeted) {
 		e = wait_socket(c, deadline);
 		if (e == PEND_CLIENT_OK)
-			e = read_some(c, sink_none, NULL, &stop);
+			e = read_some(c, NULL, NULL, &stop);
 	}
 	return e;
 }
