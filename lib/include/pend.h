@@ -515,7 +515,8 @@ struct pend_hook_config {
 	bool multicast;          /* queue multicast and broadcast too (R48); default false */
 	bool fail_open;          /* the queue rule's bypass flag */
 	const char *iptables;    /* "", "nft" or "legacy": which variant; "" detects */
-	int nft_fd;              /* adopt this netlink socket that owns the table; -1 */
+	int nft_fd;              /* adopt this netlink socket that owns the table; -1. Once open succeeds it is the
+	                          * hookup's, which closes it at once if it is not by nft */
 };
 
 struct pend_hook;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/str.h"
 #include "io/probe.h"
@@ -132,6 +133,8 @@ enum pend_status pend_hook_open(struct pend_hook **out, const struct pend_hook_c
 		return PEND_E_NO_MEMORY;
 	copy_config(h, c);
 	choose(h);
+	if (c->nft_fd >= 0 && h->kind != PEND_HOOK_NFT)
+		close(c->nft_fd); /* and with it goes the table of an earlier hookup by nft */
 	if (c->nft_fd >= 0 && h->kind == PEND_HOOK_NFT) {
 		err = nft_open(&h->nft, c->nft_fd);
 		if (err) {

@@ -350,11 +350,11 @@ static bool classify_line(const struct pend_hook *h, const char *s, size_t len, 
 	return l->chain >= 0;
 }
 
-/* The next line of ours inside of `table`; *at is the place in the text, NULL at the end. */
+/* The next line of ours inside of `table`; *at moves on in the text. */
 static bool next_line(const struct pend_hook *h, const char **at, const char *table, bool *inside,
 		      struct line *l)
 {
-	while (**at) {
+	while (*at && **at) {
 		const char *s = *at;
 		size_t len = strcspn(s, "\n");
 

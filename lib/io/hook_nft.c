@@ -85,30 +85,34 @@ struct look {
 	uint32_t owner;
 	unsigned chains; /* 1 << enum hook_chain: there, as wanted */
 	bool other;      /* a base chain that is not as wanted */
-	bool iptables;   /* chains of the iptables hookup were left behind by another run */
+	char old[HOOK_NAME_MAX +
+		 1];   /* another table of our socket: it was adopted and the name changed */
+	bool iptables; /* chains of the iptables hookup were left behind by another run */
 };
 
-static void ask_table(struct nlmsghdr *nlh, void *data)
+static void judge_table(struct look *l, const struct nftnl_table *t)
 {
-	const struct look *l = data;
+	const char *name = nftnl_table_get_str(t, NFTNL_TABLE_NAME);
+	bool owned = nftnl_table_is_set(t, NFTNL_TABLE_OWNER);
+	uint32_t owner = owned ? nftnl_table_get_u32(t, NFTNL_TABLE_OWNER) : 0;
+	bool ours = owned && owner == l->h->nft.portid;
 
-	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, l->h->name);
+	if (strcmp(name, l->h->name) == 0) {
+		l->owner = owner;
+		l->state = ours ? TABLE_OURS : owned ? TABLE_FOREIGN : TABLE_UNOWNED;
+	} else if (ours) {
+		snprintf(l->old, sizeof(l->old), "%s", name);
+	}
 }
 
 static int see_table(const struct nlmsghdr *nlh, void *data)
 {
 	struct nftnl_table *t = nftnl_table_alloc();
-	struct look *l = data;
 
 	if (!t)
 		return MNL_CB_ERROR;
-	if (nftnl_table_nlmsg_parse(nlh, t) == 0) {
-		l->state = TABLE_UNOWNED;
-		if (nftnl_table_is_set(t, NFTNL_TABLE_OWNER)) {
-			l->owner = nftnl_table_get_u32(t, NFTNL_TABLE_OWNER);
-			l->state = l->owner == l->h->nft.portid ? TABLE_OURS : TABLE_FOREIGN;
-		}
-	}
+	if (nftnl_table_nlmsg_parse(nlh, t) == 0)
+		judge_table(data, t);
 	nftnl_table_free(t);
 	return MNL_CB_OK;
 }
@@ -167,8 +171,9 @@ static int look(struct pend_hook *h, struct look *l)
 
 	for (int i = 0; i < DUMP_TRIES && err == -EINTR; i++) {
 		*l = (struct look){.h = h, .state = TABLE_ABSENT};
-		err = nft_get(&h->nft, NFT_MSG_GETTABLE, NFPROTO_INET, 0, ask_table, see_table, l);
-		if (!err || err == -ENOENT)
+		err = nft_get(&h->nft, NFT_MSG_GETTABLE, NFPROTO_INET, NLM_F_DUMP, NULL, see_table,
+			      l);
+		if (!err)
 			err = nft_get(&h->nft, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, NLM_F_DUMP, NULL,
 				      see_chain, l);
 	}
@@ -321,14 +326,14 @@ static int remember(struct pend_hook *h)
 
 /* ---- messages ---- */
 
-static void put_table(struct nft_tx *t, const struct pend_hook *h, uint16_t type)
+static void put_table(struct nft_tx *t, const char *name, uint16_t type)
 {
 	bool make = type == NFT_MSG_NEWTABLE;
 	struct nlmsghdr *nlh = nft_tx_message(t, type, NFPROTO_INET, make ? NLM_F_CREATE : 0);
 	struct nftnl_table *table = nftnl_table_alloc();
 
 	if (nlh && table) {
-		nftnl_table_set_str(table, NFTNL_TABLE_NAME, h->name);
+		nftnl_table_set_str(table, NFTNL_TABLE_NAME, name);
 		if (make)
 			nftnl_table_set_u32(table, NFTNL_TABLE_FLAGS, NFT_TABLE_F_OWNER);
 		nftnl_table_nlmsg_build_payload(nlh, table);
@@ -478,8 +483,10 @@ static int replace(struct pend_hook *h, const struct look *l)
 
 	nft_tx_begin(&t, &h->nft);
 	if (l->state != TABLE_ABSENT && !keep)
-		put_table(&t, h, NFT_MSG_DELTABLE);
-	put_table(&t, h, NFT_MSG_NEWTABLE);
+		put_table(&t, h->name, NFT_MSG_DELTABLE);
+	if (l->old[0])
+		put_table(&t, l->old, NFT_MSG_DELTABLE);
+	put_table(&t, h->name, NFT_MSG_NEWTABLE);
 	put_set(&t, h);
 	if (keep)
 		put_flush_set(&t, h);
@@ -561,7 +568,7 @@ int hook_nft_remove(struct pend_hook *h)
 	if (l.state == TABLE_ABSENT)
 		return 0;
 	nft_tx_begin(&t, &h->nft);
-	put_table(&t, h, NFT_MSG_DELTABLE);
+	put_table(&t, h->name, NFT_MSG_DELTABLE);
 	err = nft_tx_commit(&t, false);
 	return err ? refused(h, &t, err) : 0;
 }

@@ -3,6 +3,7 @@
 #include "io/nft.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,8 @@ int nft_open(struct nft *n, int fd)
 		mnl_socket_close(nl);
 		return err;
 	}
+	/* No child may keep our tables alive. */
+	(void)fcntl(mnl_socket_get_fd(nl), F_SETFD, FD_CLOEXEC);
 	/* Errors need not repeat what was asked. Old kernels do not know this: no harm. */
 	(void)mnl_socket_setsockopt(nl, NETLINK_CAP_ACK, &one, sizeof(one));
 	(void)setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVTIMEO, &patience,

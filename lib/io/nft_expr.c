@@ -223,6 +223,7 @@ void nft_xt_queue(struct nft_rule *n, uint16_t first, uint16_t count, bool bypas
 		n->bad = true;
 		return;
 	}
+	n->xt_info = copy;
 	memcpy(copy, &info, sizeof(info));
 	if (nftnl_expr_set_str(e, NFTNL_EXPR_TG_NAME, "NFQUEUE") < 0)
 		n->bad = true;

@@ -15,6 +15,7 @@ struct nftnl_rule;
 struct nft_rule {
 	struct nftnl_rule *r;
 	bool bad;
+	const void *xt_info; /* of nft_xt_queue(); the rule owns it */
 };
 
 /* The rule's table and chain; `note` (may be NULL) shows as a comment in `nft list ruleset`. */

@@ -270,6 +270,16 @@ is "$(hook verify)" PEND_OK "verify"
 
 h nft -f - <<<"$before"
 h nft delete table ip filter 2>/dev/null
+echo adopt name=guard >&"${HOOK[1]}"
+is "$(hook install)" PEND_OK "adopted again, by another name"
+check_not "the table of the old name is gone" h nft list table inet pend
+check "the new one is there" h nft list table inet guard
+echo adopt kind=iptables >&"${HOOK[1]}"
+like "$(hook describe)" iptables "adopted by a hookup of another kind"
+check_not "the table is gone with the socket" h nft list table inet guard
+hook_end
+hook_start kind=nft queue=10
+is "$(hook install)" PEND_OK "install"
 is "$(hook remove)" PEND_OK "remove"
 is "$(h nft list ruleset)" "$before" "the ruleset is as it was before"
 is "$(hook remove)" PEND_OK "remove again"

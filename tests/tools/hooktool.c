@@ -11,7 +11,7 @@
  * Commands:
  *   install verify repair remove epoch N describe features warning fd rejects repeats
  *   print nft|iptables FILE
- *   adopt                           start again in place, with the netlink socket handed over
+ *   adopt [OPTION]                  start again in place, with the netlink socket handed over
  *   listen QUEUE accept|drop|repeat|hold MARK   a child answers the queue's packets so; `hold` keeps
  *                                   them until `release`, which accepts all
  *   packets                         how many it has seen
@@ -199,7 +199,7 @@ static void release(void)
 /* ---- the hookup ---- */
 
 /* As after a restart with the socket kept by somebody: the table lives on with the descriptor. */
-static void adopt(void)
+static void adopt(char *option)
 {
 	static char fd[16];
 	char *argv[32];
@@ -210,6 +210,8 @@ static void adopt(void)
 		argv[n] = arguments[n];
 	snprintf(fd, sizeof(fd), "fd=%d", copy);
 	argv[n++] = fd;
+	if (*option)
+		argv[n++] = option;
 	argv[n] = NULL;
 	execv("/proc/self/exe", argv);
 	puts("FAILED");
@@ -232,10 +234,9 @@ static void print_to(const char *args)
 	}
 	text = pend_hook_print(hook, !strcmp(as, "nft") ? PEND_HOOK_NFT : PEND_HOOK_IPTABLES);
 	f = fopen(file, "w");
-	if (!text || !f || fputs(text, f) < 0 || fclose(f))
-		puts("FAILED");
-	else
-		puts("PEND_OK");
+	puts(text && f && fputs(text, f) >= 0 ? "PEND_OK" : "FAILED");
+	if (f)
+		fclose(f);
 	free(text);
 }
 
@@ -276,7 +277,7 @@ static void command(char *line)
 	else if (!strcmp(line, "release"))
 		release();
 	else if (!strcmp(line, "adopt"))
-		adopt();
+		adopt(args);
 	else if (!strcmp(line, "hush")) {
 		hush();
 		puts("PEND_OK");
