@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Options, connection and errors of pendctl; see cli.h. */
-#include "cli.h"
+#include "cli/cli.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
-#include "out.h"
+#include "cli/out.h"
 #include <pend-client.h>
 #include <stdint.h>
 

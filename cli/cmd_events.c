@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pendctl events. */
-#include "cli.h"
+#include "cli/cli.h"
 #include <stdio.h>
 #include <string.h>
 

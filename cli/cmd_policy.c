@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pendctl reload, check, hookup, stop. */
-#include "cli.h"
+#include "cli/cli.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

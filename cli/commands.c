@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The table of commands, and the two that only talk about pendctl: help and version. */
-#include "cli.h"
+#include "cli/cli.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * Output for programs; see out.h. One JSON document per command, or one per line for streams; plain
  * ASCII, so that it is safe on a terminal too.
  */
-#include "out.h"
+#include "cli/out.h"
 #include <stdio.h>
 
 #define FLAGS (JSON_ENSURE_ASCII | JSON_COMPACT)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Output for people; see out.h. */
-#include "out.h"
+#include "cli/out.h"
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
