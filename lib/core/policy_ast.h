@@ -4,7 +4,10 @@
  * Nothing but these files and their tests includes this.
  *
  * policy_lex.c      bytes -> tokens
- * policy_parse.c    statements: include, define, set, authority, layer
+ * policy_token.c    the parser's hold on them: variables, lists, recovery
+ * policy_parse.c    blocks: the top of a file, layers, settings
+ * policy_define.c   statements that name something: define, set, authority
+ * policy_file.c     files: the first one and what it includes; policy_parse itself
  * policy_rule.c     rules: conditions and options
  * policy_settings.c the settings block, from one table
  * policy_addr.c     addresses, prefixes, ranges, sets of them, set files
@@ -390,6 +393,26 @@ extern const struct pol_keyword pol_actions[];   /* enum classify_action */
 uint32_t pol_file_add(struct policy *p, const char *name, char *text, size_t len);
 /* `path` as seen from the file `from`, by text alone; NULL when out of memory. */
 char *pol_path(struct pol_arena *a, const char *from, const char *path);
+
+/* policy_define.c: statements, their first word being passed. */
+/* A valid name, kept in the policy's memory; NULL after an error. */
+const char *pol_new_name(struct pol_parser *ps, const char *what, struct pol_loc *loc);
+bool pol_redefined(struct pol_parser *ps, const struct pol_loc *at, const char *what,
+		   const char *name, const struct pol_loc *first);
+bool pol_parse_define(struct pol_parser *ps, const struct pol_loc *at);
+bool pol_parse_set(struct pol_parser *ps, const struct pol_loc *at);
+bool pol_parse_authority(struct pol_parser *ps, const struct pol_loc *at);
+
+/* policy_parse.c */
+enum pol_block_kind { POL_BLOCK_TOP, POL_BLOCK_LAYER };
+/* Statements up to the block's `}` or the file's end, neither of which is taken. */
+void pol_parse_block(struct pol_parser *ps, enum pol_block_kind block, struct pol_layer *layer);
+/* Nothing more of this block follows: its `}`, the file's end, or a `}` was forgotten. */
+bool pol_at_block_end(const struct pol_parser *ps);
+bool pol_block_close(struct pol_parser *ps, const struct pol_loc *open);
+
+/* policy_file.c: an include, its word being the token. */
+bool pol_parse_include(struct pol_parser *ps, enum pol_block_kind block, struct pol_layer *layer);
 
 /* policy_rule.c: one statement of a layer, its first word being the token. */
 bool pol_parse_rule(struct pol_parser *ps, struct pol_layer *layer);
