@@ -131,9 +131,9 @@ lt $(($(total packets) - before)) 25 "R46: those after the decision do not come 
 # ---- 10,000 datagrams (T15) ----
 
 got=$(total packets)
-client_bg flows -u -n 100 -d 100 -t 15000 $H4 5001
-client_bg one -u -d 10000 -t 15000 $H4 5002
-client_bg held -u -d 10000 -t 15000 -P 7001 $H6 5001
+client_bg flows -u -n 100 -d 100 -t 7000 $H4 5001
+client_bg one -u -d 10000 -t 7000 $H4 5002
+client_bg held -u -d 10000 -t 7000 -P 7001 $H6 5001
 arrived() { [ $(($(total packets) - got)) -ge 30000 ]; }
 holds 15 "T15: 30,000 datagrams came" arrived
 is "$(ctl count)" 102 "T15: of 102 flows"
