@@ -100,7 +100,8 @@ static void peer_lost(struct peer *p)
 		log_notice(MODULE, "the verdict process is gone: exiting");
 		loop_stop(p->a->loop, 0);
 	} else {
-		log_error(MODULE, "the channel to worker %u is closed", p->number);
+		/* usual at the end; else `status` says which worker does not answer */
+		log_debug(MODULE, "the channel to worker %u is closed", p->number);
 	}
 	peer_close(p);
 }
@@ -577,8 +578,10 @@ static int drop_rights(struct authority *a)
 {
 	unsigned files = a->view.settings.max_clients + a->args->workers + FILES_SPARE;
 	struct err e = {0};
-	int r = sandbox_user(a->view.settings.user, &e);
+	int r = sandbox_bounding(&e);
 
+	if (r == 0)
+		r = sandbox_user(a->view.settings.user, &e);
 	if (r == -ENOENT) {
 		log_warning(MODULE, "%s; staying root without capabilities", e.text);
 		r = 0;

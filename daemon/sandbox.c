@@ -38,12 +38,15 @@ int sandbox_user(const char *user, struct err *e)
 	return 0;
 }
 
-static int bounding_drop(void)
+int sandbox_bounding(struct err *e)
 {
 	for (unsigned long c = 0; prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++)
 		if (prctl(PR_CAPBSET_READ, c, 0, 0, 0) == 1 &&
 		    prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
-			return -errno;
+			return errno == EPERM ? 0
+					      : err_sys(e, -errno,
+							"cannot drop the capability "
+							"bounding set");
 	return 0;
 }
 
@@ -51,11 +54,7 @@ int sandbox_capabilities(struct err *e)
 {
 	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {{0}};
-	int r = bounding_drop();
 
-	/* without CAP_SETPCAP the bounding set stays; no_new_privs makes it powerless */
-	if (r < 0 && r != -EPERM)
-		return err_sys(e, r, "cannot drop the capability bounding set");
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return err_sys(e, -errno, "cannot clear ambient capabilities");
 	if (syscall(SYS_capset, &h, none) < 0)

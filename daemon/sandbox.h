@@ -27,7 +27,12 @@
  * not exist is -ENOENT, and for the caller to judge.
  */
 int sandbox_user(const char *user, struct err *e);
-/* No capability in any set (bounding, ambient, permitted, ...), no new privileges, not dumpable. */
+/*
+ * Empty the bounding set. Needs CAP_SETPCAP, which a change of user takes away: call it first. Without
+ * that capability the set stays as it is, which no_new_privs makes powerless.
+ */
+int sandbox_bounding(struct err *e);
+/* No capability in any other set (ambient, permitted, ...), no new privileges, not dumpable. */
 int sandbox_capabilities(struct err *e);
 /* No core file, no children, so many descriptors. */
 int sandbox_limits(unsigned files, struct err *e);

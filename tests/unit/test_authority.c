@@ -39,6 +39,10 @@ static const char good[] = "settings { user \"\"; control-group \"\"; observe-gr
 			   "authority ops { type operator; timeout 30s; on-timeout block; }\n"
 			   "layer default { pend proto tcp to port 22 ask ops\n block }\n";
 
+static const char nobody[] =
+	"settings { user \"nobody\"; control-group \"\"; observe-group \"\"; }\n"
+	"layer default { block }\n";
+
 static void config_write(const char *text)
 {
 	FILE *f = fopen(config, "w");
@@ -314,19 +318,29 @@ static json_int_t number_of(const struct wanted *w, const char *key)
 	return json_integer_value(json_object_get(json_object_get(w->last, "result"), key));
 }
 
-static void setup(void)
+static void begin(const char *policy)
 {
 	strcpy(dir, "/tmp/pend-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/sock", dir);
 	snprintf(config, sizeof(config), "%s/conf", dir);
-	config_write(good);
+	config_write(policy);
 	spawn();
 	for (int i = 0; i < 500 && !ready; i++)
 		serve(10);
 	ck_assert_uint_eq(ready, 1);
 	ck_assert_int_eq(pend_client_connect(&client, path, 2000), PEND_CLIENT_OK);
 	ck_assert_str_eq(pend_client_role(client), "admin");
+}
+
+static void setup(void)
+{
+	begin(good);
+}
+
+static void setup_nobody(void)
+{
+	begin(nobody);
 }
 
 static void teardown(void)
@@ -644,6 +658,27 @@ START_TEST(holds_no_right)
 }
 END_TEST
 
+/* As another user the bounding set must be gone too, and the policy still be readable. */
+START_TEST(becomes_the_user_of_the_settings)
+{
+	char name[64], line[256];
+	unsigned seen = 0;
+	FILE *f;
+
+	if (getuid() != 0)
+		return;
+	snprintf(name, sizeof(name), "/proc/%d/status", (int)pid);
+	f = fopen(name, "r");
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof(line), f))
+		seen += !strncmp(line, "Uid:\t65534\t65534\t65534\t65534", 28) ||
+			!strcmp(line, "CapBnd:\t0000000000000000\n") ||
+			!strcmp(line, "CapPrm:\t0000000000000000\n");
+	fclose(f);
+	ck_assert_uint_eq(seen, 3);
+}
+END_TEST
+
 START_TEST(malformed_lines_and_goodbye)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -688,6 +723,10 @@ Suite *suite(void)
 	tcase_add_test(t, nonsense_from_the_verdict_side_is_survived);
 	tcase_add_test(t, holds_no_right);
 	tcase_add_test(t, malformed_lines_and_goodbye);
+	suite_add_tcase(s, t);
+	t = tcase_create("user");
+	tcase_add_checked_fixture(t, setup_nobody, teardown);
+	tcase_add_test(t, becomes_the_user_of_the_settings);
 	suite_add_tcase(s, t);
 	return s;
 }
