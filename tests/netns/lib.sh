@@ -383,6 +383,9 @@ clean_up()
 		not_ok "no sanitizer complains" "$(grep -hA 30 -E 'Sanitizer|runtime error:' "$WORK"/*.log | head -n 60)"
 	fi
 	exec 4>&2 2>/dev/null # the shell tells of every job that a signal ended
+	for pid in $(jobs -p); do # what a test started outside of the namespaces
+		kill -TERM "$pid"
+	done
 	for ns in ${NAMESPACES[@]+"${NAMESPACES[@]}"}; do
 		for pid in $(ip netns pids "$ns" 2>/dev/null); do
 			kill -KILL "$pid" 2>/dev/null
