@@ -134,6 +134,16 @@ static int parse_first(struct pol_parser *ps, const char *path)
 	return 0;
 }
 
+/* Names of files stand in messages as they are; a terminal must not obey them. */
+static void clean(struct pol_text *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->len; i++)
+		if (((unsigned char)t->s[i] < ' ' && t->s[i] != '\n') || t->s[i] == 0x7f)
+			t->s[i] = '?';
+}
+
 static void parse_finish(struct pol_parser *ps, struct policy_diag *diag)
 {
 	uint32_t i;
@@ -143,6 +153,7 @@ static void parse_finish(struct pol_parser *ps, struct policy_diag *diag)
 		ps->p->files[i].text = NULL;
 	}
 	pol_arena_deinit(&ps->tmp);
+	clean(&ps->diag);
 	if (diag) {
 		*diag = (struct policy_diag){ps->diag.s, ps->diag.len, ps->errors, ps->warnings};
 		return;

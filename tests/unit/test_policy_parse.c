@@ -262,6 +262,20 @@ static int broken_glob(void *ctx, const char *from, const char *pattern, char **
 	return -EACCES;
 }
 
+/* What a file is called cannot move the cursor of whoever reads the message. */
+START_TEST(hostile_name)
+{
+	struct memory_file files[] = {{"\033[2J", "x"}, {NULL, NULL}};
+	struct policy_loader loader = {.read = memory_read, .ctx = files};
+	struct policy *p = NULL;
+	struct policy_diag diag;
+
+	ck_assert_int_eq(policy_parse(&p, "\033[2J", &loader, &diag), -EINVAL);
+	ck_assert_str_eq(diag.text, "?[2J:1:1: error: unknown statement \"x\"\n  x\n  ^\n");
+	policy_diag_deinit(&diag);
+}
+END_TEST
+
 START_TEST(cannot_list)
 {
 	struct memory_file files[] = {{"t", "include \"d/*\""}, {NULL, NULL}};
@@ -329,6 +343,7 @@ Suite *suite(void)
 	tcase_add_loop_test(t, golden_file, 0, (int)golden.gl_pathc);
 	tcase_add_test(t, absent);
 	tcase_add_test(t, no_patterns);
+	tcase_add_test(t, hostile_name);
 	suite_add_tcase(s, t);
 	tcase_set_timeout(l, 120);
 	tcase_add_loop_test(l, limit, 0, sizeof(repeats) / sizeof(repeats[0]));
