@@ -21,6 +21,7 @@ struct query {
 	const struct classify_ifaces *ifaces;
 	const struct pend_values *v;
 	uint32_t source4, dest4; /* host order */
+	struct index_rows rows;
 };
 
 static uint32_t load32(const uint8_t *p)
@@ -198,9 +199,10 @@ static bool match_cond(const struct query *q, const struct image_rule *r, enum p
 	return false;
 }
 
-static bool match_rule(const struct query *q, const struct image_rule *r)
+/* The conditions that the index has not answered. */
+static bool match_rest(const struct query *q, const struct image_rule *r)
 {
-	uint32_t left = r->seen;
+	uint32_t left = r->seen & q->c->index.residual;
 	enum pol_cond cond;
 
 	while (left) {
@@ -215,12 +217,11 @@ static bool match_rule(const struct query *q, const struct image_rule *r)
 /* The rule that speaks for this layer, or CLASSIFY_NO_RULE. */
 static uint32_t match_layer(const struct query *q, const struct image_layer *l)
 {
-	const struct image_rule *r = q->c->rules + l->rules.first;
-	uint32_t i;
+	uint32_t rule = l->rules.first, end = l->rules.first + l->rules.n;
 
-	for (i = 0; i < l->rules.n; i++, r++)
-		if (!r->is_default && match_rule(q, r))
-			return l->rules.first + i;
+	for (; classify_index_next(&q->c->index, &q->rows, &rule, end); rule++)
+		if (match_rest(q, &q->c->rules[rule]))
+			return rule;
 	return l->fallback;
 }
 
@@ -252,10 +253,14 @@ static uint32_t match_layers(const struct query *q)
 void classify_with(const struct classifier *c, const struct classify_ifaces *ifaces,
 		   const struct pend_values *v, struct classify_result *r)
 {
-	struct query q = {c, ifaces, v, load32(v->source), load32(v->dest)};
-	uint32_t rule = match_layers(&q);
+	struct query q = {.c = c, .ifaces = ifaces, .v = v};
 	const struct image_rule *m;
+	uint32_t rule;
 
+	q.source4 = load32(v->source);
+	q.dest4 = load32(v->dest);
+	classify_index_rows(&c->index, v, q.source4, q.dest4, &q.rows);
+	rule = match_layers(&q);
 	*r = (struct classify_result){.action = CLASSIFY_BLOCK, .rule = rule};
 	if (rule == CLASSIFY_NO_RULE)
 		return;

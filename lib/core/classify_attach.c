@@ -244,12 +244,18 @@ int classify_attach(struct classifier **out, const void *image, size_t size)
 		free(c);
 		return -EINVAL;
 	}
+	if (classify_index_build(&c->index, c)) {
+		free(c);
+		return -ENOMEM;
+	}
 	*out = c;
 	return 0;
 }
 
 void classify_detach(struct classifier *c)
 {
+	if (c)
+		classify_index_free(&c->index);
 	free(c);
 }
 

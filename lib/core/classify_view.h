@@ -5,6 +5,7 @@
 
 #include "core/classify.h"
 #include "core/classify_image.h"
+#include "core/classify_index.h"
 
 struct classifier {
 	uint32_t n[IMAGE_SECTIONS];
@@ -19,6 +20,7 @@ struct classifier {
 	const struct image_port *ports;
 	const struct image_iface *ifaces;
 	const struct image_bits *bits;
+	struct classify_index index;
 };
 
 #endif

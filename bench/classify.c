@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a classify costs by the number of rules and of prefixes: policies are written, compiled and attached
+ * as the daemon does it, and random packets are classified. Prints "key value" lines; the packets and
+ * policies are the same in every run.
+ *
+ * usage: bench/classify [PACKETS]
+ */
+#include "core/classify.h"
+#include "core/policy.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define PACKETS_MAX 10000000u
+#define POOL        65536u /* packets; more than a cache holds of what they touch */
+
+struct text {
+	char *data;
+	size_t len, cap;
+};
+
+struct files {
+	struct text policy, set;
+};
+
+static uint64_t state;
+
+static uint32_t rnd(void)
+{
+	uint64_t z = (state += 0x9e3779b97f4a7c15ull);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return (uint32_t)(z >> 32);
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "classify: %s\n", what);
+	exit(EXIT_FAILURE);
+}
+
+static void add(struct text *t, const char *s)
+{
+	size_t n = strlen(s);
+
+	if (t->len + n + 1 > t->cap) {
+		t->cap = (t->cap + n + 1) * 2;
+		t->data = realloc(t->data, t->cap);
+		if (!t->data)
+			die("out of memory");
+	}
+	memcpy(t->data + t->len, s, n + 1);
+	t->len += n;
+}
+
+static int load(void *ctx, const char *from, const char *path, char **data, size_t *len)
+{
+	const struct files *f = ctx;
+	const struct text *t = strstr(path, ".set") ? &f->set : &f->policy;
+
+	(void)from;
+	*data = malloc(t->len + 1);
+	if (!*data)
+		return -ENOMEM;
+	memcpy(*data, t->data ? t->data : "", t->len + 1);
+	*len = t->len;
+	return 0;
+}
+
+/* Rules as administrators write them: a source, a service, sometimes both ends. */
+static void write_policy(struct files *f, uint32_t rules, uint32_t prefixes)
+{
+	char line[160];
+
+	f->policy.len = f->set.len = 0;
+	add(&f->set, "");
+	for (uint32_t i = 0; i < prefixes; i++) {
+		uint32_t a = rnd();
+
+		snprintf(line, sizeof(line), "%u.%u.%u.0/24\n", a >> 24, a >> 16 & 255,
+			 a >> 8 & 255);
+		add(&f->set, line);
+	}
+	add(&f->policy, "settings { control \"/run/pend/x\"; }\n");
+	if (prefixes)
+		add(&f->policy, "set many { file \"many.set\" }\n");
+	add(&f->policy, "layer default {\n");
+	if (prefixes)
+		add(&f->policy, "block from @many to port 81\n");
+	for (uint32_t i = 1; i < rules; i++) {
+		uint32_t a = rnd();
+
+		snprintf(line, sizeof(line), "%s proto tcp from %u.%u.%u.0/24 to port %u\n",
+			 i % 3 ? "permit" : "block", a >> 24, a >> 16 & 255, a >> 8 & 255,
+			 1024 + i % 4096);
+		add(&f->policy, line);
+	}
+	add(&f->policy, "permit proto tcp to port 80\n}\n");
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void random_packets(struct pend_values *v)
+{
+	for (uint32_t i = 0; i < POOL; i++) {
+		uint32_t a = rnd();
+
+		v[i] = (struct pend_values){
+			.family = 4,
+			.protocol = 6,
+			.has_ports = true,
+			.source_port = (uint16_t)rnd(),
+			.hook = 1,
+			.dest_port = rnd() % 2 ? 80 : (uint16_t)(1024 + rnd() % 4096)};
+		memcpy(v[i].source, &a, 4);
+		memcpy(v[i].dest, "\xc0\x00\x02\x01", 4);
+	}
+}
+
+static void one(struct files *f, const char *key, uint32_t rules, uint32_t prefixes,
+		uint32_t packets)
+{
+	static struct pend_values v[POOL];
+	struct policy_loader loader = {.read = load, .ctx = f};
+	struct policy_diag diag = {0};
+	struct classify_result r;
+	struct classifier *c;
+	struct policy *p;
+	double start, compiled, sum = 0;
+	void *image;
+	size_t size;
+
+	write_policy(f, rules, prefixes);
+	random_packets(v);
+	start = now();
+	if (policy_parse(&p, "bench.conf", &loader, &diag))
+		die(diag.text ? diag.text : "policy");
+	if (policy_compile(p, &image, &size) || classify_attach(&c, image, size))
+		die("cannot compile");
+	compiled = now() - start;
+	for (uint32_t i = 0; i < POOL; i++) {
+		classify(c, &v[i], &r);
+		sum += r.rule;
+	}
+	start = now();
+	for (uint32_t i = 0; i < packets; i++) {
+		classify(c, &v[i % POOL], &r);
+		sum += r.rule;
+	}
+	printf("%s %.1f\n", key, (now() - start) / packets * 1e9);
+	fprintf(stderr, "%-26s %6u rules %8u prefixes: compiled in %.2f s, image %zu kB (%g)\n",
+		key, rules, prefixes, compiled, size / 1024, sum);
+	policy_diag_deinit(&diag);
+	policy_free(p);
+	classify_detach(c);
+	free(image);
+}
+
+int main(int argc, char **argv)
+{
+	uint32_t packets = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 2000000;
+	struct files f = {0};
+
+	state = 1;
+	if (!packets || packets > PACKETS_MAX)
+		die("PACKETS is 1 to 10,000,000");
+	one(&f, "classify_ns_10", 10, 0, packets);
+	one(&f, "classify_ns_100", 100, 0, packets);
+	one(&f, "classify_ns_1000", 1000, 0, packets);
+	one(&f, "classify_ns_10000", 10000, 0, packets);
+	one(&f, "classify_ns_1k_prefixes", 10, 1000, packets);
+	one(&f, "classify_ns_1m_prefixes", 10, 1000000, packets);
+	one(&f, "classify_ns_10000_1m", 10000, 1000000, packets);
+	free(f.policy.data);
+	free(f.set.data);
+	return EXIT_SUCCESS;
+}
