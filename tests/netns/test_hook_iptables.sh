@@ -92,7 +92,7 @@ test_variant() # nft|legacy
 	# ---------------------------------------------------------- changes that keep held packets
 
 	hook listen 20 hold 0 >"$WORK/null"
-	client_bg held -n 3 -t 4000 $H4 80
+	client_bg held -n 3 -t 60000 $H4 80
 	wait_for 3 eval '[ "$(hook packets)" -ge 3 ]'
 	is "$(hook epoch 2)" PEND_OK "$v: another epoch"
 	is "$(hook verify)" PEND_OK "$v: verifies"

@@ -236,8 +236,9 @@ unlike "$(of noway result)" 'connected|timeout' "forwarded: unreachable"
 
 # ------------------------------------------------------------------ changes that keep held packets ----
 
+h conntrack -F 2>/dev/null
 hook listen 10 hold $PERMIT2 >"$WORK/null"
-client_bg held -n 5 -c 5 -t 4000 $H4 80
+client_bg held -n 5 -c 5 -t 60000 $H4 80
 wait_for 3 eval '[ "$(hook packets)" -ge 5 ]'
 is "$(hook epoch 2)" PEND_OK "another epoch"
 is "$(hook verify)" PEND_OK "verifies"
