@@ -203,7 +203,15 @@ static int start_control(struct pendd *d)
 	struct err err = {0};
 
 	d->listen_fd = spawn_control_socket(&d->settings, &err);
-	return d->listen_fd < 0 ? fail(d, EXIT_FAILURE, err.text) : 0;
+	if (d->listen_fd >= 0)
+		return 0;
+	if (d->listen_fd == -EACCES || d->listen_fd == -EPERM) {
+		fail(d, EXIT_NOPERM, err.text);
+		return fail(d, EXIT_NOPERM,
+			    "start it as root, or as its service does: with "
+			    "CAP_NET_ADMIN and a folder of its own");
+	}
+	return fail(d, d->listen_fd == -EADDRINUSE ? EXIT_UNAVAILABLE : EXIT_FAILURE, err.text);
 }
 
 static void hook_config(const struct pendd *d, struct pend_hook_config *c)
