@@ -320,6 +320,9 @@ static json_int_t number_of(const struct wanted *w, const char *key)
 
 static void begin(const char *policy)
 {
+	mute = -1;
+	ready = completed = stops = policies = last_uid = lists = subscribed = 0;
+	reloaded_status = 99;
 	strcpy(dir, "/tmp/pend-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/sock", dir);
@@ -700,11 +703,21 @@ START_TEST(malformed_lines_and_goodbye)
 }
 END_TEST
 
+/* Its system calls are not those that the filter allows. */
+static bool under_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "vgpreload");
+}
+
 Suite *suite(void)
 {
 	Suite *s = suite_create("authority");
 	TCase *t = tcase_create("authority");
 
+	if (under_valgrind())
+		return s;
 	tcase_set_timeout(t, 30);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, status_collects_from_all);

@@ -96,6 +96,9 @@ static void setup(void)
 		.close = shut,
 	};
 
+	memset(&admin, 0, sizeof(admin));
+	nposted = checks = followed = 0;
+	room = 8192;
 	ck_assert_int_eq(loop_new(&l), 0);
 	ck_assert_int_eq(events_new(&events), 0);
 	view = (struct view){.if_fd = -1};

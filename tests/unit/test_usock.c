@@ -99,6 +99,8 @@ static void setup(void)
 	socklen_t len = sizeof(addr);
 
 	addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	opened = closed = lines = overlong = drained = eofs = 0;
+	answer_on_eof = false;
 	/* autobind: a free abstract name */
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, sizeof(sa_family_t)), 0);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
