@@ -16,96 +16,96 @@
 #include <pend.h>
 #include <stdint.h>
 
-#define MSG_VERSION 1
+#define MSG_VERSION      1
 #define MSG_PER_DATAGRAM 32
-#define MSG_TEXT 200
-#define MSG_MAIN 0xffff /* worker number of the main thread's channel */
+#define MSG_TEXT         200
+#define MSG_MAIN         0xffff /* worker number of the main thread's channel */
 
 enum msg_type {
 	/* authority process -> worker */
-	MSG_COMPLETE = 1,    /* u.complete; answered by MSG_DONE with the same seq */
-	MSG_COMPLETE_MATCH,  /* u.match; looks at MSG_SCAN slots from cursor; MSG_DONE with the next */
-	MSG_LIST,            /* u.match (filter, cursor); MSG_CONTEXT each, then MSG_DONE */
-	MSG_SUBSCRIBE,       /* u.subscribe: which events to send; no answer */
-	MSG_STATS,           /* MSG_WORKER_STATS with the same seq */
+	MSG_COMPLETE = 1,   /* u.complete; answered by MSG_DONE with the same seq */
+	MSG_COMPLETE_MATCH, /* u.match; looks at MSG_SCAN slots from cursor; MSG_DONE with the next */
+	MSG_LIST,           /* u.match (filter, cursor); MSG_CONTEXT each, then MSG_DONE */
+	MSG_SUBSCRIBE,      /* u.subscribe: which events to send; no answer */
+	MSG_STATS,          /* MSG_WORKER_STATS with the same seq */
 
 	/* worker -> authority process */
-	MSG_DONE = 32,       /* u.done */
-	MSG_CONTEXT,         /* u.info */
-	MSG_EVENT,           /* u.event */
-	MSG_QUESTION,        /* u.event: type PENDED; an authority must be asked (info.tag: see below) */
-	MSG_WORKER_STATS,    /* u.stats */
+	MSG_DONE = 32, /* u.done */
+	MSG_CONTEXT,   /* u.info */
+	MSG_EVENT,     /* u.event */
+	MSG_QUESTION,  /* u.event: type PENDED; an authority must be asked (info.tag: see below) */
+	MSG_WORKER_STATS, /* u.stats */
 
 	/* authority process -> main thread */
-	MSG_READY = 64,      /* it serves the control socket; u.done.status */
-	MSG_POLICY,          /* a sealed memfd with an image is attached; u.policy; MSG_DONE */
-	MSG_HOOK,            /* u.hook.op; MSG_HOOK_RESULT */
-	MSG_MAIN_STATUS,     /* MSG_MAIN_STATUS back */
-	MSG_RULE_HITS,       /* u.hits.first: MSG_RULE_HITS back with up to MSG_HITS counters, summed */
-	MSG_STOP,            /* shut down as on SIGTERM */
-	MSG_RELOADED,        /* a reload ended on the authority side; u.done.status: for sd_notify */
+	MSG_READY = 64,  /* it serves the control socket; u.done.status */
+	MSG_POLICY,      /* a sealed memfd with an image is attached; u.policy; MSG_DONE */
+	MSG_HOOK,        /* u.hook.op; MSG_HOOK_RESULT */
+	MSG_MAIN_STATUS, /* MSG_MAIN_STATUS back */
+	MSG_RULE_HITS,   /* u.hits.first: MSG_RULE_HITS back with up to MSG_HITS counters, summed */
+	MSG_STOP,        /* shut down as on SIGTERM */
+	MSG_RELOADED,    /* a reload ended on the authority side; u.done.status: for sd_notify */
 
 	/* main thread -> authority process */
 	/* MSG_POLICY too, at start: the image in force, so that rules are shown by name */
-	MSG_RELOAD = 96,     /* SIGHUP: parse, compile and send MSG_POLICY */
-	MSG_HOOK_RESULT,     /* u.hook: status and text; op PRINT: a memfd with the rules is attached */
-	MSG_BYE,             /* draining is over; exit */
+	MSG_RELOAD = 96, /* SIGHUP: parse, compile and send MSG_POLICY */
+	MSG_HOOK_RESULT, /* u.hook: status and text; op PRINT: a memfd with the rules is attached */
+	MSG_BYE,         /* draining is over; exit */
 };
 
 /* pend_options.tag as the daemon uses it: policy generation << 32 | authority << 16 */
 #define MSG_TAG(generation, authority) ((uint64_t)(generation) << 32 | (uint64_t)(authority) << 16)
-#define MSG_TAG_AUTHORITY(tag) ((uint16_t)((tag) >> 16))
-#define MSG_TAG_GENERATION(tag) ((uint32_t)((tag) >> 32))
+#define MSG_TAG_AUTHORITY(tag)         ((uint16_t)((tag) >> 16))
+#define MSG_TAG_GENERATION(tag)        ((uint32_t)((tag) >> 32))
 
-#define MSG_SCAN 2048    /* table slots a worker looks at for one LIST or COMPLETE_MATCH */
-#define MSG_LIST_MAX 24  /* MSG_CONTEXT per LIST; the cursor then says where to go on */
-#define MSG_HITS 20
+#define MSG_SCAN     2048 /* table slots a worker looks at for one LIST or COMPLETE_MATCH */
+#define MSG_LIST_MAX 24   /* MSG_CONTEXT per LIST; the cursor then says where to go on */
+#define MSG_HITS     20
 
 enum msg_complete_reason { /* pend_info.reason */
-	REASON_NONE = 0,
-	REASON_OPERATOR,    /* a person, by pendctl */
-	REASON_TIMEOUT,
-	REASON_POLICY,      /* the completion pass, or a new policy */
-	REASON_STATIC,      /* a static authority */
-	REASON_AUTHORITY,   /* a program */
-	REASON_SHUTDOWN,
-	REASON_BACKLOG,     /* the authority process could not be asked */
+			   REASON_NONE = 0,
+			   REASON_OPERATOR, /* a person, by pendctl */
+			   REASON_TIMEOUT,
+			   REASON_POLICY,    /* the completion pass, or a new policy */
+			   REASON_STATIC,    /* a static authority */
+			   REASON_AUTHORITY, /* a program */
+			   REASON_SHUTDOWN,
+			   REASON_BACKLOG, /* the authority process could not be asked */
 };
 
 struct msg_match {
-	uint32_t cursor;          /* 0 to start; from MSG_DONE to go on */
-	uint8_t verdict, block;   /* COMPLETE_MATCH: enum pend_verdict, enum pend_block */
-	uint8_t family;           /* 0 any, 4, 6 */
-	uint8_t protocol;         /* 0 any */
-	uint8_t prefix_len;       /* of the source address; 0 with family 0 = any */
+	uint32_t cursor;        /* 0 to start; from MSG_DONE to go on */
+	uint8_t verdict, block; /* COMPLETE_MATCH: enum pend_verdict, enum pend_block */
+	uint8_t family;         /* 0 any, 4, 6 */
+	uint8_t protocol;       /* 0 any */
+	uint8_t prefix_len;     /* of the source address; 0 with family 0 = any */
 	uint8_t pad[3];
 	uint8_t source[16];
-	uint16_t dest_port;       /* 0 any */
-	uint16_t authority;       /* 0xffff any */
-	uint32_t rule;            /* UINT32_MAX any */
-	uint32_t uid;             /* who decides, for the record */
+	uint16_t dest_port; /* 0 any */
+	uint16_t authority; /* 0xffff any */
+	uint32_t rule;      /* UINT32_MAX any */
+	uint32_t uid;       /* who decides, for the record */
 };
 
 enum msg_hook_op { HOOK_VERIFY = 1, HOOK_INSTALL, HOOK_REMOVE, HOOK_PRINT };
 
 struct msg_main_status {
-	uint32_t generation;      /* of the policy, from 1 */
+	uint32_t generation; /* of the policy, from 1 */
 	uint32_t workers;
-	uint64_t started_ns;      /* CLOCK_BOOTTIME */
+	uint64_t started_ns; /* CLOCK_BOOTTIME */
 	uint64_t policy_loaded_ns;
-	uint8_t hook_state;       /* 0 none configured, 1 in place, 2 missing, 3 removed by request */
+	uint8_t hook_state; /* 0 none configured, 1 in place, 2 missing, 3 removed by request */
 	uint8_t fail_open;
 	uint8_t draining;
 	uint8_t pad;
 	uint32_t hook_repairs;
 	char hook_kind[32];
-	uint64_t kernel_queued;   /* packets in our queues now, from /proc */
-	uint64_t kernel_dropped;  /* queue_dropped: the kernel's queue was full */
-	uint64_t user_dropped;    /* user_dropped: our socket was full */
-	uint64_t kernel_flushed;  /* estimate: packets that vanished from the queues (L6 to L9) */
-	uint64_t bad_messages;    /* from the authority process */
+	uint64_t kernel_queued;  /* packets in our queues now, from /proc */
+	uint64_t kernel_dropped; /* queue_dropped: the kernel's queue was full */
+	uint64_t user_dropped;   /* user_dropped: our socket was full */
+	uint64_t kernel_flushed; /* estimate: packets that vanished from the queues (L6 to L9) */
+	uint64_t bad_messages;   /* from the authority process */
 	uint32_t authority_restarts;
-	char caps[64];            /* "nft-queue ct-glue raw ..." as probed */
+	char caps[64]; /* "nft-queue ct-glue raw ..." as probed */
 };
 
 struct msg {
@@ -124,24 +124,24 @@ struct msg {
 		} complete;
 		struct msg_match match;
 		struct {
-			uint32_t events;   /* bits: 1u << enum pend_event_type */
+			uint32_t events; /* bits: 1u << enum pend_event_type */
 		} subscribe;
 		struct {
-			int32_t status;    /* enum pend_status; MSG_POLICY too */
-			uint32_t count;    /* LIST, COMPLETE_MATCH: how many */
-			uint32_t cursor;   /* ... where to go on; 0 = finished */
+			int32_t status;  /* enum pend_status; MSG_POLICY too */
+			uint32_t count;  /* LIST, COMPLETE_MATCH: how many */
+			uint32_t cursor; /* ... where to go on; 0 = finished */
 			uint32_t generation;
 			char text[MSG_TEXT];
 		} done;
 		struct pend_info info;
 		struct pend_event event;
 		struct {
-			uint64_t size;     /* of the image */
+			uint64_t size;       /* of the image */
 			uint32_t generation; /* main -> authority: of the policy in force */
 			uint32_t pad;
 		} policy;
 		struct {
-			uint32_t op;       /* enum msg_hook_op */
+			uint32_t op; /* enum msg_hook_op */
 			int32_t status;
 			char text[MSG_TEXT];
 		} hook;
@@ -153,7 +153,8 @@ struct msg {
 		struct {
 			struct pend_stats stats;
 			uint64_t events_dropped, questions_refused, bad_messages, dispatches;
-			uint64_t answer_ns_sum, answers; /* pend -> completion, of decided contexts */
+			uint64_t answer_ns_sum,
+				answers; /* pend -> completion, of decided contexts */
 		} stats;
 	} u;
 };

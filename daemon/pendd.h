@@ -21,12 +21,16 @@ struct pendd {
 	unsigned workers, running;
 	struct snapshot *snapshot; /* the newest */
 	uint32_t generation;
+	struct snapshot *leaving; /* MSG_POLICY is answered when no worker reads this one any more */
+	uint32_t leaving_seq;
 	int mail[2]; /* workers -> main */
 	int listen_fd;
 	int link_fd;       /* link events */
 	struct chan *chan; /* to the authority process */
 	pid_t authority;
 	uint32_t authority_restarts;
+	uint32_t respawn_ms;
+	mono_t authority_started;
 	bool authority_ready, ready, stopping, hook_installed, hook_removed;
 	uint8_t epoch;
 	uint64_t started_ns, stop_deadline_ns;
@@ -46,13 +50,14 @@ int pendd_main(int argc, char **argv);
 int pendd_start_authority(struct pendd *d);
 void pendd_authority_gone(struct pendd *d);
 void pendd_send(struct pendd *d, const struct msg *m);
+void pendd_policy_settled(struct pendd *d);
 /* daemon/pendd_watch.c: once a second. */
 void pendd_watch(void *pendd);
 void pendd_status_line(struct pendd *d);
 /* daemon/pendd_policy.c */
 int pendd_load_policy(struct pendd *d);
-/* Give a new snapshot to all workers; takes it over. */
-void pendd_swap(struct pendd *d, struct snapshot *s);
+/* Give a new snapshot to all workers; takes it over. False: not all of them took it. */
+bool pendd_swap(struct pendd *d, struct snapshot *s);
 void pendd_released(struct pendd *d, struct snapshot *s);
 /* daemon/pendd.c */
 void pendd_stop(struct pendd *d, int status);

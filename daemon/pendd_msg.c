@@ -13,10 +13,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAIN_BACKLOG 256u
-#define IMAGE_MAX    (1ull << 30)
-
-static void on_main(void *ctx, uint32_t events);
+#define MAIN_BACKLOG     256u
+#define IMAGE_MAX        (1ull << 30)
+#define RESPAWN_FIRST_MS 100u
+#define RESPAWN_LAST_MS  6400u
+#define RESPAWN_CALM_NS  (60 * MONO_NS_PER_S)
 
 static void flush(struct pendd *d)
 {
@@ -59,9 +60,18 @@ static void reply_done(struct pendd *d, uint32_t seq, enum pend_status s, const 
 	send_fd(d, &m, -1);
 }
 
+/* Whoever asked for the new policy may rely on it from here on: every worker has it. */
+void pendd_policy_settled(struct pendd *d)
+{
+	d->leaving = NULL;
+	log_notice("policy", "policy %u is in force", d->generation);
+	reply_done(d, d->leaving_seq, PEND_OK, "");
+	pendd_status_line(d);
+}
+
 static void take_policy(struct pendd *d, const struct msg *m, int fd)
 {
-	struct snapshot *s = NULL;
+	struct snapshot *s = NULL, *old = d->snapshot;
 	int r = -EINVAL;
 
 	if (fd >= 0 && m->u.policy.size && m->u.policy.size <= IMAGE_MAX && !d->stopping)
@@ -73,10 +83,13 @@ static void take_policy(struct pendd *d, const struct msg *m, int fd)
 		return;
 	}
 	d->generation++;
-	pendd_swap(d, s);
-	log_notice("policy", "policy %u is in force", d->generation);
-	reply_done(d, m->seq, PEND_OK, "");
-	pendd_status_line(d);
+	if (!pendd_swap(d, s)) {
+		reply_done(d, m->seq, PEND_E_SYSTEM, "not every worker took the new policy");
+		return;
+	}
+	/* Workers take snapshots in order: when this one is back from all, they have the new one. */
+	d->leaving = old;
+	d->leaving_seq = m->seq;
 }
 
 /* A memory file, so that text of any length crosses in one message. */
@@ -255,16 +268,28 @@ void pendd_authority_gone(struct pendd *d)
 {
 	if (!d->chan)
 		return;
+	d->leaving = NULL; /* its successor counts from the same numbers */
 	loop_del(d->loop, chan_fd(d->chan));
 	chan_free(d->chan);
 	d->chan = NULL;
 	d->authority_ready = false;
 	if (d->stopping)
 		return;
+	if (!d->ready) {
+		log_error("daemon", "the authority process could not start; its message is above");
+		pendd_stop(d, EXIT_FAILURE);
+		return;
+	}
 	/* Nothing pended is lost with it: contexts and deadlines are the workers'. */
 	log_error("daemon", "the authority process ended; starting another");
 	d->authority_restarts++;
-	loop_timer_arm(d->loop, &d->respawn, mono_add(loop_now(d->loop), MONO_NS_PER_S / 5));
+	/* At once, and ever slower when it ends again and again. */
+	if (mono_since(loop_now(d->loop), d->authority_started) > RESPAWN_CALM_NS)
+		d->respawn_ms = RESPAWN_FIRST_MS;
+	else if (d->respawn_ms < RESPAWN_LAST_MS)
+		d->respawn_ms *= 2;
+	loop_timer_arm(d->loop, &d->respawn,
+		       mono_add(loop_now(d->loop), d->respawn_ms * MONO_NS_PER_MS));
 }
 
 /* The ends of the new channels: ours to the workers, the others to the new process. */
@@ -296,6 +321,9 @@ int pendd_start_authority(struct pendd *d)
 				       d->opts.debug);
 	if (d->authority < 0)
 		return d->authority;
+	d->authority_started = loop_clock();
+	if (!d->respawn_ms)
+		d->respawn_ms = RESPAWN_FIRST_MS;
 	for (unsigned i = 0; i < d->workers && !r; i++) {
 		struct mail m = {.type = MAIL_CHANNEL, .u.fd = ours[i]};
 

@@ -39,22 +39,22 @@ extern "C" {
 /* What each means in WFP is given beside it; pend_status_ntstatus() gives that number. */
 enum pend_status {
 	PEND_OK = 0,
-	PEND_E_NULL_POINTER,  /* STATUS_FWP_NULL_POINTER: no completion handle, no engine (R2) */
-	PEND_E_NOT_READY,     /* STATUS_FWP_TCPIP_NOT_READY: the queue is not bound (R2) */
-	PEND_E_CANNOT_PEND,   /* STATUS_FWP_CANNOT_PEND: reauthorization, no right, wrong layer (R1, R3, R7) */
-	PEND_E_STALE,         /* completion handle used outside of its classify call (R2, T31) */
-	PEND_E_NOT_FOUND,     /* STATUS_FWP_NOT_FOUND: unknown, expired or released context (R20, R23) */
-	PEND_E_ALREADY,       /* STATUS_FWP_ALREADY_EXISTS: the context was completed before (R23) */
+	PEND_E_NULL_POINTER, /* STATUS_FWP_NULL_POINTER: no completion handle, no engine (R2) */
+	PEND_E_NOT_READY,    /* STATUS_FWP_TCPIP_NOT_READY: the queue is not bound (R2) */
+	PEND_E_CANNOT_PEND, /* STATUS_FWP_CANNOT_PEND: reauthorization, no right, wrong layer (R1, R3, R7) */
+	PEND_E_STALE,     /* completion handle used outside of its classify call (R2, T31) */
+	PEND_E_NOT_FOUND, /* STATUS_FWP_NOT_FOUND: unknown, expired or released context (R20, R23) */
+	PEND_E_ALREADY,   /* STATUS_FWP_ALREADY_EXISTS: the context was completed before (R23) */
 	PEND_E_ACCESS_DENIED, /* STATUS_ACCESS_DENIED: a context of another engine (R23) */
-	PEND_E_LIMIT,         /* STATUS_QUOTA_EXCEEDED: a limit of the table; nothing changed (R19) */
-	PEND_E_BUSY,          /* STATUS_DEVICE_BUSY: contexts are outstanding (R55) */
-	PEND_E_INVALID,       /* STATUS_INVALID_PARAMETER */
-	PEND_E_NO_MEMORY,     /* STATUS_NO_MEMORY */
-	PEND_E_PERMISSION,    /* the kernel refused: CAP_NET_ADMIN is missing */
-	PEND_E_IN_USE,        /* the queue is bound by another program */
-	PEND_E_UNSUPPORTED,   /* the kernel lacks something; pend_engine_error() names it */
-	PEND_E_SYSTEM,        /* any other failure of the kernel; pend_engine_error() */
-	PEND_E_LOOP,          /* too many pends or reinvocations of one context (R29, R40) */
+	PEND_E_LIMIT,       /* STATUS_QUOTA_EXCEEDED: a limit of the table; nothing changed (R19) */
+	PEND_E_BUSY,        /* STATUS_DEVICE_BUSY: contexts are outstanding (R55) */
+	PEND_E_INVALID,     /* STATUS_INVALID_PARAMETER */
+	PEND_E_NO_MEMORY,   /* STATUS_NO_MEMORY */
+	PEND_E_PERMISSION,  /* the kernel refused: CAP_NET_ADMIN is missing */
+	PEND_E_IN_USE,      /* the queue is bound by another program */
+	PEND_E_UNSUPPORTED, /* the kernel lacks something; pend_engine_error() names it */
+	PEND_E_SYSTEM,      /* any other failure of the kernel; pend_engine_error() */
+	PEND_E_LOOP,        /* too many pends or reinvocations of one context (R29, R40) */
 };
 
 /* "PEND_E_NOT_FOUND"; never NULL. */
@@ -73,7 +73,8 @@ enum pend_layer {
 };
 
 enum pend_action {
-	PEND_ACTION_CONTINUE = 0, /* no opinion: the next callout, and after the last one the default */
+	PEND_ACTION_CONTINUE =
+		0, /* no opinion: the next callout, and after the last one the default */
 	PEND_ACTION_PERMIT,
 	PEND_ACTION_BLOCK,
 };
@@ -107,16 +108,16 @@ enum pend_verdict {
 /* The life of a context; the last seven are terminal (R24). */
 enum pend_state {
 	PEND_STATE_FREE = 0,
-	PEND_STATE_STORED,     /* pended, classify has not returned yet (R10) */
+	PEND_STATE_STORED, /* pended, classify has not returned yet (R10) */
 	PEND_STATE_PENDED,
 	PEND_STATE_COMPLETING, /* verdict sent, the kernel has not confirmed it yet */
 	PEND_STATE_PERMITTED,  /* the packet was let in */
 	PEND_STATE_BLOCKED,
-	PEND_STATE_FLUSHED,    /* permitted; the peer's next retransmission is let in */
-	PEND_STATE_TIMED_OUT,  /* deadline passed; the timeout's verdict was applied */
-	PEND_STATE_ABANDONED,  /* the peer gave up (RST, R16) or began anew (another ISN, R15) */
-	PEND_STATE_LOST,       /* the kernel dropped the packet and the peer did not come back (R28) */
-	PEND_STATE_DRAINED,    /* the engine or the callout went away (R55) */
+	PEND_STATE_FLUSHED,   /* permitted; the peer's next retransmission is let in */
+	PEND_STATE_TIMED_OUT, /* deadline passed; the timeout's verdict was applied */
+	PEND_STATE_ABANDONED, /* the peer gave up (RST, R16) or began anew (another ISN, R15) */
+	PEND_STATE_LOST,    /* the kernel dropped the packet and the peer did not come back (R28) */
+	PEND_STATE_DRAINED, /* the engine or the callout went away (R55) */
 	PEND_STATE_COUNT,
 };
 
@@ -134,31 +135,32 @@ enum pend_reason {
 /* FWPS_INCOMING_VALUES0: what a filter can match on. Addresses in network order, IPv4 in the
  * first 4 bytes; ports in host order. Valid only during the call. */
 struct pend_values {
-	uint8_t family;          /* 4 or 6 */
-	uint8_t protocol;        /* IANA number */
-	uint16_t source_port;    /* 0 when the protocol has none */
+	uint8_t family;       /* 4 or 6 */
+	uint8_t protocol;     /* IANA number */
+	uint16_t source_port; /* 0 when the protocol has none */
 	uint16_t dest_port;
 	uint8_t icmp_type, icmp_code; /* of an echo request */
 	uint8_t tcp_flags;
 	bool has_ports;
 	uint8_t source[16], dest[16];
-	uint32_t in_interface;   /* index; 0 = unknown: matches as FWP_EMPTY (R32) */
-	uint32_t out_interface;  /* FORWARD only, else 0 */
-	uint32_t mark;           /* skb mark outside of the engine's mask */
-	uint8_t hook;            /* NF_INET_LOCAL_IN 1, NF_INET_FORWARD 2, NF_INET_LOCAL_OUT 3 */
+	uint32_t in_interface;  /* index; 0 = unknown: matches as FWP_EMPTY (R32) */
+	uint32_t out_interface; /* FORWARD only, else 0 */
+	uint32_t mark;          /* skb mark outside of the engine's mask */
+	uint8_t hook;           /* NF_INET_LOCAL_IN 1, NF_INET_FORWARD 2, NF_INET_LOCAL_OUT 3 */
 };
 
 enum pend_injection {
-	PEND_INJECTION_NONE = 0,       /* FWPS_PACKET_NOT_INJECTED */
-	PEND_INJECTED_BY_SELF,         /* FWPS_PACKET_INJECTED_BY_SELF (R39) */
+	PEND_INJECTION_NONE = 0, /* FWPS_PACKET_NOT_INJECTED */
+	PEND_INJECTED_BY_SELF,   /* FWPS_PACKET_INJECTED_BY_SELF (R39) */
 };
 
 enum {
 	PEND_META_REAUTHORIZE = 1u << 0, /* FWP_CONDITION_FLAG_IS_REAUTHORIZE */
 	PEND_META_COMPLETION = 1u << 1,  /* this is the completion pass; pender: see `verdict` */
 	PEND_META_LOOPBACK = 1u << 2,    /* FWP_CONDITION_FLAG_IS_LOOPBACK */
-	PEND_META_MALFORMED = 1u << 3,   /* the packet does not parse; values are what could be read */
-	PEND_META_PENDER = 1u << 4,      /* completion pass: this callout pended the context */
+	PEND_META_MALFORMED =
+		1u << 3,            /* the packet does not parse; values are what could be read */
+	PEND_META_PENDER = 1u << 4, /* completion pass: this callout pended the context */
 };
 
 struct pend_completion; /* a completion handle (FWPS_METADATA_FIELD_COMPLETION_HANDLE) */
@@ -183,17 +185,18 @@ struct pend_metadata {
 };
 
 enum {
-	PEND_RIGHT_ACTION_WRITE = 1u << 0, /* FWPS_RIGHT_ACTION_WRITE: without it only a veto (R7) */
-	PEND_OUT_ABSORB = 1u << 1,         /* FWPS_CLASSIFY_OUT_FLAG_ABSORB: silent (R5) */
-	PEND_OUT_EVENT = 1u << 2,          /* tell the notify function of this permit or block */
+	PEND_RIGHT_ACTION_WRITE = 1u
+				  << 0, /* FWPS_RIGHT_ACTION_WRITE: without it only a veto (R7) */
+	PEND_OUT_ABSORB = 1u << 1,      /* FWPS_CLASSIFY_OUT_FLAG_ABSORB: silent (R5) */
+	PEND_OUT_EVENT = 1u << 2,       /* tell the notify function of this permit or block */
 };
 
 /* FWPS_CLASSIFY_OUT0 */
 struct pend_classify_out {
 	enum pend_action action;
-	uint32_t rights;        /* in: what the callout may do; clear ACTION_WRITE to make it final */
-	enum pend_block block;  /* with PEND_ACTION_BLOCK */
-	uint32_t rule;          /* the program's own rule number, for events */
+	uint32_t rights; /* in: what the callout may do; clear ACTION_WRITE to make it final */
+	enum pend_block block; /* with PEND_ACTION_BLOCK */
+	uint32_t rule;         /* the program's own rule number, for events */
 };
 
 /*
@@ -204,17 +207,16 @@ struct pend_classify_out {
  * pend_out_pended() does that; anything else is an error and completes the context as a block (R4).
  */
 typedef void (*pend_classify_fn)(void *callout_context, const struct pend_values *values,
-				 const struct pend_metadata *meta,
-				 const struct pend_packet *packet,
+				 const struct pend_metadata *meta, const struct pend_packet *packet,
 				 struct pend_classify_out *out);
 
 /* FWPS_CALLOUT0. Copied by pend_callout_register. */
 struct pend_callout {
-	const char *name;          /* for events and errors; copied, at most 31 bytes are kept */
-	uint32_t weight;           /* higher is asked first; equal: in order of registration */
-	uint32_t layers;           /* bits: 1u << enum pend_layer */
+	const char *name; /* for events and errors; copied, at most 31 bytes are kept */
+	uint32_t weight;  /* higher is asked first; equal: in order of registration */
+	uint32_t layers;  /* bits: 1u << enum pend_layer */
 	pend_classify_fn classify;
-	void *context;             /* handed to classify; must outlive the registration */
+	void *context; /* handed to classify; must outlive the registration */
 };
 
 static inline void pend_out_permit(struct pend_classify_out *out)
@@ -239,15 +241,15 @@ static inline void pend_out_pended(struct pend_classify_out *out)
 /* ------------------------------------------------------------------------ events ---- */
 
 enum pend_event_type {
-	PEND_EVENT_PENDED = 1,    /* a context was made */
-	PEND_EVENT_RETRANSMIT,    /* another copy joined it (R14) */
-	PEND_EVENT_KERNEL_LOST,   /* the kernel dropped its packet; it waits for a retransmission */
-	PEND_EVENT_COMPLETED,     /* it reached a terminal state */
-	PEND_EVENT_ESTABLISHED,   /* the handshake of a permitted TCP flow was seen to finish (R44) */
-	PEND_EVENT_CLOSED,        /* a permitted flow came to nothing (reset, or no handshake) */
-	PEND_EVENT_CLASSIFIED,    /* a permit or block without a pend, on request (PEND_OUT_EVENT) */
-	PEND_EVENT_LIMIT,         /* a packet was refused by a limit */
-	PEND_EVENT_LOOP,          /* R29, R40 */
+	PEND_EVENT_PENDED = 1,  /* a context was made */
+	PEND_EVENT_RETRANSMIT,  /* another copy joined it (R14) */
+	PEND_EVENT_KERNEL_LOST, /* the kernel dropped its packet; it waits for a retransmission */
+	PEND_EVENT_COMPLETED,   /* it reached a terminal state */
+	PEND_EVENT_ESTABLISHED, /* the handshake of a permitted TCP flow was seen to finish (R44) */
+	PEND_EVENT_CLOSED,      /* a permitted flow came to nothing (reset, or no handshake) */
+	PEND_EVENT_CLASSIFIED,  /* a permit or block without a pend, on request (PEND_OUT_EVENT) */
+	PEND_EVENT_LIMIT,       /* a packet was refused by a limit */
+	PEND_EVENT_LOOP,        /* R29, R40 */
 };
 
 /* Why a context ended, where the program did not say. A program's own numbers are below these. */
@@ -265,26 +267,27 @@ struct pend_info {
 	pend_context context;
 	enum pend_state state;
 	uint8_t family, protocol, hook;
-	uint8_t mode;            /* enum pend_mode: HOLD or ABSORB */
-	uint8_t release;         /* enum pend_release */
-	uint8_t on_timeout;      /* enum pend_verdict */
-	uint8_t verdict;         /* enum pend_verdict, once completed */
-	uint8_t block;           /* enum pend_block, once blocked */
+	uint8_t mode;       /* enum pend_mode: HOLD or ABSORB */
+	uint8_t release;    /* enum pend_release */
+	uint8_t on_timeout; /* enum pend_verdict */
+	uint8_t verdict;    /* enum pend_verdict, once completed */
+	uint8_t block;      /* enum pend_block, once blocked */
 	uint16_t source_port, dest_port;
 	uint8_t source[16], dest[16];
 	uint8_t icmp_type, icmp_code;
-	bool kernel_lost;        /* the kernel lost its packet at least once */
+	bool kernel_lost; /* the kernel lost its packet at least once */
 	bool established;
 	uint32_t in_interface, out_interface;
 	uint32_t isn;
 	uint32_t mark;
-	uint32_t packets;        /* waiting for it: held, or copied */
+	uint32_t packets; /* waiting for it: held, or copied */
 	uint32_t retransmits;
-	uint64_t created_ns, deadline_ns; /* CLOCK_BOOTTIME; deadline_ns of the first pend or the last CONTINUE */
-	uint64_t completed_ns;   /* 0 while pended */
+	uint64_t created_ns,
+		deadline_ns; /* CLOCK_BOOTTIME; deadline_ns of the first pend or the last CONTINUE */
+	uint64_t completed_ns; /* 0 while pended */
 	uint64_t tag;
 	uint32_t rule;
-	uint32_t reason;         /* enum pend_code, or what the program gave to pend_complete */
+	uint32_t reason; /* enum pend_code, or what the program gave to pend_complete */
 };
 
 struct pend_event {
@@ -299,27 +302,29 @@ typedef void (*pend_notify_fn)(void *notify_context, const struct pend_event *ev
 /* ------------------------------------------------------------------------ engine ---- */
 
 struct pend_engine_config {
-	uint8_t id;             /* 0..255, unique among the program's engines; part of the handles */
-	uint16_t queue;         /* NFQUEUE number */
-	uint32_t mark_mask;     /* 8 consecutive bits that are ours; default PEND_MARK_MASK */
-	uint8_t epoch;          /* 1..62: written to permitted flows' ct mark by the hookup's stamp chain */
-	bool fail_open;         /* NFQA_CFG_F_FAIL_OPEN: a full kernel queue accepts (default drop) */
-	uint32_t max_contexts;  /* default 65536; up to 16,000,000 */
-	uint32_t max_per_source; /* contexts per source address (IPv6: /64); default 1024, 0 = no limit */
+	uint8_t id;         /* 0..255, unique among the program's engines; part of the handles */
+	uint16_t queue;     /* NFQUEUE number */
+	uint32_t mark_mask; /* 8 consecutive bits that are ours; default PEND_MARK_MASK */
+	uint8_t epoch;  /* 1..62: written to permitted flows' ct mark by the hookup's stamp chain */
+	bool fail_open; /* NFQA_CFG_F_FAIL_OPEN: a full kernel queue accepts (default drop) */
+	uint32_t max_contexts; /* default 65536; up to 16,000,000 */
+	uint32_t
+		max_per_source; /* contexts per source address (IPv6: /64); default 1024, 0 = no limit */
 	uint32_t max_per_service; /* contexts per local address and port; 0 = no limit (default) */
-	uint32_t max_packets;   /* kept per context, default 64 (R52) */
-	uint64_t max_bytes;     /* of copied packets in all, default 64 MiB */
-	uint32_t hold_max;      /* packets left in the kernel before AUTO absorbs; default 4096 */
-	uint32_t high_watermark_percent; /* above it an unknown source's first SYN opens no context; default 80, 100 = off */
-	uint32_t kernel_queue;  /* NFQA_CFG_QUEUE_MAXLEN; default 65535 */
+	uint32_t max_packets;     /* kept per context, default 64 (R52) */
+	uint64_t max_bytes;       /* of copied packets in all, default 64 MiB */
+	uint32_t hold_max;        /* packets left in the kernel before AUTO absorbs; default 4096 */
+	uint32_t
+		high_watermark_percent; /* above it an unknown source's first SYN opens no context; default 80, 100 = off */
+	uint32_t kernel_queue;   /* NFQA_CFG_QUEUE_MAXLEN; default 65535 */
 	uint32_t receive_buffer; /* SO_RCVBUFFORCE bytes; default 16 MiB */
-	bool raw_reinject;      /* open raw sockets (CAP_NET_RAW): buffer and reset for absorbed packets */
-	int queue_fd;           /* adopt this bound netlink socket; -1 (default) opens one */
+	bool raw_reinject; /* open raw sockets (CAP_NET_RAW): buffer and reset for absorbed packets */
+	int queue_fd;      /* adopt this bound netlink socket; -1 (default) opens one */
 	bool track_established; /* look permitted TCP flows up in conntrack (R44); default true */
 	enum pend_action default_action; /* nobody had an opinion; default BLOCK */
 	enum pend_action on_malformed;   /* packets that do not parse; default BLOCK */
-	bool repeat;            /* permit by NF_REPEAT: pend_hook_wants_repeat() */
-	bool can_reject;        /* reset and unreachable by NF_REPEAT: pend_hook_can_reject(); default true */
+	bool repeat;                     /* permit by NF_REPEAT: pend_hook_wants_repeat() */
+	bool can_reject; /* reset and unreachable by NF_REPEAT: pend_hook_can_reject(); default true */
 	pend_notify_fn notify;
 	void *notify_context;
 };
@@ -368,8 +373,8 @@ PEND_API enum pend_status pend_engine_set_epoch(struct pend_engine *e, uint8_t e
 
 #define PEND_CALLOUT_MAX 16
 
-PEND_API enum pend_status pend_callout_register(struct pend_engine *e,
-						const struct pend_callout *c, uint32_t *id);
+PEND_API enum pend_status pend_callout_register(struct pend_engine *e, const struct pend_callout *c,
+						uint32_t *id);
 /*
  * PEND_E_BUSY while it has pended contexts, unless `force`: then those are completed as DRAINED with a
  * block first (R55). PEND_E_NOT_FOUND for an unknown id. Not from inside classify: PEND_E_BUSY.
@@ -385,7 +390,7 @@ struct pend_options {
 	enum pend_release release;    /* default FLUSH */
 	enum pend_mode mode;          /* default AUTO */
 	uint32_t rule;                /* for events */
-	uint64_t tag;                 /* the program's own; comes back in pend_info and pend_metadata */
+	uint64_t tag; /* the program's own; comes back in pend_info and pend_metadata */
 };
 
 PEND_API void pend_options_init(struct pend_options *o);
@@ -459,33 +464,33 @@ PEND_API bool pend_context_next(const struct pend_engine *e, uint32_t *cursor, u
 /* Counters since open; see docs/architecture.md for the identity that holds in every snapshot:
  * pended = permitted + blocked + flushed + timed_out + abandoned + lost + drained + pending. */
 struct pend_stats {
-	uint64_t packets;          /* read from the queue */
+	uint64_t packets;                          /* read from the queue */
 	uint64_t permitted_direct, blocked_direct; /* decided without a pend */
 	uint64_t pended;
 	uint64_t ended[PEND_STATE_COUNT]; /* by terminal state */
-	uint64_t pending;          /* not terminal now */
-	uint64_t lingering;        /* terminal, kept for their peers' retransmissions */
-	uint64_t held;             /* packets waiting in the kernel */
-	uint64_t copied_bytes;     /* packets waiting as copies */
-	uint64_t retransmits;      /* joined (R14) */
-	uint64_t late_copies;      /* copies of a decided attempt, answered from its context */
-	uint64_t kernel_lost;      /* held packets that the kernel dropped (ENOENT) */
-	uint64_t reattached;       /* contexts that a retransmission revived after that */
-	uint64_t verdicts;         /* sent */
-	uint64_t verdict_errors;   /* refused by the kernel, ENOENT excepted */
-	uint64_t malformed;        /* packets that did not parse */
+	uint64_t pending;                 /* not terminal now */
+	uint64_t lingering;               /* terminal, kept for their peers' retransmissions */
+	uint64_t held;                    /* packets waiting in the kernel */
+	uint64_t copied_bytes;            /* packets waiting as copies */
+	uint64_t retransmits;             /* joined (R14) */
+	uint64_t late_copies;    /* copies of a decided attempt, answered from its context */
+	uint64_t kernel_lost;    /* held packets that the kernel dropped (ENOENT) */
+	uint64_t reattached;     /* contexts that a retransmission revived after that */
+	uint64_t verdicts;       /* sent */
+	uint64_t verdict_errors; /* refused by the kernel, ENOENT excepted */
+	uint64_t malformed;      /* packets that did not parse */
 	uint64_t limit_contexts, limit_source, limit_service, limit_bytes, limit_packets;
-	uint64_t watermark_drops;  /* first SYNs that opened no context above the watermark */
-	uint64_t pend_failed;      /* pend_operation errors */
+	uint64_t watermark_drops;    /* first SYNs that opened no context above the watermark */
+	uint64_t pend_failed;        /* pend_operation errors */
 	uint64_t completion_blocked; /* permits that the completion pass refused (R27) */
-	uint64_t dangling;         /* callout pended and answered something else (R4) */
+	uint64_t dangling;           /* callout pended and answered something else (R4) */
 	uint64_t injected, inject_failed; /* copies sent (R42) */
-	uint64_t answers_forged;   /* RST or ICMP made by ourselves */
+	uint64_t answers_forged;          /* RST or ICMP made by ourselves */
 	uint64_t established, flow_closed;
-	uint64_t socket_overruns;  /* ENOBUFS on the queue socket */
-	uint64_t loops;            /* R29, R40 */
+	uint64_t socket_overruns; /* ENOBUFS on the queue socket */
+	uint64_t loops;           /* R29, R40 */
 	uint64_t pending_peak, held_peak;
-	uint64_t memory;           /* bytes of address space reserved for contexts and copies */
+	uint64_t memory; /* bytes of address space reserved for contexts and copies */
 };
 
 PEND_API void pend_engine_stats(const struct pend_engine *e, struct pend_stats *s);
@@ -496,7 +501,7 @@ PEND_API void pend_engine_stats(const struct pend_engine *e, struct pend_stats *
 
 enum pend_hook_kind {
 	PEND_HOOK_AUTO = 0, /* nft if the kernel can, else iptables */
-	PEND_HOOK_NFT,      /* a table `inet <name>` of our own with the owner flag, through libnftnl */
+	PEND_HOOK_NFT, /* a table `inet <name>` of our own with the owner flag, through libnftnl */
 	PEND_HOOK_IPTABLES, /* chains of our own, through iptables-restore --noflush */
 	PEND_HOOK_NONE,     /* the administrator's own rules; print shows them */
 };
@@ -505,17 +510,17 @@ enum { PEND_HOOK_INPUT = 1u << 0, PEND_HOOK_FORWARD = 1u << 1 };
 
 struct pend_hook_config {
 	enum pend_hook_kind kind;
-	const char *name;        /* table or chain prefix, default "pend"; [a-z][a-z0-9_-]{0,15} */
+	const char *name; /* table or chain prefix, default "pend"; [a-z][a-z0-9_-]{0,15} */
 	uint16_t queue_first, queue_count;
 	uint32_t mark_mask;
 	uint8_t epoch;
-	unsigned hooks;          /* default INPUT | FORWARD */
-	int priority;            /* default 20: filter + 20, behind the host's own filter */
-	bool loopback;           /* queue what arrives on lo too; default false */
-	bool multicast;          /* queue multicast and broadcast too (R48); default false */
-	bool fail_open;          /* the queue rule's bypass flag */
-	const char *iptables;    /* "", "nft" or "legacy": which variant; "" detects */
-	int nft_fd;              /* adopt this netlink socket that owns the table; -1. Once open succeeds it is the
+	unsigned hooks;       /* default INPUT | FORWARD */
+	int priority;         /* default 20: filter + 20, behind the host's own filter */
+	bool loopback;        /* queue what arrives on lo too; default false */
+	bool multicast;       /* queue multicast and broadcast too (R48); default false */
+	bool fail_open;       /* the queue rule's bypass flag */
+	const char *iptables; /* "", "nft" or "legacy": which variant; "" detects */
+	int nft_fd; /* adopt this netlink socket that owns the table; -1. Once open succeeds it is the
 	                          * hookup's, which closes it at once if it is not by nft */
 };
 

@@ -99,14 +99,12 @@ static struct nlmsghdr *get_request(struct ct *c, const struct flow *f)
 
 static void read_protoinfo(const struct nlattr *nest, struct ct_info *info)
 {
-	const struct nlattr *tcp, *a;
+	struct nlattr *tcp, *a; /* not const: the macro casts it away */
 
-	mnl_attr_for_each_nested(tcp, nest)
-	{
+	mnl_attr_for_each_nested(tcp, nest) {
 		if (mnl_attr_get_type(tcp) != CTA_PROTOINFO_TCP)
 			continue;
-		mnl_attr_for_each_nested(a, tcp)
-		{
+		mnl_attr_for_each_nested(a, tcp) {
 			if (mnl_attr_get_type(a) == CTA_PROTOINFO_TCP_STATE &&
 			    mnl_attr_get_payload_len(a) >= 1)
 				info->tcp_state = mnl_attr_get_u8(a);
@@ -117,10 +115,9 @@ static void read_protoinfo(const struct nlattr *nest, struct ct_info *info)
 static int on_entry(const struct nlmsghdr *nlh, void *data)
 {
 	struct ct_info *info = data;
-	const struct nlattr *a;
+	struct nlattr *a;
 
-	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg))
-	{
+	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg)) {
 		uint16_t type = mnl_attr_get_type(a);
 
 		if (type == CTA_STATUS && mnl_attr_get_payload_len(a) >= 4)

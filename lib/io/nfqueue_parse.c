@@ -58,8 +58,7 @@ static bool parse_error(const struct nlmsghdr *nlh, struct nfqueue_item *item)
 	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(int) + e->msg.nlmsg_len ||
 	    e->msg.nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
 		return true; /* an acknowledgement quotes the header only */
-	mnl_attr_for_each(a, &e->msg, sizeof(struct nfgenmsg))
-	{
+	mnl_attr_for_each(a, &e->msg, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(a) != NFQA_VERDICT_HDR ||
 		    mnl_attr_get_payload_len(a) < sizeof(*vh))
 			continue;
