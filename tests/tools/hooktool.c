@@ -226,6 +226,7 @@ static void print_to(const char *args)
 {
 	char as[16] = "", file[256] = "";
 	char *text;
+	bool good;
 	FILE *f;
 
 	if (sscanf(args, "%15s %255s", as, file) != 2) {
@@ -234,9 +235,10 @@ static void print_to(const char *args)
 	}
 	text = pend_hook_print(hook, !strcmp(as, "nft") ? PEND_HOOK_NFT : PEND_HOOK_IPTABLES);
 	f = fopen(file, "w");
-	puts(text && f && fputs(text, f) >= 0 ? "PEND_OK" : "FAILED");
-	if (f)
-		fclose(f);
+	good = text && f && fputs(text, f) >= 0;
+	if (f && fclose(f))
+		good = false;
+	puts(good ? "PEND_OK" : "FAILED");
 	free(text);
 }
 
