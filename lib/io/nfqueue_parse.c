@@ -47,7 +47,7 @@ static bool parse_error(const struct nlmsghdr *nlh, struct nfqueue_item *item)
 {
 	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
 	const struct nfqnl_msg_verdict_hdr *vh;
-	const struct nlattr *a;
+	struct nlattr *a; /* not const: the macro casts it away */
 
 	if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*e)))
 		return false;
