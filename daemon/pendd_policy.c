@@ -80,22 +80,30 @@ int pendd_load_policy(struct pendd *d)
 	return r;
 }
 
-void pendd_swap(struct pendd *d, struct snapshot *s)
+bool pendd_swap(struct pendd *d, struct snapshot *s)
 {
+	bool all = true;
+
 	s->loaded_ns = loop_clock().ns;
 	d->snapshot = s;
 	for (unsigned i = 0; i < d->workers; i++) {
 		struct mail m = {.type = MAIL_SNAPSHOT, .u.snapshot = s};
 
-		if (worker_mail(&d->worker[i], &m) == 0)
+		if (worker_mail(&d->worker[i], &m) == 0) {
 			s->users++;
-		else
-			log_error("policy", "worker %u did not take the new policy", i);
+			continue;
+		}
+		log_error("policy", "worker %u did not take the new policy", i);
+		all = false;
 	}
+	return all;
 }
 
 void pendd_released(struct pendd *d, struct snapshot *s)
 {
-	if (s && s->users && !--s->users && s != d->snapshot)
-		snapshot_free(s);
+	if (!s || !s->users || --s->users || s == d->snapshot)
+		return;
+	if (s == d->leaving)
+		pendd_policy_settled(d);
+	snapshot_free(s);
 }
