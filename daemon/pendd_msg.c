@@ -7,6 +7,7 @@
 #include "daemon/spawn.h"
 #include "io/policyfile.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,16 @@ static void send_hits(struct pendd *d, const struct msg *m)
 	send_fd(d, &out, -1);
 }
 
+/* It shows rules by name: those in force, not those that stand in the file by now. */
+static void show_policy(struct pendd *d)
+{
+	struct msg m = {.type = MSG_POLICY};
+
+	m.u.policy.size = d->snapshot->size;
+	m.u.policy.generation = d->snapshot->generation;
+	send_fd(d, &m, fcntl(d->snapshot->fd, F_DUPFD_CLOEXEC, 0));
+}
+
 static void authority_ready(struct pendd *d)
 {
 	d->authority_ready = true;
@@ -336,5 +347,7 @@ int pendd_start_authority(struct pendd *d)
 	}
 	if (!r)
 		r = loop_add(d->loop, chan_fd(d->chan), EPOLLIN, on_main, d);
+	if (!r)
+		show_policy(d);
 	return r;
 }

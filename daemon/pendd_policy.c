@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void print_diag(const struct policy_diag *diag)
 {
@@ -48,6 +49,20 @@ static int possible(const struct pendd *d)
 	return -EINVAL;
 }
 
+static int first_snapshot(struct pendd *d, const void *image, size_t size)
+{
+	int fd = policyfile_image_fd(image, size);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = snapshot_from_fd(&d->snapshot, fd, size, ++d->generation, d->settings.queue_count);
+	close(fd);
+	if (!r)
+		d->snapshot->loaded_ns = loop_clock().ns;
+	return r;
+}
+
 int pendd_load_policy(struct pendd *d)
 {
 	struct policy_diag diag = {0};
@@ -71,12 +86,8 @@ int pendd_load_policy(struct pendd *d)
 	policy_free(p);
 	if (r || d->opts.mode == OPTS_CHECK)
 		return r;
-	r = snapshot_from_memory(&d->snapshot, image, size, ++d->generation,
-				 d->settings.queue_count);
-	if (r)
-		free(image);
-	else
-		d->snapshot->loaded_ns = loop_clock().ns;
+	r = first_snapshot(d, image, size);
+	free(image);
 	return r;
 }
 

@@ -20,9 +20,11 @@ static uint64_t capabilities_to_keep(bool raw)
 
 	if (raw)
 		keep |= CAP_BIT(CAP_NET_RAW);
-	/* Started as root: to restart the authority process as its own user, and to end it. */
+	/* Started as root: to restart the authority process as its own user, let it empty its
+	 * bounding set, and end it. */
 	if (geteuid() == 0)
-		keep |= CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL);
+		keep |= CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETPCAP) |
+			CAP_BIT(CAP_KILL);
 	return keep;
 }
 

@@ -3,55 +3,40 @@
 #include "daemon/snapshot.h"
 #include "io/policyfile.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-static int attach(struct snapshot **out, void *image, size_t size, uint32_t generation,
-		  unsigned workers)
+static int attach(struct snapshot *s, unsigned workers)
+{
+	int r = classify_attach(&s->classifier, s->image, s->size);
+
+	if (r)
+		return r;
+	s->rules = classify_rules(s->classifier);
+	s->workers = workers;
+	s->hits = calloc((size_t)workers * s->rules + 1, sizeof(*s->hits));
+	return s->hits ? 0 : -ENOMEM;
+}
+
+int snapshot_from_fd(struct snapshot **out, int fd, size_t size, uint32_t generation,
+		     unsigned workers)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
 	int r;
 
 	if (!s)
 		return -ENOMEM;
-	r = classify_attach(&s->classifier, image, size);
-	if (r) {
-		free(s);
-		return r;
-	}
-	s->rules = classify_rules(s->classifier);
-	s->hits = calloc((size_t)workers * s->rules + 1, sizeof(*s->hits));
-	if (!s->hits) {
-		classify_detach(s->classifier);
-		free(s);
-		return -ENOMEM;
-	}
-	s->image = image;
 	s->size = size;
 	s->generation = generation;
-	s->workers = workers;
-	*out = s;
-	return 0;
-}
-
-int snapshot_from_memory(struct snapshot **out, void *image, size_t size, uint32_t generation,
-			 unsigned workers)
-{
-	return attach(out, image, size, generation, workers);
-}
-
-int snapshot_from_fd(struct snapshot **out, int fd, size_t size, uint32_t generation,
-		     unsigned workers)
-{
-	const void *map;
-	int r = policyfile_image_map(fd, size, &map);
-
+	s->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	r = s->fd < 0 ? -errno : policyfile_image_map(s->fd, size, &s->image);
+	if (!r)
+		r = attach(s, workers);
 	if (r)
-		return r;
-	r = attach(out, (void *)(uintptr_t)map, size, generation, workers);
-	if (r)
-		policyfile_image_unmap(map, size);
+		snapshot_free(s);
 	else
-		(*out)->mapped = 1;
+		*out = s;
 	return r;
 }
 
@@ -60,10 +45,9 @@ void snapshot_free(struct snapshot *s)
 	if (!s)
 		return;
 	classify_detach(s->classifier);
-	if (s->mapped)
-		policyfile_image_unmap(s->image, s->size);
-	else
-		free(s->image);
+	policyfile_image_unmap(s->image, s->size);
+	if (s->fd >= 0)
+		close(s->fd);
 	free(s->hits);
 	free(s);
 }

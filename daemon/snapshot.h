@@ -12,9 +12,9 @@
 
 struct snapshot {
 	struct classifier *classifier;
-	void *image; /* mapped, or malloced */
+	const void *image; /* mapped from fd */
 	size_t size;
-	int mapped;
+	int fd; /* sealed; to show the authority process what is in force */
 	uint32_t generation;
 	unsigned workers, users; /* main thread only: workers that still read it */
 	_Atomic uint64_t *hits;  /* [worker * rules + rule]; each worker writes its own */
@@ -22,10 +22,8 @@ struct snapshot {
 	uint64_t loaded_ns;
 };
 
-/* From bytes (taken over on success, free()d later). 0, -EINVAL or -ENOMEM. */
-int snapshot_from_memory(struct snapshot **out, void *image, size_t size, uint32_t generation,
-			 unsigned workers);
-/* From a sealed memory file of `size` bytes; the descriptor stays the caller's. */
+/* From a sealed memory file of `size` bytes; the descriptor stays the caller's. 0, -EINVAL, -ENOMEM
+ * or -errno. */
 int snapshot_from_fd(struct snapshot **out, int fd, size_t size, uint32_t generation,
 		     unsigned workers);
 void snapshot_free(struct snapshot *s); /* NULL is allowed */

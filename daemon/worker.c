@@ -166,6 +166,19 @@ static mono_t flush_due(const struct worker *w)
 	return mono_add(w->unsent_since, EVENT_DELAY_NS);
 }
 
+/* Requests are left in the socket while there may be no room for their answers. */
+static bool may_read(const struct worker *w)
+{
+	return chan_room(w->chan) >= WORKER_REPLY_ROOM;
+}
+
+static void wait_channel(struct worker *w)
+{
+	loop_mod(w->loop, chan_fd(w->chan),
+		 (may_read(w) ? (uint32_t)EPOLLIN : 0u) |
+			 (chan_pending(w->chan) ? (uint32_t)EPOLLOUT : 0u));
+}
+
 static void flush_channel(struct worker *w, mono_t now)
 {
 	int r;
@@ -178,8 +191,7 @@ static void flush_channel(struct worker *w, mono_t now)
 	if (r < 0)
 		drop_channel(w); /* the main thread starts another authority process */
 	else
-		loop_mod(w->loop, chan_fd(w->chan),
-			 EPOLLIN | (r == CHAN_AGAIN ? (uint32_t)EPOLLOUT : 0u));
+		wait_channel(w);
 }
 
 static void on_channel(void *ctx, uint32_t events)
@@ -189,7 +201,7 @@ static void on_channel(void *ctx, uint32_t events)
 
 	if (events & EPOLLOUT)
 		w->urgent = true;
-	for (int round = 0; round < 16 && w->chan; round++) {
+	for (int round = 0; round < 16 && w->chan && may_read(w); round++) {
 		unsigned n = 0;
 		int fd = -1;
 		int r = chan_recv(w->chan, in, &n, &fd);

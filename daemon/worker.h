@@ -79,6 +79,9 @@ void worker_join(struct worker *w);
 /* From the main thread. 0 or -errno. */
 int worker_mail(const struct worker *w, const struct mail *m);
 
+/* Room in the channel that events leave to answers: one datagram of MSG_LIST makes 32 x 25 of them. */
+#define WORKER_REPLY_ROOM 1024u
+
 /* daemon/worker_msg.c: what the authority process asks. */
 void worker_message(struct worker *w, const void *message);
 void worker_notify(void *worker, const struct pend_event *ev);

@@ -38,7 +38,7 @@ void worker_notify(void *worker, const struct pend_event *ev)
 		return;
 	m = (struct msg){.version = MSG_VERSION, .type = MSG_EVENT, .worker = (uint16_t)w->number};
 	m.u.event = *ev;
-	if (!w->chan || chan_send(w->chan, &m) != 0)
+	if (!w->chan || chan_room(w->chan) <= WORKER_REPLY_ROOM || chan_send(w->chan, &m) != 0)
 		w->events_dropped++;
 	else if (!w->unsent++)
 		w->unsent_since = mono_ns(ev->now_ns);
