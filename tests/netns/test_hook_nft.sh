@@ -96,7 +96,7 @@ is "$(noted reset)/$(noted unreachable)" 2/2 "their counters"
 # ------------------------------------------------------------------ UDP and ICMP ----
 
 hook listen 10 accept $PERMIT >"$WORK/null"
-client_bg stream -u -d 20 -g 5 -l 10 -P 4001 $H4 53
+client_bg stream -u -d 10 -g 60 -l 10 -P 4001 $H4 53
 client_wait stream
 is "$(hook packets)" 1 "a permitted stream of datagrams is queued once"
 is "$(ct_mark 53)" $PERMIT "and stamped"

@@ -353,6 +353,7 @@ int main(int argc, char **argv)
 	released = seen + 2;
 	refused = seen + 3;
 	arguments = argv;
+	setvbuf(stdin, NULL, _IONBF, 0); /* adopt() must find the lines behind it */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	pend_hook_config_init(&c);
 	for (int i = 1; i < argc; i++)
