@@ -318,14 +318,14 @@ show_reset()
 
 timed() # name port pattern text: what happened 2 s after the SYN came
 {
-	local seen took own
+	local port=$2 seen took own
 	await has "$1" "$3" || { bad "$4: nothing happened"; return; }
 	seen=$(at "$1" "$3")
 	took=$((seen - $(<"$work/$1.start")))
 	line "$seen" client "$4"
 	# The start of nc is in that; pendd's own figure is not, and is 100 ms late at most.
-	await eval '[ -n "$(ended "$2" pended_ms)" ]'
-	own=$(ended "$2" pended_ms)
+	await eval '[ -n "$(ended "$port" pended_ms)" ]'
+	own=$(ended "$port" pended_ms)
 	if [ "$took" -ge 1990000 ] && [ "${own:-0}" -ge 1990 ] && [ "$own" -le 2100 ]; then
 		good "$4 after $(span "$took"); pendd held it for $own ms"
 	else
