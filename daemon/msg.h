@@ -105,7 +105,7 @@ struct msg_main_status {
 	uint64_t kernel_flushed; /* estimate: packets that vanished from the queues (L6 to L9) */
 	uint64_t bad_messages;   /* from the authority process */
 	uint32_t authority_restarts;
-	char caps[64]; /* "nft-queue ct-glue raw ..." as probed */
+	char caps[160]; /* what the kernel offers the hookup, as probed */
 };
 
 struct msg {

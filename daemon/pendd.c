@@ -37,7 +37,7 @@ void pendd_stop(struct pendd *d, int status)
 		return;
 	d->stopping = true;
 	d->exit_status = status;
-	m.u.verdict = d->settings.on_stop == PEND_ACTION_PERMIT ? PEND_VERDICT_PERMIT
+	m.u.verdict = d->settings.on_stop == PEND_VERDICT_PERMIT ? PEND_VERDICT_PERMIT
 								: PEND_VERDICT_BLOCK;
 	notify_send("STOPPING=1\nSTATUS=completing what is pended");
 	send_mail_to_all(d, &m);
@@ -296,6 +296,8 @@ static int install_hook(struct pendd *d)
 		return fail(d, exit_of(s), pend_hook_error(d->hook));
 	d->hook_installed = true;
 	d->hook_state = 1;
+	if (*pend_hook_warning(d->hook))
+		log_warning("hookup", "%s", pend_hook_warning(d->hook));
 	if (pend_hook_fd(d->hook) >= 0)
 		notify_store_fd(pend_hook_fd(d->hook), "nft");
 	return 0;

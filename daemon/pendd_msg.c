@@ -165,6 +165,7 @@ static void send_status(struct pendd *d, const struct msg *m)
 	st->draining = d->stopping;
 	st->hook_repairs = d->hook_repairs;
 	snprintf(st->hook_kind, sizeof(st->hook_kind), "%s", pend_hook_describe(d->hook));
+	snprintf(st->caps, sizeof(st->caps), "%s", pend_hook_features(d->hook));
 	st->kernel_queued = k.queued;
 	st->kernel_dropped = k.queue_dropped;
 	st->user_dropped = k.user_dropped;

@@ -115,7 +115,8 @@ static void known_flow_rules(struct list *l, const struct hook_policy *p)
  */
 static void exempt_rules(struct list *l, const struct hook_policy *p)
 {
-	static const uint8_t dst[] = {HOOK_DST_BROADCAST, HOOK_DST_ANYCAST, HOOK_DST_MULTICAST};
+	/* Not anycast: what is sent to such an address reaches a socket like any other. */
+	static const uint8_t dst[] = {HOOK_DST_BROADCAST, HOOK_DST_MULTICAST};
 
 	add(l, (struct hook_rule){.match = HOOK_M_ICMP, .action = HOOK_DO_ACCEPT});
 	add(l, (struct hook_rule){.match = HOOK_M_ICMP6, .action = HOOK_DO_ACCEPT});

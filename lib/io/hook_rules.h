@@ -30,7 +30,7 @@ enum {
 };
 
 /* RTN_* of linux/rtnetlink.h, as the kernel's fib answers. */
-enum hook_dst { HOOK_DST_BROADCAST = 3, HOOK_DST_ANYCAST = 4, HOOK_DST_MULTICAST = 5 };
+enum hook_dst { HOOK_DST_BROADCAST = 3, HOOK_DST_MULTICAST = 5 };
 
 /* The bits that nf_tables uses (NF_CT_STATE_BIT). */
 enum {

@@ -16,8 +16,6 @@ static const char *dst_name(uint8_t dst, bool upper)
 	switch ((enum hook_dst)dst) {
 	case HOOK_DST_BROADCAST:
 		return upper ? "BROADCAST" : "broadcast";
-	case HOOK_DST_ANYCAST:
-		return upper ? "ANYCAST" : "anycast";
 	case HOOK_DST_MULTICAST:
 		return upper ? "MULTICAST" : "multicast";
 	}
