@@ -130,8 +130,12 @@ $(B)/bench/%: $(B)/bench/%.o $(B)/libpend.a
 
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/main.o $(TEST_LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp \
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(NFQ_LIBS) $(JSON_LIBS) -lseccomp \
 		$(shell pkg-config --libs check)
+
+# The simulated kernel of the engine's tests.
+$(filter $(B)/tests/unit/test_engine_%,$(UNIT)) $(B)/tests/fuzz/fuzz_engine: \
+	$(B)/tests/unit/engine_sim.o $(B)/tests/unit/engine_drive.o
 
 # Programs of the kernel tests: plain sockets, nothing of ours linked in.
 $(B)/tests/netns/%: $(B)/tests/netns/%.o
@@ -145,7 +149,7 @@ $(B)/tests/tools/%: $(B)/tests/tools/%.o $(TEST_LIBS)
 
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(TEST_LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(NFQ_LIBS) $(JSON_LIBS) -lseccomp
 
 .PRECIOUS: $(B)/%.o $(B)/libpend.so.$(VERSION) $(B)/libpend-client.so.$(VERSION)
 

@@ -9,12 +9,16 @@
 enum pend_status pend_operation(struct pend_engine *e, struct pend_completion *completion,
 				const struct pend_options *o, pend_context *context)
 {
-	if (!e || !completion || !o || !context)
+	if (!e || !o || !context)
 		return PEND_E_NULL_POINTER;
+	if (!completion) /* none was offered (R3, R7), or none was passed on (R2) */
+		return e->call && !e->call->offered ? PEND_E_CANNOT_PEND : PEND_E_NULL_POINTER;
 	if (!e->started)
 		return PEND_E_NOT_READY;
-	/* A handle is a number that is never used twice: an old one is known for what it is. */
-	if (!e->call || !e->call->token || e->call->token != (uint64_t)(uintptr_t)completion)
+	/* A handle is a number that is never used twice: an old one is known for what it is. The
+	 * notify function is not the callout, even if it runs inside of its call. */
+	if (!e->call || !e->call->offered || e->call->notifying != e->notifying ||
+	    e->call->token != (uint64_t)(uintptr_t)completion)
 		return PEND_E_STALE;
 	if (!o->timeout_ns || o->on_timeout > PEND_VERDICT_PERMIT ||
 	    o->block > PEND_BLOCK_UNREACHABLE || o->release > PEND_RELEASE_BUFFER ||
@@ -32,11 +36,17 @@ static struct engine_call *call_of(struct pend_engine *e, const struct pctx *c)
 	return NULL;
 }
 
+/* Inside of a callout or of the notify function. */
+static bool engine_busy(const struct pend_engine *e)
+{
+	return e->depth || e->notifying;
+}
+
 /* A program may complete long after the last packet was read: what is timed from a completion (how
  * long a permit is remembered, whether datagrams are quiet) must not start back then. */
 static void refresh(struct pend_engine *e)
 {
-	if (!e->depth && e->ops->now)
+	if (!engine_busy(e) && e->ops->now)
 		e->now = e->ops->now(e->io);
 }
 
@@ -57,7 +67,8 @@ static enum pend_status complete(struct pend_engine *e, pend_context context,
 		own.block = (enum pend_block)c->block;
 	refresh(e);
 	if (c->state == PEND_STATE_PENDED) {
-		if (e->depth >= ENGINE_DEPTH && own.verdict != PEND_VERDICT_BLOCK)
+		if (e->notifying >= ENGINE_NOTIFY_DEPTH ||
+		    (e->depth >= ENGINE_DEPTH && own.verdict != PEND_VERDICT_BLOCK))
 			return PEND_E_BUSY;
 		return complete_decide(e, c, &own);
 	}
@@ -248,7 +259,7 @@ enum pend_status pend_callout_register(struct pend_engine *e, const struct pend_
 		return PEND_E_NULL_POINTER;
 	if (!c->layers || c->layers >> PEND_LAYER_COUNT)
 		return PEND_E_INVALID;
-	if (e->depth)
+	if (engine_busy(e))
 		return PEND_E_BUSY;
 	if (e->callouts == PEND_CALLOUT_MAX)
 		return PEND_E_LIMIT;
@@ -272,6 +283,8 @@ static void drain_callout(struct pend_engine *e, unsigned at)
 			     .outcome = PEND_STATE_DRAINED,
 			     .reason = PEND_CODE_DRAIN};
 
+	/* Not asked any more: it must not pend again, behind our back, what others complete now. */
+	e->callout[at].c.layers = 0;
 	for (uint32_t i = 0; i < e->table.slab.fresh && e->callout[at].live; i++) {
 		struct pctx *c = slab_at(&e->table.slab, i);
 
@@ -286,7 +299,7 @@ enum pend_status pend_callout_unregister(struct pend_engine *e, uint32_t id, boo
 
 	if (!e)
 		return PEND_E_NULL_POINTER;
-	if (e->depth)
+	if (engine_busy(e))
 		return PEND_E_BUSY;
 	while (at < e->callouts && e->callout[at].id != id)
 		at++;
@@ -313,7 +326,7 @@ enum pend_status pend_engine_drain(struct pend_engine *e, enum pend_verdict verd
 
 	if (!e)
 		return PEND_E_NULL_POINTER;
-	if (verdict > PEND_VERDICT_PERMIT || e->depth)
+	if (verdict > PEND_VERDICT_PERMIT || engine_busy(e))
 		return PEND_E_INVALID;
 	if (!e->draining)
 		e->drain_cursor = 0;

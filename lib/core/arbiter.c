@@ -63,14 +63,19 @@ static void ask(struct pend_engine *e, struct engine_call *call, unsigned idx,
 	};
 	call->callout = idx;
 	call->aggregate = (uint8_t)run->action;
-	m->completion = call->token && run->write ? (struct pend_completion *)(uintptr_t)call->token
-						  : NULL;
+	call->offered = call->token && run->write;
+	/* A handle of its own for each: one that another callout has kept is stale (T31). */
+	if (call->offered)
+		call->token = ++e->next_token;
+	m->completion = call->offered ? (struct pend_completion *)(uintptr_t)call->token : NULL;
 	e->callout[idx].c.classify(e->callout[idx].c.context, v, m, p, out);
+	call->offered = false;
 }
 
 static void push_call(struct pend_engine *e, struct engine_call *call)
 {
 	call->outer = e->call;
+	call->notifying = e->notifying;
 	e->call = call;
 	e->depth++;
 }
@@ -86,7 +91,8 @@ void arbiter_classify(struct pend_engine *e, struct engine_call *call, const str
 		      struct arbiter_result *r)
 {
 	push_call(e, call);
-	for (unsigned i = first; i < e->callouts && !call->pended; i++) {
+	/* A deferred packet is dropped whatever those below say: they must not pend it (R18). */
+	for (unsigned i = first; i < e->callouts && !call->pended && !call->deferred; i++) {
 		struct pend_classify_out out;
 
 		if (!(e->callout[i].c.layers & layer_bit(v)))
@@ -143,24 +149,33 @@ static void values_of(const struct pctx *c, const struct mark_layout *marks, str
 	memcpy(v->dest, f->dst, sizeof(v->dest));
 }
 
-/* The callouts that were asked before: they may veto, not pend (R27). */
+static uint32_t base_flags(const struct pctx *c)
+{
+	return flow_addr_loopback(c->flow.dst, c->flow.family) ? PEND_META_LOOPBACK : 0u;
+}
+
+/* Callouts 0 to end - 1, which were asked before: they may change their mind, not pend (R27). */
 static void second_look(struct pend_engine *e, struct engine_call *call, struct pctx *c,
 			const struct pend_values *v, struct pend_metadata *m,
-			const struct pend_packet *p, enum pend_verdict asked,
-			struct arbiter_result *run)
+			const struct pend_packet *p, unsigned end, struct arbiter_result *run)
 {
-	for (unsigned i = 0; i <= c->pender && i < e->callouts; i++) {
+	push_call(e, call);
+	for (unsigned i = 0; i < end && i < e->callouts; i++) {
 		struct pend_classify_out out;
 
 		if (!(e->callout[i].c.layers & layer_bit(v)))
 			continue;
-		m->flags = PEND_META_COMPLETION | (i == c->pender ? PEND_META_PENDER : 0u);
+		m->flags = base_flags(c) | PEND_META_COMPLETION |
+			   (i == c->pender ? PEND_META_PENDER : 0u);
 		ask(e, call, i, v, m, p, run, &out);
-		if (i == c->pender && out.action == PEND_ACTION_CONTINUE &&
-		    asked == PEND_VERDICT_PERMIT)
-			out.action = PEND_ACTION_PERMIT;
+		/* The pender's CONTINUE lets the decision stand; where there was none, it is the
+		 * pender who has to say permit. */
+		if (i == c->pender && out.action == PEND_ACTION_CONTINUE)
+			out.action = m->verdict == PEND_VERDICT_PERMIT ? PEND_ACTION_PERMIT
+								       : PEND_ACTION_BLOCK;
 		combine(run, &out);
 	}
+	pop_call(e);
 }
 
 static void loop_block(struct pend_engine *e, struct pctx *c, struct arbiter_result *r)
@@ -170,16 +185,38 @@ static void loop_block(struct pend_engine *e, struct pctx *c, struct arbiter_res
 	*r = (struct arbiter_result){.action = PEND_ACTION_BLOCK, .rule = c->rule, .loop = true};
 }
 
-/* From callout `first` on it is an initial authorization again: they may pend (R18). */
+/* From callout `first` on it is an initial authorization again: they may pend (R18), and see the packet
+ * as what it is to them, fresh: "by us" would tell them to let it go (R39). */
 static void resume(struct pend_engine *e, struct engine_call *call, struct pctx *c,
-		   const struct pend_values *v, struct pend_metadata *m,
-		   const struct pend_packet *p, unsigned first, struct arbiter_result *r)
+		   const struct pend_values *v, struct pend_packet *p, unsigned first,
+		   struct arbiter_result *r)
 {
+	struct pend_metadata m = {.flags = base_flags(c),
+				  .reason = PEND_REASON_CLASSIFY_COMPLETION,
+				  .now_ns = e->now.ns,
+				  .isn = c->isn};
+	unsigned pender = c->pender;
+
+	p->injection = PEND_INJECTION_NONE;
 	call->token = ++e->next_token;
-	m->flags = 0;
-	arbiter_classify(e, call, v, m, p, first, r);
-	if (r->pended && ++c->hops > HOPS_MAX)
+	arbiter_classify(e, call, v, &m, p, first, r);
+	if (r->pended && c->pender != pender && ++c->hops > HOPS_MAX)
 		loop_block(e, c, r);
+}
+
+/* R29: those above are asked as in any completion pass (R21), then the pender as if for the first time. */
+static void run_again(struct pend_engine *e, struct engine_call *call, struct pctx *c,
+		      const struct pend_values *v, struct pend_metadata *m, struct pend_packet *p,
+		      struct arbiter_result *r)
+{
+	if (++c->reinvoked > REINVOKE_MAX) {
+		loop_block(e, c, r);
+		return;
+	}
+	second_look(e, call, c, v, m, p, c->pender, r);
+	resume(e, call, c, v, p, c->pender, r);
+	if (!r->pended && r->action == PEND_ACTION_CONTINUE)
+		r->action = e->cfg.default_action;
 }
 
 void arbiter_complete(struct pend_engine *e, struct pctx *c, enum pend_verdict asked, bool reinvoke,
@@ -203,17 +240,12 @@ void arbiter_complete(struct pend_engine *e, struct pctx *c, enum pend_verdict a
 	packet_of(c, &p);
 	values_of(c, &e->marks, &v);
 	if (reinvoke) {
-		if (++c->reinvoked > REINVOKE_MAX)
-			loop_block(e, c, r);
-		else
-			resume(e, &call, c, &v, &m, &p, c->pender, r);
+		run_again(e, &call, c, &v, &m, &p, r);
 		return;
 	}
-	push_call(e, &call);
-	second_look(e, &call, c, &v, &m, &p, asked, r);
-	pop_call(e);
+	second_look(e, &call, c, &v, &m, &p, c->pender + 1u, r);
 	if (r->action != PEND_ACTION_PERMIT)
 		r->action = PEND_ACTION_BLOCK;
 	else
-		resume(e, &call, c, &v, &m, &p, c->pender + 1u, r);
+		resume(e, &call, c, &v, &p, c->pender + 1u, r);
 }

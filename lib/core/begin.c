@@ -13,6 +13,7 @@ static void set_options(struct pend_engine *e, struct pctx *c, const struct engi
 			const struct pend_options *o)
 {
 	c->state = PEND_STATE_STORED;
+	c->flags &= (uint8_t)~PCTX_EARLY; /* of the pend before this one */
 	c->pender = (uint8_t)call->callout;
 	c->aggregate = call->aggregate;
 	c->deadline = mono_add(e->now, o->timeout_ns);
@@ -84,6 +85,8 @@ enum pend_status begin_pend(struct pend_engine *e, struct engine_call *call,
 
 	if (call->pended || e->draining)
 		s = PEND_E_CANNOT_PEND;
+	else if (call->deferred) /* it was refused above; asking again must not make it known */
+		s = PEND_E_LIMIT;
 	else if (call->ctx)
 		begin_again(e, call, o);
 	else

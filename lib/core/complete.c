@@ -66,14 +66,16 @@ static void settle(struct pend_engine *e, struct pctx *c, enum pend_state state)
 	wheel_cancel(&e->table.wheel, &c->timer);
 	c->state = (uint8_t)state;
 	c->completed = e->now;
+	/* Counted whole before anybody can look. Nothing is pended from inside of an event, so that
+	 * nobody takes the slot meanwhile. */
 	e->stats.ended[state]++;
+	pctx_retire(&e->table, c);
 	engine_event(e, PEND_EVENT_COMPLETED, c);
 	if (state == PEND_STATE_ABANDONED || state == PEND_STATE_LOST ||
 	    state == PEND_STATE_DRAINED) {
 		pctx_free(&e->table, c);
 		return;
 	}
-	pctx_retire(&e->table, c);
 	c->linger = mono_add(e->now, linger_ns(e, c));
 	tracked = state == PEND_STATE_PERMITTED && track_start(e, c);
 	if (state == PEND_STATE_PERMITTED && permit && young && is_tcp(c) && !tracked)
@@ -254,21 +256,19 @@ static struct decision dangling_decision(const struct pctx *c)
 void complete_stored(struct pend_engine *e, struct pctx *c, const struct engine_input *in,
 		     const struct arbiter_result *r)
 {
-	struct decision d;
+	struct decision d = {0};
 
 	if (in && c->mode == PEND_MODE_ABSORB)
 		engine_verdict(e, in->id, ENGINE_DROP, in->mark, NULL);
-	enter_pended(e, c);
 	if (r->dangling) {
 		e->stats.dangling++;
+		c->flags |= PCTX_EARLY; /* that is decided: nobody may permit it first */
 		d = dangling_decision(c);
 	} else if (r->early) {
 		d = r->decision;
-	} else {
-		return;
 	}
-	/* The notify function may have completed it meanwhile. */
-	if (c->state == PEND_STATE_PENDED)
+	enter_pended(e, c);
+	if (r->dangling || r->early)
 		complete_decide(e, c, &d);
 }
 
@@ -349,12 +349,13 @@ void complete_kernel_lost(struct pend_engine *e, uint32_t seq, uint32_t id)
 		return;
 	c->flags |= PCTX_LOST_ONCE;
 	if (c->state == PEND_STATE_COMPLETING) {
-		c->failed++;
+		c->failed += !(seq & ENGINE_SEQ_OLD);
 	} else if (c->state == PEND_STATE_PENDED) {
 		if (c->packets) /* a newer copy stands for it already */
 			e->stats.reattached++;
 		engine_event(e, PEND_EVENT_KERNEL_LOST, c);
-	} else if (c->state == PEND_STATE_BLOCKED && c->block != PEND_BLOCK_DROP) {
+	} else if (c->state == PEND_STATE_BLOCKED && c->block != PEND_BLOCK_DROP &&
+		   !(seq & ENGINE_SEQ_OLD) && !c->failed++) {
 		answer(e, c); /* the refusal went down with the packet */
 	}
 }

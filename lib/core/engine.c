@@ -6,6 +6,13 @@
 
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_ICMPV6 = 58 };
 
+static void notify(struct pend_engine *e, const struct pend_event *ev)
+{
+	e->notifying++;
+	e->cfg.notify(e->cfg.notify_context, ev);
+	e->notifying--;
+}
+
 void engine_event(struct pend_engine *e, enum pend_event_type type, const struct pctx *c)
 {
 	struct pend_event ev = {.type = type, .now_ns = e->now.ns};
@@ -13,19 +20,27 @@ void engine_event(struct pend_engine *e, enum pend_event_type type, const struct
 	if (!e->cfg.notify)
 		return;
 	pctx_info(&e->table, c, &ev.info);
-	e->cfg.notify(e->cfg.notify_context, &ev);
+	notify(e, &ev);
+}
+
+static uint32_t seq_of(const struct pend_engine *e, const struct pctx *c)
+{
+	return (slab_index(&e->table.slab, c) + 1) | (c->generation & ENGINE_SEQ_GEN_MASK)
+							     << ENGINE_SEQ_GEN_SHIFT;
 }
 
 void engine_verdict(struct pend_engine *e, uint32_t id, enum engine_verdict v, uint32_t mark,
 		    const struct pctx *c)
 {
-	uint32_t seq = ENGINE_SEQ_NONE;
-
-	if (c)
-		seq = (slab_index(&e->table.slab, c) + 1) | (c->generation & ENGINE_SEQ_GEN_MASK)
-								    << ENGINE_SEQ_GEN_SHIFT;
 	e->stats.verdicts++;
-	e->ops->verdict(e->io, id, v, mark, seq);
+	e->ops->verdict(e->io, id, v, mark, c ? seq_of(e, c) : ENGINE_SEQ_NONE);
+}
+
+/* That the kernel has lost this one says nothing of the copy which stands for the context now. */
+static void drop_old(struct pend_engine *e, const struct pctx *c, uint32_t id)
+{
+	e->stats.verdicts++;
+	e->ops->verdict(e->io, id, ENGINE_DROP, c->mark, seq_of(e, c) | ENGINE_SEQ_OLD);
 }
 
 /* An event about a packet that no context stands for. */
@@ -54,7 +69,7 @@ static void event_bare(struct pend_engine *e, enum pend_event_type type,
 		return;
 	pctx_info(&e->table, &c, &ev.info);
 	ev.info.context = 0;
-	e->cfg.notify(e->cfg.notify_context, &ev);
+	notify(e, &ev);
 }
 
 void engine_refuse(struct pend_engine *e, const struct engine_input *in, const struct flow *f,
@@ -160,7 +175,7 @@ static void replace_packet(struct pend_engine *e, struct pctx *c, const struct e
 
 	while (pctx_take(&e->table, c, &old)) {
 		if (old.block == SLAB_NONE)
-			engine_verdict(e, old.id, ENGINE_DROP, in->mark, c);
+			drop_old(e, c, old.id);
 		else
 			pctx_fetch_copy(&e->table, &old, NULL, 0);
 	}
@@ -228,7 +243,13 @@ static bool known(struct pend_engine *e, struct pctx *c, const struct engine_inp
 static void malformed(struct pend_engine *e, const struct engine_input *in, const struct packet *p)
 {
 	e->stats.malformed++;
-	apply(e, in, p, e->cfg.on_malformed, PEND_BLOCK_DROP);
+	if (e->cfg.on_malformed != PEND_ACTION_PERMIT) {
+		apply(e, in, p, PEND_ACTION_BLOCK, PEND_BLOCK_DROP);
+		return;
+	}
+	/* This packet only: what it belongs to is not known, so nothing is known to be permitted. */
+	e->stats.permitted_direct++;
+	engine_verdict(e, in->id, ENGINE_ACCEPT_ONCE, in->mark, NULL);
 }
 
 void engine_packet(struct pend_engine *e, const struct engine_input *in)

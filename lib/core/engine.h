@@ -30,7 +30,8 @@ enum engine_verdict {
 	0x80000000u /* on the last tracked verdict of a send: please acknowledge */
 #define ENGINE_SEQ_SLOT      0x00ffffffu /* slot + 1 of the context it belongs to, */
 #define ENGINE_SEQ_GEN_SHIFT 24          /* and the low bits of its generation */
-#define ENGINE_SEQ_GEN_MASK  0x7fu
+#define ENGINE_SEQ_GEN_MASK  0x3fu
+#define ENGINE_SEQ_OLD       0x40000000u /* of a copy that a newer one has replaced */
 
 enum engine_track { TRACK_NONE, TRACK_OPENING, TRACK_ESTABLISHED, TRACK_CLOSED, TRACK_UNKNOWN };
 
@@ -88,7 +89,9 @@ struct decision {
 };
 /* The classify call in progress; they nest when a callout completes another context. */
 struct engine_call {
-	uint64_t token;                /* the completion handle of this call; 0: cannot pend */
+	uint64_t token;                /* the completion handle last given out; 0: cannot pend */
+	bool offered;                  /* ... to the callout that is asked now */
+	unsigned notifying;            /* e->notifying when it began */
 	const struct engine_input *in; /* NULL in a completion pass */
 	const struct packet *packet;
 	struct pctx *ctx; /* made or taken up again in this call; or the pass's */
@@ -113,6 +116,7 @@ struct pend_engine {
 	uint64_t next_token;
 	struct engine_call *call; /* innermost */
 	unsigned depth;
+	unsigned notifying;  /* nested calls of the notify function */
 	uint32_t barrier;    /* number of the send being gathered, from 1 */
 	bool barrier_wanted; /* a context waits for it */
 	bool started, draining;
@@ -125,6 +129,8 @@ struct pend_engine {
 
 #define ENGINE_SCRATCH 65536u
 #define ENGINE_DEPTH   4 /* nested classify calls */
+#define ENGINE_NOTIFY_DEPTH \
+	16 /* nested notify calls that may complete: each takes a kilobyte of stack or so */
 
 /* core/engine.c */
 enum pend_status engine_init(struct pend_engine *e, const struct pend_engine_config *c,

@@ -9,6 +9,8 @@
  * retransmission comes after 1 s, or after 3 s from old stacks. */
 #define SEEN_TURN_NS (4 * MONO_NS_PER_S)
 #define SEEN_SLOTS   (1u << 20)
+/* What the kernel keeps of one queue, whatever its length was set to (nfnetlink_queue.c). */
+#define KERNEL_QUEUE_MAX 65536u
 
 static uint32_t pow2_at_least(uint32_t n)
 {
@@ -57,13 +59,13 @@ int pctx_table_init(struct pctx_table *t, const struct pctx_limits *l, uint8_t e
 	list_init(&t->linger_block);
 	list_init(&t->linger_permit);
 	wheel_init(&t->wheel, now);
-	if (blocks >= SLAB_NONE)
-		blocks = SLAB_NONE - 1;
+	if (blocks >= SLAB_NONE - KERNEL_QUEUE_MAX)
+		blocks = SLAB_NONE - KERNEL_QUEUE_MAX - 1;
 	r = slab_init(&t->slab, sizeof(struct pctx), slots);
 	if (!r)
 		r = slab_init(&t->blocks, sizeof(struct pctx_block), (uint32_t)blocks);
-	if (!r) /* every copy takes a block at least; the kernel keeps at most 65,536 */
-		r = slab_init(&t->kept, sizeof(struct pkept), (uint32_t)blocks + 65536);
+	if (!r) /* every copy takes a block at least */
+		r = slab_init(&t->kept, sizeof(struct pkept), (uint32_t)blocks + KERNEL_QUEUE_MAX);
 	if (!r)
 		r = htable_init(&t->by_flow, slots);
 	if (!r)

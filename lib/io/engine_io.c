@@ -292,7 +292,7 @@ enum pend_status pend_engine_dispatch(struct pend_engine *e, unsigned budget, bo
 		return PEND_E_NULL_POINTER;
 	if (!e->started)
 		return PEND_E_NOT_READY;
-	if (e->depth)
+	if (e->depth || e->notifying)
 		return PEND_E_BUSY;
 	io = io_of(e);
 	e->now = clock_now();
@@ -324,7 +324,7 @@ void pend_engine_close(struct pend_engine *e)
 	if (!e)
 		return;
 	io = io_of(e);
-	if (e->started && !e->depth) {
+	if (e->started && !e->depth && !e->notifying) {
 		e->now = clock_now();
 		(void)pend_engine_drain(e, PEND_VERDICT_BLOCK, 0);
 		(void)pend_engine_flush(e);
