@@ -24,6 +24,7 @@
 #define CHAN_BACKLOG 1024
 #define RECV_BURST   64    /* datagrams of one channel in a round */
 #define BYE_MS       10000 /* after SIGTERM, for the verdict process to say MSG_BYE */
+#define LEAVE_MS     500   /* after MSG_BYE, for clients to take what is owed to them */
 #define FILES_SPARE  64
 #define SEQ_STATUS   4000 /* our own MSG_MAIN_STATUS; no request's number is below 4096 */
 
@@ -43,11 +44,12 @@ struct authority {
 	struct reload *reload;
 	struct usock *usock;
 	struct peer main, worker[PEND_MAX_WORKERS];
-	struct loop_timer bye;
+	struct loop_timer bye, late;
 	gid_t control_gid, observe_gid; /* (gid_t)-1: none */
 	uint32_t subscribed;
 	bool full;         /* a message did not fit: tell the control server when there is room */
 	bool reload_again; /* MSG_RELOAD came during a reload */
+	bool leaving;      /* the verdict process said goodbye */
 	uint64_t bad_messages, questions, questions_static;
 };
 
@@ -94,11 +96,35 @@ static void peer_close(struct peer *p)
 	p->chan = NULL;
 }
 
+/* The workers' last events may still be in their channels, and our clients' output in ours. */
+static void leave(struct authority *a)
+{
+	if (a->leaving)
+		return;
+	a->leaving = true;
+	loop_timer_arm(a->loop, &a->late, mono_add(loop_now(a->loop), LEAVE_MS * MONO_NS_PER_MS));
+}
+
+static void leave_late(void *ctx)
+{
+	struct authority *a = ctx;
+
+	loop_stop(a->loop, 0);
+}
+
+static bool all_is_said(const struct authority *a)
+{
+	for (unsigned i = 0; i < a->args->workers; i++)
+		if (a->worker[i].chan)
+			return false;
+	return usock_all_sent(a->usock);
+}
+
 static void peer_lost(struct peer *p)
 {
 	if (p->number == MSG_MAIN) {
 		log_notice(MODULE, "the verdict process is gone: exiting");
-		loop_stop(p->a->loop, 0);
+		leave(p->a);
 	} else {
 		/* usual at the end; else `status` says which worker does not answer */
 		log_debug(MODULE, "the channel to worker %u is closed", p->number);
@@ -225,7 +251,7 @@ static bool main_message(struct authority *a, unsigned number, const struct msg 
 		reload_begin(a);
 		return true;
 	case MSG_BYE:
-		loop_stop(a->loop, 0);
+		leave(a);
 		return true;
 	}
 	return false;
@@ -471,6 +497,8 @@ static mono_t idle(void *ctx, mono_t now)
 	for (unsigned i = 0; i < a->args->workers; i++)
 		peer_flush(&a->worker[i]);
 	peer_flush(&a->main);
+	if (a->leaving && all_is_said(a))
+		loop_stop(a->loop, 0);
 	return MONO_NEVER;
 }
 
@@ -605,6 +633,7 @@ static int open_signals(struct authority *a)
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	loop_timer_init(&a->bye, bye_late, a);
+	loop_timer_init(&a->late, leave_late, a);
 	return loop_signal(a->loop, SIGTERM, on_term, a);
 }
 

@@ -344,6 +344,22 @@ static int start(struct pendd *d)
 
 /* ---- stop: the same in reverse ---- */
 
+/* The last that is heard of what was pended, also where nobody follows the events. */
+static void log_drained(const struct pendd *d)
+{
+	unsigned long long drained = 0;
+	struct pend_stats s;
+
+	for (unsigned i = 0; i < d->workers; i++) {
+		if (!d->worker[i].engine)
+			continue;
+		pend_engine_stats(d->worker[i].engine, &s);
+		drained += s.ended[PEND_STATE_DRAINED];
+	}
+	if (drained)
+		log_notice("daemon", "%llu that were pended are drained", drained);
+}
+
 static void stop_workers(struct pendd *d)
 {
 	struct mail m = {.type = MAIL_DRAIN, .u.verdict = PEND_VERDICT_BLOCK};
@@ -352,6 +368,7 @@ static void stop_workers(struct pendd *d)
 		send_mail_to_all(d, &m);
 	for (unsigned i = 0; i < d->workers; i++)
 		worker_join(&d->worker[i]);
+	log_drained(d);
 }
 
 static void stop_authority(struct pendd *d)

@@ -7,6 +7,7 @@
 #include "daemon/sandbox.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #define EVENT_DELAY_NS (20 * MONO_NS_PER_MS)
 #define DRAIN_BUDGET   1024u /* contexts a round */
 #define DRAIN_MAX_NS   (3 * MONO_NS_PER_S)
+#define LAST_WORDS_MS  500 /* for the authority process to take the last events */
 
 static void engine_config(struct pend_engine_config *c, const struct settings *s,
 			  const struct pend_hook *hook)
@@ -301,6 +303,18 @@ static mono_t on_idle(void *ctx, mono_t now)
 	return earlier(mono_ns(pend_engine_next(w->engine)), flush_due(w));
 }
 
+/* How the drained ones ended is told before the channel is closed. */
+static void last_words(struct worker *w)
+{
+	mono_t until = mono_add(loop_clock(), LAST_WORDS_MS * MONO_NS_PER_MS);
+
+	while (w->chan && chan_flush(w->chan) == CHAN_AGAIN && mono_before(loop_clock(), until)) {
+		struct pollfd p = {.fd = chan_fd(w->chan), .events = POLLOUT};
+
+		poll(&p, 1, 10);
+	}
+}
+
 static void *worker_thread(void *arg)
 {
 	struct worker *w = arg;
@@ -309,6 +323,7 @@ static void *worker_thread(void *arg)
 	if (sandbox_worker(&e))
 		log_warning("worker", "%s: going on without", e.text);
 	loop_run(w->loop);
+	last_words(w);
 	drop_channel(w);
 	loop_free(w->loop);
 	w->loop = NULL;

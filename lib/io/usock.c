@@ -429,6 +429,16 @@ void usock_free(struct usock *s)
 	free(s);
 }
 
+bool usock_all_sent(const struct usock *s)
+{
+	struct list *p;
+
+	for (p = s->clients.next; p != &s->clients; p = p->next)
+		if (container_of(p, struct usock_client, link)->out_len)
+			return false;
+	return true;
+}
+
 const struct usock_stats *usock_stats(const struct usock *s)
 {
 	return &s->stats;

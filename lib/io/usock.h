@@ -69,6 +69,8 @@ int usock_new(struct usock **out, struct loop *l, int listen_fd, const struct us
 void usock_free(struct usock *s);
 /* Send what was gathered and free closed clients: call it from the loop's idle function. */
 void usock_flush(struct usock *s);
+/* Nothing waits to be sent to anybody. */
+bool usock_all_sent(const struct usock *s);
 const struct usock_stats *usock_stats(const struct usock *s);
 
 /* Queue bytes for a client; usock_flush sends. 0 or USOCK_FULL. Ignored for one that is closing. */
