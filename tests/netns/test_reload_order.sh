@@ -11,6 +11,7 @@ need_queue
 HOGS=''
 server tcp:80
 policy() { pendd_settings; echo "layer default { $1 proto tcp to port 80; permit }"; } # action
+# shellcheck disable=SC2034  # for pendd_config
 PENDD_SETTINGS='queues 300-301;'
 policy permit >"$CONFIG"
 pendd_run

@@ -5,7 +5,7 @@
 # the authority process: no connection and no byte before something permits it, and every permitted one in
 # time. See schedules.c.
 #
-#     SEED=n            repeat a run (what runs at once still races)
+#     SEED=n            repeat a run: the same plans, though what runs at once still races
 #     SCHEDULES=n       so many, SLOTS=n so many at once
 #     TELL=n            the history of schedule n, even if nothing failed
 #     QUIET="-k -q"     without kills, without foreign rule changes
@@ -22,6 +22,7 @@ ns_pair "$SLOTS"
 need_queue
 # Clients of newer kernels send again each second at first, those of older ones after 1, 3 and 7 s.
 [ $((SEED % 3)) != 0 ] || c sysctl -qw net.ipv4.tcp_syn_linear_timeouts=0 2>/dev/null
+# shellcheck disable=SC2034  # for pendd_config
 PENDD_SETTINGS="queues 200-$((200 + SEED % 2));"
 pendd_config < <("$DRIVER" -p -s "$SEED" -c "$SLOTS")
 pendd_run
@@ -29,16 +30,21 @@ wait_for 10 test -S "$CONTROL" || bail "pendd did not start"
 # Without a table that only pendd may touch, `nft flush ruleset` takes the hookup with it.
 h nft list table inet pend 2>/dev/null | grep -q 'flags owner' || QUIET="${QUIET:-} -u"
 
+# shellcheck disable=SC2086  # options are words
+drive()
+{
+	"$DRIVER" -H "$H" -C "$C" -S "$CONTROL" -f "$CONFIG" -P "$PENDD_PID" -s "$SEED" -n "$SCHEDULES" \
+		-c "$SLOTS" -w "${WAIT_FACTOR:-1}" -o "${TELL:--1}" ${QUIET:-} 2>&1
+	echo "# driver ended with $?"
+}
+
 while IFS= read -r line; do
 	case $line in
 	"ok - "*) ok "${line#ok - }" ;;
 	"not ok - "*) not_ok "${line#not ok - } (repeat with SEED=$SEED)" ;;
 	*) echo "$line" ;;
 	esac
-# shellcheck disable=SC2086  # options are words
-done < <("$DRIVER" -H "$H" -C "$C" -S "$CONTROL" -f "$CONFIG" -P "$PENDD_PID" -s "$SEED" \
-	-n "$SCHEDULES" -c "$SLOTS" -w "${WAIT_FACTOR:-1}" -o "${TELL:--1}" ${QUIET:-} 2>&1
-	echo "# driver ended with $?")
+done < <(drive)
 check "pendd still runs" running "$PENDD_PID"
 is "$(queue_total)" 0 "the kernel's queues are empty"
 gt "$TESTS_RUN" 2 "the driver came to its end"

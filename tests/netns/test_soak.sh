@@ -22,6 +22,7 @@ ns_pair 250
 need_queue
 server tcp:80 tcp:81
 h sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_close=1 2>/dev/null
+# shellcheck disable=SC2034  # for pendd_config
 PENDD_SETTINGS='max-contexts 32768;'
 pendd_config <<'POLICY'
 authority ops { type operator; timeout 700ms; on-timeout block; }
