@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A decision told step by step; see classify_trace.h. */
+#include "core/classify_trace.h"
+#include "core/classify_match.h"
+
+struct trace {
+	struct query q;
+	classify_trace_fn *fn;
+	void *ctx;
+	uint32_t winner; /* a layer's number, or CLASSIFY_NO_RULE */
+	uint32_t misses;
+};
+
+static const char *cond_name(enum pol_cond cond)
+{
+	switch (cond) {
+	case COND_PROTO:
+		return "proto";
+	case COND_FAMILY:
+		return "family";
+	case COND_FROM:
+		return "from";
+	case COND_SPORT:
+		return "from port";
+	case COND_TO:
+		return "to";
+	case COND_DPORT:
+		return "to port";
+	case COND_IN:
+		return "in";
+	case COND_OUT:
+		return "out";
+	case COND_HOOK:
+		return "hook";
+	case COND_ICMP_TYPE:
+		return "icmp-type";
+	case COND_ICMP_CODE:
+		return "icmp-code";
+	case COND_MARK:
+		return "mark";
+	case COND_COUNT:
+		break;
+	}
+	return "";
+}
+
+/* The first condition that fails; false: the rule matches. Without the index, on purpose. */
+static bool miss_find(const struct query *q, const struct image_rule *r,
+		      struct classify_trace *step)
+{
+	enum pol_cond cond;
+	uint32_t left;
+
+	for (left = r->seen; left; left &= left - 1) {
+		cond = (enum pol_cond)__builtin_ctz(left);
+		step->negated = r->neg & POL_BIT(cond);
+		step->absent = !applies(q->v, cond);
+		step->condition = cond_name(cond);
+		if (step->absent || match_cond(q, r, cond) == step->negated)
+			return true;
+	}
+	return false;
+}
+
+static void trace_misses(struct trace *t, uint32_t number, uint32_t speaks)
+{
+	const struct classifier *c = t->q.c;
+	const struct image_layer *l = &c->layers[number];
+	uint32_t rule = l->rules.first, end = rule + l->rules.n;
+
+	for (; rule < end; rule++) {
+		struct classify_trace step = {.kind = CLASSIFY_TRACE_MISS,
+					      .layer = number,
+					      .layer_name = c->strings + l->name,
+					      .rule = rule};
+
+		/* a default has no conditions, and its turn is the last */
+		if (c->rules[rule].is_default)
+			continue;
+		if (rule == speaks)
+			return;
+		if (miss_find(&t->q, &c->rules[rule], &step) && t->misses++ < CLASSIFY_TRACE_MISSES)
+			t->fn(t->ctx, &step);
+	}
+}
+
+static enum classify_trace_why why(const struct trace *t, uint32_t number, unsigned worst,
+				   uint32_t rule)
+{
+	if (rule == CLASSIFY_NO_RULE)
+		return CLASSIFY_TRACE_NO_OPINION;
+	if (number == t->winner)
+		return CLASSIFY_TRACE_WINS;
+	return severity(t->q.c->rules[rule].action) < worst ? CLASSIFY_TRACE_MILDER
+							    : CLASSIFY_TRACE_LIGHTER;
+}
+
+static void trace_layer(struct trace *t, uint32_t number, unsigned worst)
+{
+	const struct classifier *c = t->q.c;
+	const struct image_layer *l = &c->layers[number];
+	uint32_t rule = match_layer(&t->q, l);
+	struct classify_trace step = {.kind = CLASSIFY_TRACE_LAYER,
+				      .layer = number,
+				      .layer_name = c->strings + l->name,
+				      .rule = rule,
+				      .why = why(t, number, worst, rule)};
+
+	if (rule != CLASSIFY_NO_RULE) {
+		step.action = c->rules[rule].action;
+		step.is_default = c->rules[rule].is_default;
+	}
+	t->fn(t->ctx, &step);
+}
+
+/* The first of the most restrictive layers; returns how restrictive it is. */
+static unsigned find_winner(struct trace *t)
+{
+	const struct classifier *c = t->q.c;
+	unsigned worst = 0, s;
+	uint32_t i, rule;
+
+	t->winner = CLASSIFY_NO_RULE;
+	for (i = 0; i < c->n[IMAGE_LAYERS]; i++) {
+		rule = match_layer(&t->q, &c->layers[i]);
+		s = rule == CLASSIFY_NO_RULE ? 0 : severity(c->rules[rule].action);
+		if (s > worst) {
+			worst = s;
+			t->winner = i;
+		}
+	}
+	return worst;
+}
+
+void classify_trace(const struct classifier *c, const struct classify_ifaces *ifaces,
+		    const struct pend_values *v, classify_trace_fn *fn, void *ctx)
+{
+	struct trace t = {.fn = fn, .ctx = ctx};
+	struct classify_trace more = {.kind = CLASSIFY_TRACE_MORE};
+	unsigned worst;
+	uint32_t i;
+
+	query_init(&t.q, c, ifaces, v);
+	worst = find_winner(&t);
+	for (i = 0; i < c->n[IMAGE_LAYERS]; i++)
+		trace_layer(&t, i, worst);
+	for (i = 0; i < c->n[IMAGE_LAYERS]; i++)
+		if (t.winner == CLASSIFY_NO_RULE || i == t.winner)
+			trace_misses(&t, i, match_layer(&t.q, &c->layers[i]));
+	if (t.misses <= CLASSIFY_TRACE_MISSES)
+		return;
+	more.count = t.misses - CLASSIFY_TRACE_MISSES;
+	fn(ctx, &more);
+}
