@@ -38,7 +38,7 @@ void pendd_stop(struct pendd *d, int status)
 	d->stopping = true;
 	d->exit_status = status;
 	m.u.verdict = d->settings.on_stop == PEND_VERDICT_PERMIT ? PEND_VERDICT_PERMIT
-								: PEND_VERDICT_BLOCK;
+								 : PEND_VERDICT_BLOCK;
 	notify_send("STOPPING=1\nSTATUS=completing what is pended");
 	send_mail_to_all(d, &m);
 	if (!d->running)
@@ -54,6 +54,8 @@ static void on_mail(void *ctx, uint32_t events)
 	while (read(d->mail[0], &m, sizeof(m)) == (ssize_t)sizeof(m)) {
 		if (m.type == MAIL_RELEASED) {
 			pendd_released(d, m.u.snapshot);
+		} else if (m.type == MAIL_REAUTHORIZED) {
+			pendd_reauthorized(d, m.u.reauth);
 		} else if (m.type == MAIL_FAILED) {
 			pendd_stop(d, EXIT_FAILURE);
 		} else if (m.type == MAIL_ENDED && d->running) {
@@ -396,6 +398,7 @@ static void stop_authority(struct pendd *d)
 static void stop_all(struct pendd *d)
 {
 	stop_workers(d);
+	pendd_reauth_join(d);
 	if (d->hook_installed && pend_hook_remove(d->hook) != PEND_OK)
 		log_error("hookup", "cannot take the rules out: %s", pend_hook_error(d->hook));
 	stop_authority(d);

@@ -10,6 +10,7 @@
 #include "daemon/authority.h"
 #include "daemon/msg.h"
 #include "daemon/opts.h"
+#include "daemon/reauth.h"
 #include "daemon/worker.h"
 
 struct pendd {
@@ -21,7 +22,8 @@ struct pendd {
 	unsigned workers, running;
 	struct snapshot *snapshot; /* the newest */
 	uint32_t generation;
-	struct snapshot *leaving; /* MSG_POLICY is answered when no worker reads this one any more */
+	struct snapshot
+		*leaving; /* MSG_POLICY is answered when no worker reads this one any more */
 	uint32_t leaving_seq;
 	int mail[2]; /* workers -> main */
 	int listen_fd;
@@ -40,6 +42,11 @@ struct pendd {
 	uint64_t kernel_flushed;
 	uint64_t held_before; /* by the last look at the kernel's queues */
 	struct loop_timer second, respawn;
+	/* re-authorization of live flows */
+	pthread_t reauth_thread;
+	bool reauth_running, reauth_again;
+	struct snapshot *reauth_snapshot;
+	uint64_t reauth_runs, reauth_examined, reauth_ended, reauth_failed;
 	int exit_status;
 	char error[512];
 };
@@ -59,6 +66,10 @@ int pendd_load_policy(struct pendd *d);
 /* Give a new snapshot to all workers; takes it over. False: not all of them took it. */
 bool pendd_swap(struct pendd *d, struct snapshot *s);
 void pendd_released(struct pendd *d, struct snapshot *s);
+/* daemon/pendd_reauth.c */
+void pendd_reauthorize(struct pendd *d);
+void pendd_reauthorized(struct pendd *d, struct reauth_result *r);
+void pendd_reauth_join(struct pendd *d);
 /* daemon/pendd.c */
 void pendd_stop(struct pendd *d, int status);
 

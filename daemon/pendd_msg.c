@@ -68,6 +68,7 @@ void pendd_policy_settled(struct pendd *d)
 	log_notice("policy", "policy %u is in force", d->generation);
 	reply_done(d, d->leaving_seq, PEND_OK, "");
 	pendd_status_line(d);
+	pendd_reauthorize(d);
 }
 
 static void take_policy(struct pendd *d, const struct msg *m, int fd)
@@ -166,6 +167,10 @@ static void send_status(struct pendd *d, const struct msg *m)
 	st->hook_repairs = d->hook_repairs;
 	snprintf(st->hook_kind, sizeof(st->hook_kind), "%s", pend_hook_describe(d->hook));
 	snprintf(st->caps, sizeof(st->caps), "%s", pend_hook_features(d->hook));
+	st->reauth_runs = d->reauth_runs;
+	st->reauth_examined = d->reauth_examined;
+	st->reauth_ended = d->reauth_ended;
+	st->reauth_failed = d->reauth_failed;
 	st->kernel_queued = k.queued;
 	st->kernel_dropped = k.queue_dropped;
 	st->user_dropped = k.user_dropped;

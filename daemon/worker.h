@@ -25,6 +25,7 @@ enum mail_type {
 	MAIL_RELEASED = 32, /* this snapshot is no longer read here */
 	MAIL_FAILED,        /* the queue is gone; the thread ended */
 	MAIL_ENDED,
+	MAIL_REAUTHORIZED, /* from the thread of pendd_reauth.c */
 };
 
 /* Fits in PIPE_BUF: written and read whole. */
@@ -34,6 +35,7 @@ struct mail {
 	union {
 		struct snapshot *snapshot;
 		struct classify_ifaces *ifaces;
+		struct reauth_result *reauth;
 		int fd;
 		uint8_t epoch;
 		uint8_t verdict;

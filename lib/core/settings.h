@@ -31,7 +31,8 @@ struct settings {
 	bool multicast;                    /* multicast yes|no */
 	bool fail_open;                    /* fail open|closed */
 	bool raw_reinject;                 /* raw yes|no */
-	bool track_established;            /* track-established yes|no */
+	bool reauthorize;       /* reauthorize yes|no: live flows, when the policy changes */
+	bool track_established; /* track-established yes|no */
 
 	/* limits, per worker where not said otherwise */
 	uint32_t max_contexts, max_per_source, max_per_service, max_packets;

@@ -307,7 +307,7 @@ struct pend_engine_config {
 	uint32_t mark_mask; /* 8 consecutive bits that are ours; default PEND_MARK_MASK */
 	uint8_t epoch;  /* 1..62: written to permitted flows' ct mark by the hookup's stamp chain */
 	bool fail_open; /* NFQA_CFG_F_FAIL_OPEN: a full kernel queue accepts (default drop) */
-	uint32_t max_contexts; /* default 65536; up to 16,000,000 */
+	uint32_t max_contexts; /* default 65536; up to 13,000,000 */
 	uint32_t
 		max_per_source; /* contexts per source address (IPv6: /64); default 1024, 0 = no limit */
 	uint32_t max_per_service; /* contexts per local address and port; 0 = no limit (default) */

@@ -14,7 +14,7 @@ struct ct {
 	struct mnl_socket *sk;
 	unsigned portid;
 	uint32_t seq;
-	char buf[8192];
+	char buf[32768];
 };
 
 int ct_open(struct ct **out)
@@ -78,18 +78,26 @@ static void put_proto(struct nlmsghdr *nlh, const struct flow *f)
 	mnl_attr_nest_end(nlh, proto);
 }
 
-static struct nlmsghdr *get_request(struct ct *c, const struct flow *f)
+static struct nlmsghdr *request(struct ct *c, uint16_t type, uint16_t flags, int family)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(c->buf);
 	struct nfgenmsg *nfg;
-	struct nlattr *tuple;
 
-	nlh->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
-	nlh->nlmsg_flags = NLM_F_REQUEST;
+	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
+	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
 	nlh->nlmsg_seq = ++c->seq;
 	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
-	nfg->nfgen_family = f->family == FLOW_V6 ? AF_INET6 : AF_INET;
+	nfg->nfgen_family = (uint8_t)family;
 	nfg->version = NFNETLINK_V0;
+	return nlh;
+}
+
+static struct nlmsghdr *flow_request(struct ct *c, uint16_t type, uint16_t flags,
+				     const struct flow *f)
+{
+	struct nlmsghdr *nlh = request(c, type, flags, f->family == FLOW_V6 ? AF_INET6 : AF_INET);
+	struct nlattr *tuple;
+
 	tuple = mnl_attr_nest_start(nlh, CTA_TUPLE_ORIG);
 	put_ip(nlh, f);
 	put_proto(nlh, f);
@@ -132,7 +140,7 @@ static int on_entry(const struct nlmsghdr *nlh, void *data)
 
 int ct_get(struct ct *c, const struct flow *f, struct ct_info *info)
 {
-	struct nlmsghdr *nlh = get_request(c, f);
+	struct nlmsghdr *nlh = flow_request(c, IPCTNL_MSG_CT_GET, 0, f);
 	ssize_t n;
 
 	*info = (struct ct_info){0};
@@ -144,4 +152,142 @@ int ct_get(struct ct *c, const struct flow *f, struct ct_info *info)
 	if (mnl_cb_run(c->buf, (size_t)n, c->seq, c->portid, on_entry, info) < 0)
 		return -errno;
 	return 0;
+}
+
+/* Send a change and read what the kernel says of it. */
+static int change(struct ct *c, struct nlmsghdr *nlh)
+{
+	ssize_t n;
+
+	if (mnl_socket_sendto(c->sk, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	n = mnl_socket_recvfrom(c->sk, c->buf, sizeof(c->buf));
+	if (n < 0)
+		return -errno;
+	return mnl_cb_run(c->buf, (size_t)n, c->seq, c->portid, NULL, NULL) < 0 ? -errno : 0;
+}
+
+int ct_set_mark(struct ct *c, const struct flow *orig, uint32_t mark, uint32_t mask)
+{
+	struct nlmsghdr *nlh = flow_request(c, IPCTNL_MSG_CT_NEW, NLM_F_ACK, orig);
+
+	mnl_attr_put_u32(nlh, CTA_MARK, htonl(mark));
+	mnl_attr_put_u32(nlh, CTA_MARK_MASK, htonl(mask));
+	return change(c, nlh);
+}
+
+int ct_delete(struct ct *c, const struct flow *orig)
+{
+	return change(c, flow_request(c, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, orig));
+}
+
+/* ---- dumps ---- */
+
+static void read_ip(const struct nlattr *nest, struct flow *f)
+{
+	struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, nest) {
+		uint16_t type = mnl_attr_get_type(a), len = mnl_attr_get_payload_len(a);
+		bool v6 = type == CTA_IP_V6_SRC || type == CTA_IP_V6_DST;
+		bool src = type == CTA_IP_V4_SRC || type == CTA_IP_V6_SRC;
+
+		if (len != (v6 ? 16 : 4))
+			continue;
+		f->family = v6 ? FLOW_V6 : FLOW_V4;
+		memcpy(src ? f->src : f->dst, mnl_attr_get_payload(a), len);
+	}
+}
+
+static void read_proto(const struct nlattr *nest, struct flow *f)
+{
+	struct nlattr *a;
+	uint8_t type = 0, code = 0;
+
+	mnl_attr_for_each_nested(a, nest) {
+		size_t len = mnl_attr_get_payload_len(a);
+		uint16_t t = mnl_attr_get_type(a);
+
+		if (t == CTA_PROTO_NUM && len >= 1)
+			f->proto = mnl_attr_get_u8(a);
+		else if ((t == CTA_PROTO_SRC_PORT || t == CTA_PROTO_ICMP_ID ||
+			  t == CTA_PROTO_ICMPV6_ID) &&
+			 len >= 2)
+			f->sport = ntohs(mnl_attr_get_u16(a));
+		else if (t == CTA_PROTO_DST_PORT && len >= 2)
+			f->dport = ntohs(mnl_attr_get_u16(a));
+		else if ((t == CTA_PROTO_ICMP_TYPE || t == CTA_PROTO_ICMPV6_TYPE) && len >= 1)
+			type = mnl_attr_get_u8(a);
+		else if ((t == CTA_PROTO_ICMP_CODE || t == CTA_PROTO_ICMPV6_CODE) && len >= 1)
+			code = mnl_attr_get_u8(a);
+	}
+	if (f->proto == IPPROTO_ICMP || f->proto == IPPROTO_ICMPV6)
+		f->dport = (uint16_t)(type << 8 | code);
+}
+
+static void read_tuple(const struct nlattr *nest, struct flow *f)
+{
+	struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, nest) {
+		if (mnl_attr_get_type(a) == CTA_TUPLE_IP)
+			read_ip(a, f);
+		else if (mnl_attr_get_type(a) == CTA_TUPLE_PROTO)
+			read_proto(a, f);
+	}
+}
+
+struct dump {
+	uint32_t mark, mask;
+	ct_flow_fn *fn;
+	void *ctx;
+};
+
+static int on_flow(const struct nlmsghdr *nlh, void *data)
+{
+	const struct dump *d = data;
+	struct ct_flow f = {.mark = 0};
+	struct flow reply = {.family = 0};
+	struct nlattr *a;
+
+	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg)) {
+		uint16_t type = mnl_attr_get_type(a);
+
+		if (type == CTA_TUPLE_ORIG)
+			read_tuple(a, &f.orig);
+		else if (type == CTA_TUPLE_REPLY)
+			read_tuple(a, &reply);
+		else if (type == CTA_MARK && mnl_attr_get_payload_len(a) >= 4)
+			f.mark = ntohl(mnl_attr_get_u32(a));
+	}
+	/* An old kernel does not filter for us. */
+	if ((f.mark & d->mask) != d->mark || !f.orig.family || f.orig.family != reply.family)
+		return MNL_CB_OK;
+	f.seen = f.orig;
+	memcpy(f.seen.dst, reply.src, sizeof(f.seen.dst));
+	if (f.orig.proto != IPPROTO_ICMP && f.orig.proto != IPPROTO_ICMPV6)
+		f.seen.dport = reply.sport;
+	d->fn(d->ctx, &f);
+	return MNL_CB_OK;
+}
+
+int ct_dump(struct ct *c, uint32_t mark, uint32_t mask, ct_flow_fn *fn, void *ctx)
+{
+	struct dump d = {.mark = mark, .mask = mask, .fn = fn, .ctx = ctx};
+	struct nlmsghdr *nlh = request(c, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC);
+	int r = MNL_CB_OK;
+
+	mnl_attr_put_u32(nlh, CTA_MARK, htonl(mark));
+	mnl_attr_put_u32(nlh, CTA_MARK_MASK, htonl(mask));
+	if (mnl_socket_sendto(c->sk, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	/* The kernel fills the socket again whenever it is read: there is nothing to wait for. */
+	while (r == MNL_CB_OK) {
+		ssize_t n = mnl_socket_recvfrom(c->sk, c->buf, sizeof(c->buf));
+
+		if (n < 0)
+			return -errno;
+		r = mnl_cb_run(c->buf, (size_t)n, c->seq, c->portid, on_flow, &d);
+	}
+	return r < 0 ? -errno : 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Conntrack: looking one flow up by its original tuple (ctnetlink, nf_conntrack_netlink.c). */
+/* Conntrack over ctnetlink (nf_conntrack_netlink.c): one flow by its original tuple, all flows of a mark. */
 #ifndef IO_CT_H
 #define IO_CT_H
 
@@ -19,5 +19,22 @@ int ct_open(struct ct **out);
 void ct_close(struct ct *c); /* NULL is allowed */
 /* The kernel answers at once; nothing here waits. 0, -ENOENT: no such entry, or -errno. */
 int ct_get(struct ct *c, const struct flow *f, struct ct_info *info);
+
+/* A flow as conntrack knows it. */
+struct ct_flow {
+	struct flow orig; /* as its opener sent it */
+	struct flow
+		seen; /* the same behind destination NAT: what the input and forward hooks see */
+	uint32_t mark;
+};
+
+typedef void ct_flow_fn(void *ctx, const struct ct_flow *f);
+
+/* All flows whose mark, under the mask, is this. May not be used by fn. 0 or -errno. */
+int ct_dump(struct ct *c, uint32_t mark, uint32_t mask, ct_flow_fn *fn, void *ctx);
+/* Change the bits of the mask in its mark. 0, -ENOENT, -errno. */
+int ct_set_mark(struct ct *c, const struct flow *orig, uint32_t mark, uint32_t mask);
+/* Forget the flow. 0, -ENOENT, -errno. */
+int ct_delete(struct ct *c, const struct flow *orig);
 
 #endif

@@ -85,6 +85,25 @@ static void repeat_rules(struct list *l, const struct hook_policy *p)
 	       });
 }
 
+/* A flow that was ended (R34): whichever end speaks next is told, where the table can reject. */
+static void blocked_rules(struct list *l, const struct hook_policy *p)
+{
+	struct hook_rule r = {
+		.match = HOOK_M_CT_MARK | HOOK_M_TCP,
+		.ct_mark = MARK_BLOCKED,
+		.ct_mask = MARK_KIND,
+		.action = HOOK_DO_RESET,
+		.note = "blocked tcp",
+	};
+
+	if (p->style == HOOK_STYLE_NFT)
+		add(l, r);
+	r.match = HOOK_M_CT_MARK;
+	r.action = HOOK_DO_DROP;
+	r.note = "blocked flow";
+	add(l, r);
+}
+
 /* The valid mark comes before the state: a one-way UDP flow stays NEW for ever (R46). */
 static void known_flow_rules(struct list *l, const struct hook_policy *p)
 {
@@ -94,13 +113,7 @@ static void known_flow_rules(struct list *l, const struct hook_policy *p)
 			       .mark_not = mark_value(MARK_PERMIT, MARK_EPOCH_INJECT),
 			       .action = HOOK_DO_ACCEPT,
 		       });
-	add(l, (struct hook_rule){
-		       .match = HOOK_M_CT_MARK,
-		       .ct_mark = MARK_BLOCKED,
-		       .ct_mask = MARK_KIND,
-		       .action = HOOK_DO_DROP,
-		       .note = "blocked flow",
-	       });
+	blocked_rules(l, p);
 	add(l, (struct hook_rule){.match = HOOK_M_CT_VALID, .action = HOOK_DO_ACCEPT});
 	add(l, (struct hook_rule){
 		       .match = HOOK_M_STATE,

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Re-authorization of live flows. See reauth.h. */
+#include "daemon/reauth.h"
+#include "io/ct.h"
+#include "io/loop.h"
+#include "io/sockdestroy.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_ICMP6 = 58 };
+
+/* The flows to end; the dump must be over before conntrack is changed. */
+struct doomed {
+	struct ct_flow *flow;
+	size_t n, cap;
+};
+
+struct run {
+	const struct snapshot *s;
+	struct reauth_result *result;
+	struct doomed doomed;
+	bool oom;
+};
+
+/* What is known of a live flow. Its interface is not: that is FWP_EMPTY, which equals everything (R32). */
+static void values_of(const struct flow *f, struct pend_values *v)
+{
+	bool icmp = f->proto == PROTO_ICMP || f->proto == PROTO_ICMP6;
+
+	*v = (struct pend_values){
+		.family = f->family,
+		.protocol = f->proto,
+		.source_port = icmp ? 0 : f->sport,
+		.dest_port = icmp ? 0 : f->dport,
+		.icmp_type = icmp ? (uint8_t)(f->dport >> 8) : 0,
+		.icmp_code = icmp ? (uint8_t)f->dport : 0,
+		.tcp_flags = f->proto == PROTO_TCP ? 0x02 : 0,
+		.has_ports = !icmp && (f->sport || f->dport),
+	};
+	memcpy(v->source, f->src, sizeof(v->source));
+	memcpy(v->dest, f->dst, sizeof(v->dest));
+}
+
+static void remember(struct run *run, const struct ct_flow *f)
+{
+	struct doomed *d = &run->doomed;
+
+	if (d->n == d->cap) {
+		size_t cap = d->cap ? d->cap * 2 : 256;
+		struct ct_flow *flow = realloc(d->flow, cap * sizeof(*flow));
+
+		if (!flow) {
+			run->oom = true;
+			return;
+		}
+		d->flow = flow;
+		d->cap = cap;
+	}
+	d->flow[d->n++] = *f;
+}
+
+static void judge(void *ctx, const struct ct_flow *f)
+{
+	struct run *run = ctx;
+	struct classify_result r;
+	struct pend_values v;
+
+	run->result->examined++;
+	values_of(&f->seen, &v);
+	classify(run->s->classifier, &v, &r);
+	if (r.action == CLASSIFY_BLOCK)
+		remember(run, f);
+}
+
+static int end_tcp(struct ct *ct, int diag, const struct mark_layout *l, const struct ct_flow *f)
+{
+	uint32_t blocked = mark_bits(l, mark_value(MARK_BLOCKED, 0));
+	/* The mark first: nothing more of it passes, whatever happens to the socket. */
+	int marked = ct_set_mark(ct, &f->orig, blocked, l->mask);
+	int gone = diag >= 0 ? sockdestroy_tcp(diag, &f->seen) : -ENOENT;
+
+	if (!marked || !gone || marked == -ENOENT)
+		return 0;
+	/* No marks by netlink here: without its entry, the next packet is in the middle of nothing. */
+	return ct_delete(ct, &f->orig);
+}
+
+static void end_all(struct run *run, struct ct *ct, const struct mark_layout *l)
+{
+	int diag = sockdestroy_open();
+
+	for (size_t i = 0; i < run->doomed.n; i++) {
+		const struct ct_flow *f = &run->doomed.flow[i];
+		int r = f->orig.proto == PROTO_TCP ? end_tcp(ct, diag, l, f)
+						   : ct_delete(ct, &f->orig);
+
+		if (r && r != -ENOENT)
+			run->result->failed++;
+		else
+			run->result->ended++;
+	}
+	if (diag >= 0)
+		close(diag);
+}
+
+void reauth_run(const struct snapshot *s, const struct mark_layout *marks,
+		struct reauth_result *result)
+{
+	struct run run = {.s = s, .result = result};
+	uint32_t kind = mark_bits(marks, (1u << MARK_KIND_BITS) - 1);
+	mono_t start = loop_clock();
+	struct ct *ct;
+
+	*result = (struct reauth_result){.generation = s->generation};
+	result->error = ct_open(&ct);
+	if (result->error)
+		return;
+	result->error = ct_dump(ct, mark_bits(marks, MARK_PERMIT), kind, judge, &run);
+	if (!result->error && run.oom)
+		result->error = -ENOMEM;
+	end_all(&run, ct, marks);
+	free(run.doomed.flow);
+	ct_close(ct);
+	result->took_ns = mono_since(loop_clock(), start);
+}

@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# pend-test: limit=60
+# Live flows when the policy changes: R30 to R34, T8. A reload ends exactly the flows that the new policy blocks;
+# the others lose nothing.
+
+. "${0%/*}/lib.sh"
+ns_pair
+need_queue
+
+policy() # what is permitted...
+{
+	echo "layer default { $* }"
+}
+
+# A stream of numbered lines through an echo server; what comes back is in $WORK/NAME.
+stream() # name proto port
+{
+	local opt=''
+	[ "$2" = tcp ] || opt=-u
+	(for ((i = 1; i <= 60; i++)); do echo "$i"; sleep 0.1; done) |
+		# shellcheck disable=SC2086
+		c timeout 12 ncat $opt "$H4" "$3" >"$WORK/$1" 2>"$WORK/$1.err" &
+}
+lines() { wc -l <"$WORK/$1"; }
+has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
+
+for port in 8080 8081; do
+	ip netns exec "$H" timeout 40 ncat -4 -lk $port -e /bin/cat &
+done
+ip netns exec "$H" timeout 40 ncat -4 -ul 9000 >"$WORK/udp" &
+pendd_start < <(policy 'permit proto tcp to port { 8080, 8081 }; permit proto udp to port 9000')
+wait_for 5 eval 'h ss -ltn | grep -q :8081'
+
+stream kept tcp 8081
+stream gone tcp 8080
+stream sent udp 9000
+check "both streams run" wait_for 8 eval 'has_lines kept 5 && has_lines gone 5 && [ "$(wc -l <"$WORK/udp")" -ge 5 ]'
+
+pendd_config < <(policy 'permit proto tcp to port 8081')
+check "the new policy is loaded" h_pendctl reload
+check "T8: the flow that is blocked now is reset at the client" wait_for 5 grep -q reset "$WORK/gone.err"
+check "... and its server's socket is gone" wait_for 5 eval '! h ss -tn state established | grep -q ":8080 "'
+at=$(lines gone) udp=$(wc -l <"$WORK/udp") before=$(lines kept)
+check "R34: the other flow goes on" wait_for 8 has_lines kept $((before + 10))
+is "$(lines gone)" "$at" "not another byte on the blocked one"
+lt "$(wc -l <"$WORK/udp")" $((udp + 2)) "nor a datagram of the blocked UDP flow"
+check "the unaffected stream loses nothing" wait_for 15 has_lines kept 60
+is "$(seq 60 | cmp - "$WORK/kept" && echo same)" same "... and keeps its order"
+
+# A rule that asks does not ask again: the decision stands (R33).
+pendd_config < <(policy 'permit proto tcp to port 8081; pend proto tcp to port 8080 complete buffer timeout 20s')
+h_pendctl reload >/dev/null
+stream decided tcp 8080
+check "held" wait_for 5 pending_is 1
+h_pendctl permit "$C4" >/dev/null
+check "decided" wait_for 5 has_lines decided 3
+pendd_config < <(policy 'pend proto tcp to port 8080 complete flush timeout 5s')
+h_pendctl reload >/dev/null
+before=$(lines decided)
+check "R33: a decided flow goes on under a pend rule" wait_for 5 has_lines decided $((before + 5))
+is "$(pending_count)" 0 "and nobody is asked again"
+finish
