@@ -113,6 +113,9 @@ clean_up()
 	wait
 	exec 2>&9 9>&-
 	[ -z "$work" ] || rm -rf "$work"
+	for ns in "$host" "$client"; do
+		[ ! -e "/run/netns/$ns" ] || { echo "demo: the namespace $ns is left behind" >&2; exit 1; }
+	done
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP

@@ -22,13 +22,14 @@ INSTALL_ITEMS = \
 	644:systemd/pend.sysusers:$(SYSUSERSDIR)/pend.conf \
 	644:systemd/pend.tmpfiles:$(TMPFILESDIR)/pend.conf \
 	644:systemd/pend.modules-load:$(MODULESDIR)/pend.conf \
-	$(call item,644,$(call have,README.md docs/semantics.md docs/architecture.md),$(DOCDIR)) \
+	$(call item,644,$(call have,README.md docs/semantics.md docs/architecture.md docs/protocol.md),$(DOCDIR)) \
 	644:systemd/pend.sysctl:$(DOCDIR)/examples/60-pend.conf \
 	$(call item,644,$(wildcard examples/*.c),$(DOCDIR)/examples) \
 	$(foreach f,$(call have,conf/pendctl.bash),644:$(f):$(COMPLETIONDIR)/pendctl)
 
 # Configuration belongs to the administrator: an existing file is kept by both targets.
-CONF_ITEMS = $(call item,644,$(wildcard conf/*.conf),$(SYSCONFDIR)/pend)
+CONF_ITEMS = $(call item,644,$(wildcard conf/*.conf),$(SYSCONFDIR)/pend) \
+	$(call item,644,$(wildcard conf/policy.d/*.example),$(SYSCONFDIR)/pend/policy.d)
 
 INSTALL_LINKS = \
 	libpend.so.$(VERSION):$(LIBDIR)/libpend.so.$(SOVERSION) \
@@ -36,7 +37,7 @@ INSTALL_LINKS = \
 	libpend-client.so.$(VERSION):$(LIBDIR)/libpend-client.so.$(SOVERSION) \
 	libpend-client.so.$(SOVERSION):$(LIBDIR)/libpend-client.so
 
-INSTALL_DIRS = $(DOCDIR)/examples $(DOCDIR) $(SYSCONFDIR)/pend
+INSTALL_DIRS = $(DOCDIR)/examples $(DOCDIR) $(SYSCONFDIR)/pend/policy.d $(SYSCONFDIR)/pend
 
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
 	-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@BINDIR@|$(BINDIR)|g' \
