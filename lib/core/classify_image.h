@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define IMAGE_MAGIC    0x504e4450u /* "PDNP" */
-#define IMAGE_VERSION  1u
+#define IMAGE_VERSION  2u
 #define IMAGE_SIZE_MAX (1u << 30)
 #define IMAGE_ALIGN    8u
 
@@ -97,7 +97,9 @@ struct image_rule {
 	uint32_t mark, mark_mask;
 	uint16_t authority;
 	uint8_t action, block, release, mode, on_timeout, log;
-	uint8_t family, hooks, is_default, pad[5];
+	uint8_t family, hooks, is_default;
+	uint8_t tcp_flags, tcp_mask;
+	uint8_t pad[3];
 };
 
 #endif

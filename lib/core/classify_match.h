@@ -10,7 +10,7 @@
 #include "core/policy_ast.h"
 #include <string.h>
 
-enum { HOOK_IN = 1, HOOK_OUT = 3, PROTO_ICMP = 1, PROTO_ICMP6 = 58 };
+enum { HOOK_IN = 1, HOOK_OUT = 3, PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_ICMP6 = 58 };
 
 struct query {
 	const struct classifier *c;
@@ -144,6 +144,8 @@ static inline bool applies(const struct pend_values *v, enum pol_cond cond)
 	case COND_ICMP_TYPE:
 	case COND_ICMP_CODE:
 		return v->protocol == PROTO_ICMP || v->protocol == PROTO_ICMP6;
+	case COND_TCP_FLAGS:
+		return v->protocol == PROTO_TCP;
 	case COND_IN:
 		return v->hook != HOOK_OUT;
 	case COND_OUT:
@@ -189,6 +191,8 @@ static inline bool match_cond(const struct query *q, const struct image_rule *r,
 		return match_bits(q, r->icmp_code, v->icmp_code);
 	case COND_MARK:
 		return (v->mark & r->mark_mask) == r->mark;
+	case COND_TCP_FLAGS:
+		return (v->tcp_flags & r->tcp_mask) == r->tcp_flags;
 	case COND_COUNT:
 		break;
 	}

@@ -38,6 +38,8 @@ static const char *cond_name(enum pol_cond cond)
 		return "icmp-code";
 	case COND_MARK:
 		return "mark";
+	case COND_TCP_FLAGS:
+		return "tcp-flags";
 	case COND_COUNT:
 		break;
 	}

@@ -9,6 +9,7 @@
  * policy_define.c   statements that name something: define, set, authority
  * policy_file.c     files: the first one and what it includes; policy_parse itself
  * policy_rule.c     rules: conditions and options
+ * policy_cond.c     conditions whose values have a grammar of their own
  * policy_settings.c the settings block, from one table
  * policy_addr.c     addresses, prefixes, ranges, sets of them, set files
  * policy_names.c    services and ICMP types by name
@@ -156,6 +157,7 @@ enum pol_cond {
 	COND_ICMP_TYPE,
 	COND_ICMP_CODE,
 	COND_MARK,
+	COND_TCP_FLAGS,
 	COND_COUNT,
 };
 
@@ -222,6 +224,7 @@ struct pol_rule {
 	struct pol_iface *in, *out;
 	struct pol_icmp *icmp;
 	uint32_t mark, mark_mask;
+	uint8_t tcp_flags, tcp_mask;
 
 	uint32_t opts; /* bits of enum pol_opt */
 	struct pol_loc opt_loc[OPT_COUNT];
@@ -420,6 +423,10 @@ bool pol_parse_default(struct pol_parser *ps, struct pol_layer *layer);
 /* Does this word begin a condition or an option? */
 bool pol_rule_word(const char *word);
 void pol_rule_guess(struct pol_guess *g);
+
+/* policy_cond.c: the value behind the condition's word */
+bool pol_parse_tcp_flags(struct pol_parser *ps, struct pol_rule *r);
+void pol_print_tcp_flags(const struct pol_rule *r, struct pol_text *t);
 
 /* policy_settings.c */
 bool pol_parse_setting(struct pol_parser *ps);

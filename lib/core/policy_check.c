@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define PROTO_ICMP   1
+#define PROTO_TCP    6
 #define PROTO_ICMPV6 58
 
 /* --------------------------------------------------------------- authorities ---- */
@@ -201,8 +202,9 @@ static void check_proto(struct pol_parser *ps, const struct pol_rule *r)
 	bool ports = has(r, COND_SPORT) || has(r, COND_DPORT);
 	unsigned i;
 
-	if (icmp && ports) {
-		pol_error(ps, &r->loc, "ports and ICMP types cannot both match");
+	if (icmp && (ports || has(r, COND_TCP_FLAGS))) {
+		pol_error(ps, &r->loc, "%s and ICMP types cannot both match",
+			  ports ? "ports" : "TCP flags");
 		return;
 	}
 	for (i = 0; plain(r, COND_PROTO) && i < 256; i++) {
@@ -211,6 +213,10 @@ static void check_proto(struct pol_parser *ps, const struct pol_rule *r)
 		if (ports && !has_ports(i)) {
 			pol_error(ps, &r->cond_loc[COND_PROTO],
 				  "only tcp, udp, udplite, sctp and dccp have ports");
+			return;
+		}
+		if (has(r, COND_TCP_FLAGS) && i != PROTO_TCP) {
+			pol_error(ps, &r->cond_loc[COND_PROTO], "only tcp has TCP flags");
 			return;
 		}
 		if (icmp && i != PROTO_ICMP && i != PROTO_ICMPV6) {

@@ -259,6 +259,8 @@ static void compile_conditions(struct compiler *c, const struct pol_rule *r, str
 	out->hooks = r->hooks;
 	out->mark = r->mark;
 	out->mark_mask = r->mark_mask;
+	out->tcp_flags = r->tcp_flags;
+	out->tcp_mask = r->tcp_mask;
 }
 
 static void compile_action(const struct pol_rule *r, struct image_rule *out)

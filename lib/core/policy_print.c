@@ -209,6 +209,11 @@ static void print_conditions(const struct pol_rule *r, struct pol_text *t)
 		print_icmp(r, t);
 	if (r->seen & POL_BIT(COND_ICMP_CODE))
 		print_icmp_code(r, t);
+	if (r->seen & POL_BIT(COND_TCP_FLAGS)) {
+		pol_text_add(t, " tcp-flags");
+		print_neg(r, COND_TCP_FLAGS, t);
+		pol_print_tcp_flags(r, t);
+	}
 	if (r->seen & POL_BIT(COND_MARK))
 		print_mark(r, t);
 }

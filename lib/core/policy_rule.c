@@ -289,6 +289,7 @@ static const struct cond_word cond_words[] = {
 	{"icmp-type", COND_ICMP_TYPE},
 	{"icmp-code", COND_ICMP_CODE},
 	{"mark", COND_MARK},
+	{"tcp-flags", COND_TCP_FLAGS},
 };
 
 #define NCONDS (sizeof(cond_words) / sizeof(cond_words[0]))
@@ -318,6 +319,8 @@ static bool parse_cond(struct pol_parser *ps, struct pol_rule *r, const struct c
 		return pol_list(ps, element_icmp_code, &r->icmp_code, "an ICMP code");
 	case COND_MARK:
 		return cond_mark(ps, r);
+	case COND_TCP_FLAGS:
+		return pol_parse_tcp_flags(ps, r);
 	case COND_FROM:
 	case COND_SPORT:
 	case COND_TO:

@@ -202,6 +202,14 @@ static inline void emit_conditions(struct random_policy *r)
 		emit_neg(r);
 		emit_list(r, emit_code);
 	}
+	if (!icmp && !rnd(r, 6)) {
+		static const char *const flags[] = {"syn", "syn/syn,ack", "none/rst", "syn,ack",
+						    "ack/fin,ack,rst"};
+
+		emit(r, " tcp-flags ");
+		emit_neg(r);
+		emit(r, "%s", flags[rnd(r, 5)]);
+	}
 	if (!rnd(r, 8)) {
 		emit(r, " mark ");
 		emit_neg(r);
@@ -296,6 +304,7 @@ static inline void random_packet(struct random_policy *r, struct pend_values *v)
 	v->in_interface = rnd(r, 6);
 	v->out_interface = rnd(r, 6);
 	v->mark = rnd(r, 6);
+	v->tcp_flags = (uint8_t)rnd(r, 32);
 }
 
 /* ------------------------------------------------------------------- reference ---- */
@@ -371,6 +380,8 @@ static inline bool ref_rule(const struct pol_rule *r, const struct classify_ifac
 	       !FAILS(COND_HOOK, true, !v->hook || (r->hooks & 1u << v->hook)) &&
 	       !FAILS(COND_ICMP_TYPE, icmp, ref_icmp(r->icmp, v)) &&
 	       !FAILS(COND_ICMP_CODE, icmp, pol_bits_has(&r->icmp_code, v->icmp_code)) &&
+	       !FAILS(COND_TCP_FLAGS, v->protocol == 6,
+		      (v->tcp_flags & r->tcp_mask) == r->tcp_flags) &&
 	       !FAILS(COND_MARK, true, (v->mark & r->mark_mask) == r->mark);
 #undef FAILS
 }

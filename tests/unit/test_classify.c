@@ -215,6 +215,26 @@ START_TEST(ports_need_ports)
 }
 END_TEST
 
+START_TEST(tcp_flags)
+{
+	struct pend_values v = tcp_to(22);
+
+	v.tcp_flags = 0x02;
+	ck_assert_uint_eq(decide("layer a { permit tcp-flags syn/syn,ack }", &v).rule, 0);
+	ck_assert_uint_eq(decide("layer a { permit tcp-flags syn,ack }", &v).rule,
+			  CLASSIFY_NO_RULE);
+	v.tcp_flags = 0x12;
+	ck_assert_uint_eq(decide("layer a { permit tcp-flags syn/syn,ack }", &v).rule,
+			  CLASSIFY_NO_RULE);
+	ck_assert_uint_eq(decide("layer a { permit tcp-flags !syn/syn,ack }", &v).rule, 0);
+	ck_assert_uint_eq(decide("layer a { permit tcp-flags syn }", &v).rule, 0);
+	ck_assert_uint_eq(decide("layer a { permit tcp-flags none/rst,fin }", &v).rule, 0);
+	v.protocol = 17; /* negated or not: it has none */
+	ck_assert_uint_eq(decide("layer a { permit tcp-flags !syn/syn,ack }", &v).rule,
+			  CLASSIFY_NO_RULE);
+}
+END_TEST
+
 START_TEST(pend_defaults)
 {
 	struct pend_values v = tcp_to(22);
@@ -271,6 +291,7 @@ Suite *suite(void)
 	tcase_add_test(t, layers_most_restrictive);
 	tcase_add_test(t, unknown_interface);
 	tcase_add_test(t, ports_need_ports);
+	tcase_add_test(t, tcp_flags);
 	tcase_add_test(t, pend_defaults);
 	tcase_add_test(t, edges_of_addresses);
 	suite_add_tcase(s, t);

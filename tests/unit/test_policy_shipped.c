@@ -168,7 +168,8 @@ START_TEST(manual_is_complete)
 		"settings", "include", "define", "set",  "authority", "layer",      "weight",
 		"default",  "proto",   "family", "from", "to",        "port",       "in",
 		"out",      "hook",    "mark",   "ask",  "timeout",   "on-timeout", "with",
-		"complete", "hold",    "absorb", "log",  "icmp-type", "icmp-code",  "file"};
+		"complete", "hold",    "absorb", "log",  "icmp-type", "icmp-code",  "file",
+		"tcp-flags"};
 	char *page = slurp("man/pend.conf.5"), *text, *line, want[80];
 	struct policy *p = parse_good("");
 	size_t i;
