@@ -51,8 +51,9 @@ static bool parse_error(const struct nlmsghdr *nlh, struct nfqueue_item *item)
 
 	if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*e)))
 		return false;
-	*item = (struct nfqueue_item){
-		.type = NFQ_ERROR, .seq = e->msg.nlmsg_seq, .error = -e->error};
+	*item = (struct nfqueue_item){.type = NFQ_ERROR,
+				      .seq = e->msg.nlmsg_seq,
+				      .error = e->error < -INT32_MAX ? INT32_MAX : -e->error};
 	if (e->msg.nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT))
 		return false;
 	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(int) + e->msg.nlmsg_len ||
@@ -72,7 +73,8 @@ int nfqueue_parse_message(const void *buf, size_t len, struct nfqueue_item *item
 {
 	const struct nlmsghdr *nlh = buf;
 
-	if (!mnl_nlmsg_ok(nlh, (int)(len > INT32_MAX ? INT32_MAX : len)))
+	/* mnl_nlmsg_ok takes a length above INT_MAX for a negative one, and lets it pass. */
+	if (!mnl_nlmsg_ok(nlh, (int)(len > INT32_MAX ? INT32_MAX : len)) || nlh->nlmsg_len > len)
 		return 0;
 	if (nlh->nlmsg_type == NLMSG_ERROR)
 		return parse_error(nlh, item);
