@@ -134,7 +134,8 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/main.o $(TEST_L
 		$(shell pkg-config --libs check)
 
 # The simulated kernel of the engine's tests.
-$(filter $(B)/tests/unit/test_engine_%,$(UNIT)) $(B)/tests/fuzz/fuzz_engine: \
+$(filter $(B)/tests/unit/test_engine_%,$(UNIT)) $(B)/tests/unit/test_worker_msg \
+$(addprefix $(B)/tests/fuzz/fuzz_,engine nfqueue workermsg): \
 	$(B)/tests/unit/engine_sim.o $(B)/tests/unit/engine_drive.o
 
 # Programs of the kernel tests: plain sockets, nothing of ours linked in.

@@ -267,6 +267,21 @@ static void check_counts(const struct drive *d)
 	SIM_CHECK(d->s.e.depth == 0 && d->s.e.notifying == 0 && !d->s.e.call);
 }
 
+static void drain_some(struct drive *d)
+{
+	const struct slab *slab = &d->s.e.table.slab;
+
+	for (uint32_t i = 0; i < slab->fresh; i++) {
+		const struct pctx *c = slab_at(slab, i);
+
+		if (c->state != PEND_STATE_PENDED)
+			continue;
+		sim_allow(&d->s, &c->flow, c->isn);
+		sim_allow(&d->s, &c->flow, 0);
+	}
+	(void)pend_engine_drain(&d->s.e, PEND_VERDICT_PERMIT, 1 + draw(d) % 4);
+}
+
 static void step(struct drive *d)
 {
 	uint8_t op = draw(d), b;
@@ -310,7 +325,7 @@ static void step(struct drive *d)
 	case 15:
 		b = draw(d);
 		if (op == 0xff && b == 0xff)
-			(void)pend_engine_drain(&d->s.e, PEND_VERDICT_PERMIT, 1 + draw(d) % 4);
+			drain_some(d);
 		else
 			toggle_callout(d, b);
 		break;

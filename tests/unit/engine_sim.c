@@ -321,27 +321,20 @@ uint32_t sim_make(uint8_t buf[256], enum sim_kind kind, const struct sim_tuple *
 	return (uint32_t)b.n;
 }
 
-static uint32_t queue(struct sim *s, const uint8_t *data, uint32_t len, uint32_t iif, uint32_t mark,
-		      bool stamp)
+uint32_t sim_input(struct sim *s, const struct engine_input *from)
 {
-	struct engine_input in = {.data = data,
-				  .len = len,
-				  .total = len,
-				  .iif = iif,
-				  .mark = mark,
-				  .hook = 1,
-				  .stamp = stamp};
+	struct engine_input in = *from;
 	struct packet parsed;
 
 	s->ledger = grow(s->ledger, sizeof(*s->ledger), s->packets, &s->room);
-	(void)packet_parse(&parsed, data, len);
+	(void)packet_parse(&parsed, in.data, in.len);
 	s->ledger[s->packets] = (struct sim_packet){.flow = parsed.flow,
 						    .isn = parsed.isn,
-						    .len = len,
+						    .len = in.len,
 						    .kind = parsed.kind,
-						    .injected = iif == 1};
-	if (len > 0)
-		s->ledger[s->packets].first_bytes = data[len - 1];
+						    .injected = in.iif == 1};
+	if (in.len > 0)
+		s->ledger[s->packets].last_byte = in.data[in.len - 1];
 	in.id = ++s->packets;
 	engine_packet(&s->e, &in);
 	return in.id;
@@ -349,7 +342,10 @@ static uint32_t queue(struct sim *s, const uint8_t *data, uint32_t len, uint32_t
 
 uint32_t sim_queue(struct sim *s, const uint8_t *data, uint32_t len, uint32_t iif, bool stamp)
 {
-	return queue(s, data, len, iif, 0, stamp);
+	struct engine_input in = {
+		.data = data, .len = len, .total = len, .iif = iif, .hook = 1, .stamp = stamp};
+
+	return sim_input(s, &in);
 }
 
 struct sim_tuple sim_peer(uint16_t sport)
@@ -475,7 +471,14 @@ void sim_feed(struct sim *s)
 	for (unsigned i = 0; i < n; i++) {
 		struct sim_bytes b = s->injected[i];
 
-		queue(s, b.data, b.len, 1, mark_inject(&s->e.marks), false);
+		struct engine_input in = {.data = b.data,
+					  .len = b.len,
+					  .total = b.len,
+					  .iif = 1,
+					  .mark = mark_inject(&s->e.marks),
+					  .hook = 1};
+
+		sim_input(s, &in);
 		free(b.data);
 	}
 	s->injections -= n;

@@ -62,7 +62,8 @@ struct sim_callout {
 /* One packet in the ledger; its id is the index + 1. */
 struct sim_packet {
 	struct flow flow;
-	uint32_t isn, len, first_bytes;
+	uint32_t isn, len;
+	uint8_t last_byte;
 	uint8_t kind;
 	bool lost;    /* the kernel has dropped it */
 	bool decided; /* a verdict was sent */
@@ -147,6 +148,7 @@ enum sim_kind { SIM_SYN, SIM_RST, SIM_ACK, SIM_UDP, SIM_ECHO };
 uint32_t sim_make(uint8_t buf[256], enum sim_kind kind, const struct sim_tuple *t, uint32_t isn,
 		  unsigned payload, uint8_t fill);
 /* Queue bytes and hand them to the engine; the id. */
+uint32_t sim_input(struct sim *s, const struct engine_input *in); /* but for its id */
 uint32_t sim_queue(struct sim *s, const uint8_t *data, uint32_t len, uint32_t iif, bool stamp);
 uint32_t sim_send(struct sim *s, enum sim_kind kind, const struct sim_tuple *t, uint32_t isn);
 /* With the tests' usual peer. */

@@ -49,7 +49,7 @@ START_TEST(R43_fifo_of_copies)
 	sim_feed(s);
 	ck_assert_int_eq(s->deliveries, 5);
 	for (uint32_t i = 0; i < 5; i++) /* the last byte of each: fill + 3 */
-		ck_assert_int_eq(s->ledger[s->delivered[i] - 1].first_bytes, i * 8 + 3);
+		ck_assert_int_eq(s->ledger[s->delivered[i] - 1].last_byte, i * 8 + 3);
 	ck_assert_int_eq(ended(PEND_STATE_PERMITTED), 1);
 	ck_assert_int_eq(sim_stats(s).injected, 5);
 	ck_assert_int_eq(top.calls, 1);
