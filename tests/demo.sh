@@ -212,7 +212,7 @@ within() # port limit-in-ms time-seen text
 	own=$(($3 - own))
 	[ "$own" -ge 0 ] || own=0
 	if [ "$own" -le $((limit * 1000)) ]; then
-		good "$4 $(span "$own") after the decision (limit $limit ms); $(span $((took - own))) went into starting pendctl"
+		good "$4 $(span "$own") after pendd carried it out (limit $limit ms); the $(span $((took - own))) before went into starting pendctl"
 	else
 		bad "$4 $(span "$took") after the decision (limit $limit ms)"
 	fi
