@@ -192,6 +192,7 @@ START_TEST(layers_are_asked_for_their_family)
 	uint32_t id;
 
 	pc = s->e.callout[0].c;
+	pc.name = "v6 only";
 	ck_assert_int_eq(pend_callout_unregister(&s->e, top.id, false), PEND_OK);
 	pc.layers = 1u << PEND_LAYER_RECV_ACCEPT_V6;
 	ck_assert_int_eq(pend_callout_register(&s->e, &pc, &id), PEND_OK);

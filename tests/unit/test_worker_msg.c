@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a worker answers to the authority process, over the simulated kernel. */
+#include "daemon/msg.h"
+#include "daemon/worker.h"
+#include "tests/unit/engine_sim.h"
+#include "unit.h"
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct sim sim, *s;
+static struct sim_callout c;
+static struct worker w;
+static struct msg in[256];
+static unsigned ins;
+static int other;
+
+static void on_event(struct sim *sm, const struct pend_event *ev)
+{
+	(void)sm;
+	worker_notify(&w, ev);
+}
+
+static void make_worker(void)
+{
+	int fds[2];
+
+	s = &sim;
+	sim_new(s);
+	s->on_event = on_event;
+	w = (struct worker){.number = 3, .engine = &s->e, .on_limit = PEND_ACTION_BLOCK};
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_int_eq(chan_new(&w.chan, fds[0], sizeof(struct msg), MSG_PER_DATAGRAM,
+				  WORKER_REPLY_ROOM + 128),
+			 0);
+	other = fds[1];
+}
+
+static void setup(void)
+{
+	make_worker();
+	sim_callout(s, &c, 1, DO_PEND);
+}
+
+static void teardown(void)
+{
+	sim_end(s);
+	chan_free(w.chan);
+	close(other);
+}
+
+static void receive(void)
+{
+	ssize_t n;
+
+	ins = 0;
+	ck_assert_int_eq(chan_flush(w.chan), 0);
+	while ((n = recv(other, &in[ins], sizeof(in) - ins * sizeof(*in), MSG_DONTWAIT)) > 0)
+		ins += (unsigned)((size_t)n / sizeof(*in));
+}
+
+static struct msg make(enum msg_type type)
+{
+	return (struct msg){.version = MSG_VERSION, .type = (uint16_t)type, .seq = 42};
+}
+
+static const struct msg *ask(struct msg *m)
+{
+	worker_message(&w, m);
+	receive();
+	ck_assert(ins > 0);
+	ck_assert_int_eq(in[ins - 1].worker, 3);
+	ck_assert_int_eq(in[ins - 1].seq, 42);
+	return &in[ins - 1];
+}
+
+static int complete(pend_context ctx, uint8_t verdict, uint8_t block)
+{
+	struct msg m = make(MSG_COMPLETE);
+	const struct msg *r;
+
+	m.u.complete.context = ctx;
+	m.u.complete.verdict = verdict;
+	m.u.complete.block = block;
+	r = ask(&m);
+	ck_assert_int_eq(r->type, MSG_DONE);
+	return r->u.done.status;
+}
+
+START_TEST(complete_answers_with_the_status)
+{
+	uint32_t id = sim_syn(s, 4000, 1);
+
+	ck_assert_int_eq(complete(c.ctx, PEND_VERDICT_PERMIT, 255), PEND_OK);
+	ck_assert_int_eq(complete(c.ctx, PEND_VERDICT_PERMIT, 255), PEND_E_ALREADY);
+	ck_assert_int_eq(complete(c.ctx + 1, PEND_VERDICT_PERMIT, 255), PEND_E_NOT_FOUND);
+	ck_assert_int_eq(complete(c.ctx ^ 1ull << 56, PEND_VERDICT_PERMIT, 255),
+			 PEND_E_ACCESS_DENIED);
+	sim_round(s);
+	ck_assert(sim_accepted(s, id));
+	ck_assert_int_eq(w.bad_messages, 0);
+}
+END_TEST
+
+START_TEST(block_as_the_rule_says_or_as_told)
+{
+	uint32_t id;
+
+	c.opt.block = PEND_BLOCK_RESET;
+	id = sim_syn(s, 4000, 1);
+	ck_assert_int_eq(complete(c.ctx, PEND_VERDICT_BLOCK, 255), PEND_OK);
+	ck_assert_int_eq(s->ledger[id - 1].verdict, ENGINE_RESET);
+	id = sim_syn(s, 4001, 1);
+	ck_assert_int_eq(complete(c.ctx, PEND_VERDICT_BLOCK, PEND_BLOCK_DROP), PEND_OK);
+	ck_assert_int_eq(s->ledger[id - 1].verdict, ENGINE_DROP);
+}
+END_TEST
+
+START_TEST(hostile_fields_are_refused_and_counted)
+{
+	struct msg m = make(MSG_LIST);
+
+	sim_syn(s, 4000, 1);
+	ck_assert_int_eq(complete(c.ctx, PEND_VERDICT_CONTINUE, 255), PEND_E_INVALID);
+	ck_assert_int_eq(complete(c.ctx, 200, 255), PEND_E_INVALID);
+	ck_assert_int_eq(complete(c.ctx, PEND_VERDICT_BLOCK, 3), PEND_E_INVALID);
+	m.u.match.family = 5;
+	ck_assert_int_eq(ask(&m)->u.done.status, PEND_E_INVALID);
+	m.u.match.family = 4;
+	m.u.match.prefix_len = 33;
+	ck_assert_int_eq(ask(&m)->u.done.status, PEND_E_INVALID);
+	m.u.match.family = 0;
+	m.u.match.prefix_len = 1;
+	ck_assert_int_eq(ask(&m)->u.done.status, PEND_E_INVALID);
+	m = make(MSG_COMPLETE_MATCH);
+	m.u.match.verdict = 9;
+	ck_assert_int_eq(ask(&m)->u.done.status, PEND_E_INVALID);
+	m = make((enum msg_type)99);
+	ck_assert_int_eq(ask(&m)->u.done.status, PEND_E_INVALID);
+	ck_assert_int_eq(w.bad_messages, 8);
+	m.version = MSG_VERSION + 1; /* nothing of it can be trusted, its seq neither */
+	worker_message(&w, &m);
+	receive();
+	ck_assert_int_eq(ins, 0);
+	ck_assert_int_eq(w.bad_messages, 9);
+	ck_assert_int_eq(sim_state(s, c.ctx), PEND_STATE_PENDED);
+}
+END_TEST
+
+static struct msg_match any(void)
+{
+	return (struct msg_match){.authority = UINT16_MAX, .rule = UINT32_MAX, .block = 255};
+}
+
+START_TEST(list_pages_through_the_table)
+{
+	struct msg m = make(MSG_LIST);
+	unsigned seen = 0, rounds = 0;
+
+	for (unsigned i = 0; i < 100; i++)
+		sim_syn(s, (uint16_t)(1000 + i), 1);
+	m.u.match = any();
+	do {
+		const struct msg *r = ask(&m);
+
+		ck_assert_int_eq(r->u.done.status, PEND_OK);
+		ck_assert_int_eq(r->u.done.count, ins - 1);
+		ck_assert(ins - 1 <= MSG_LIST_MAX);
+		for (unsigned i = 0; i + 1 < ins; i++)
+			ck_assert_int_eq(in[i].type, MSG_CONTEXT);
+		seen += ins - 1;
+		m.u.match.cursor = r->u.done.cursor;
+	} while (m.u.match.cursor && rounds++ < 20);
+	ck_assert_int_eq(seen, 100);
+	m.u.match.cursor = UINT32_MAX;
+	ck_assert_int_eq(ask(&m)->u.done.count, 0);
+}
+END_TEST
+
+START_TEST(match_filters)
+{
+	struct sim_tuple t = {6, 5, 4000, 80};
+	struct msg m = make(MSG_LIST);
+
+	c.opt.tag = MSG_TAG(1, 2);
+	c.opt.rule = 11;
+	sim_syn(s, 4000, 1);
+	c.opt.tag = MSG_TAG(1, 3);
+	c.opt.rule = 12;
+	sim_send(s, SIM_SYN, &t, 1);
+	sim_udp(s, 4001, 1);
+#define COUNT(field, value, expected)                                \
+	do {                                                         \
+		m.u.match = any();                                   \
+		m.u.match.field = value;                             \
+		ck_assert_int_eq(ask(&m)->u.done.count, (expected)); \
+	} while (0)
+	COUNT(protocol, 17, 1);
+	COUNT(protocol, 6, 2);
+	COUNT(dest_port, 80, 1);
+	COUNT(authority, 2, 1);
+	COUNT(authority, 3, 2);
+	COUNT(rule, 12, 2);
+	COUNT(rule, 99, 0);
+	COUNT(family, 6, 1);
+	m.u.match = any();
+	m.u.match.family = 4;
+	m.u.match.prefix_len = 8;
+	m.u.match.source[0] = 10;
+	ck_assert_int_eq(ask(&m)->u.done.count, 2);
+	m.u.match.source[0] = 11;
+	ck_assert_int_eq(ask(&m)->u.done.count, 0);
+}
+END_TEST
+
+START_TEST(complete_match_decides_what_matches)
+{
+	struct msg m = make(MSG_COMPLETE_MATCH);
+
+	for (unsigned i = 0; i < 40; i++)
+		sim_syn(s, (uint16_t)(1000 + i), 1);
+	sim_udp(s, 2000, 1);
+	m.u.match = any();
+	m.u.match.protocol = 6;
+	m.u.match.verdict = PEND_VERDICT_PERMIT;
+	ck_assert_int_eq(ask(&m)->u.done.count, 40);
+	ck_assert_int_eq(in[ins - 1].u.done.cursor, 0);
+	sim_round(s);
+	ck_assert_int_eq(s->deliveries, 40);
+	ck_assert_int_eq(sim_stats(s).pending, 1);
+	ck_assert_int_eq(s->last[PEND_EVENT_COMPLETED].info.reason, REASON_OPERATOR);
+}
+END_TEST
+
+START_TEST(only_subscribed_events_are_sent)
+{
+	struct msg m = make(MSG_SUBSCRIBE);
+
+	sim_syn(s, 4000, 1);
+	receive();
+	ck_assert_int_eq(ins, 0);
+	m.u.subscribe.events = 1u << PEND_EVENT_PENDED;
+	worker_message(&w, &m);
+	sim_syn(s, 4001, 1);
+	pend_complete(&s->e, c.ctx, PEND_VERDICT_BLOCK, 0);
+	receive();
+	ck_assert_int_eq(ins, 1);
+	ck_assert_int_eq(in[0].type, MSG_EVENT);
+	ck_assert_int_eq(in[0].u.event.type, PEND_EVENT_PENDED);
+	ck_assert_int_eq(w.answers, 1);
+}
+END_TEST
+
+START_TEST(a_full_backlog_drops_events_and_counts)
+{
+	struct msg m = make(MSG_SUBSCRIBE);
+
+	m.u.subscribe.events = UINT32_MAX;
+	worker_message(&w, &m);
+	for (unsigned i = 0; i < 300; i++)
+		sim_syn(s, (uint16_t)(1000 + i), 1);
+	ck_assert_int_eq(w.events_dropped, 300 - 128);
+	receive();
+	m = make(MSG_STATS);
+	ck_assert_int_eq(ask(&m)->type, MSG_WORKER_STATS);
+	ck_assert_int_eq(in[ins - 1].u.stats.events_dropped, 300 - 128);
+	ck_assert_int_eq(in[ins - 1].u.stats.stats.pending, 300);
+}
+END_TEST
+
+START_TEST(without_a_channel_nothing_breaks)
+{
+	struct msg m = make(MSG_STATS);
+	struct chan *ch = w.chan;
+
+	w.chan = NULL;
+	w.subscribed = UINT32_MAX;
+	sim_syn(s, 4000, 1);
+	worker_message(&w, &m);
+	ck_assert_int_eq(w.events_dropped, 2);
+	w.chan = ch;
+}
+END_TEST
+
+Suite *suite(void)
+{
+	Suite *su = suite_create("worker_msg");
+	TCase *tc = tcase_create("messages");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, complete_answers_with_the_status);
+	tcase_add_test(tc, block_as_the_rule_says_or_as_told);
+	tcase_add_test(tc, hostile_fields_are_refused_and_counted);
+	tcase_add_test(tc, list_pages_through_the_table);
+	tcase_add_test(tc, match_filters);
+	tcase_add_test(tc, complete_match_decides_what_matches);
+	tcase_add_test(tc, only_subscribed_events_are_sent);
+	tcase_add_test(tc, a_full_backlog_drops_events_and_counts);
+	tcase_add_test(tc, without_a_channel_nothing_breaks);
+	suite_add_tcase(su, tc);
+	return su;
+}
