@@ -72,6 +72,8 @@ ledger_closes() # [kernel-lost]
 
 # ms from a decision, as permit and block answer it, to what a client says of itself.
 since() { awk -v d="$(word 3 <<<"$1")" '{printf "%.0f\n", $1 - d}'; }
+# An upper limit in ms, on a machine that is slow by nature too.
+ms() { echo $(($1 * ${WAIT_FACTOR:-1})); }
 median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 most() { sort -n | tail -n 1; }
 least() { sort -n | head -n 1; }

@@ -47,7 +47,7 @@ client_bg static -n 20 -c 1 -t 5000 $H4 82
 holds 9 "real clients come to the table with their second SYN" pends 40 source=$C4
 begin=$(now_ms)
 ctl status version >/dev/null
-lt $(($(now_ms) - begin)) 250 "I6: status answers within 250 ms"
+lt $(($(now_ms) - begin)) "$(ms 250)" "I6: status answers within 250 ms"
 is "$(server_saw "$C4" | grep -c -v '"port":82')" 0 "T23: nobody was let in unasked"
 ctl permit source=$C4 >/dev/null
 client_wait real; client_wait flush; client_wait static

@@ -49,7 +49,7 @@ echo "# $(books)"
 gt "$(total ended_flushed)" 0 "T21: the others are told as flushed"
 client_wait many
 is "$(ended many connected)" 1000 "T21: every client connects"
-lt "$(of many at | while read -r at; do since "$d" <<<"$at"; done | most)" 4500 "with its next copy"
+lt "$(of many at | while read -r at; do since "$d" <<<"$at"; done | most)" "$(ms 4500)" "with its next copy"
 is "$(server_accepted)" 1000 "the server saw 1,000"
 is "$(of many received | sort -u)" 10 "and talked to them"
 is "$(ctl count)" 0 "nothing is undecided"
@@ -74,7 +74,7 @@ foreign() { # name command...: 200 are held, it runs, they come back, they are p
 	d=$(ctl permit all)
 	client_wait some
 	is "$(ended some connected)" 200 "T21: $name: all 200 connect after their permit"
-	lt "$(of some at | while read -r at; do since "$d" <<<"$at"; done | most)" 900 "$name: at once"
+	lt "$(of some at | while read -r at; do since "$d" <<<"$at"; done | most)" "$(ms 900)" "$name: at once"
 	is $(($(server_accepted) - accepted)) 200 "$name: and once"
 	is "$(ctl count)" 0 "$name: none is undecided"
 	is $(($(total ended_permitted) - before)) 200 "$name: they are told as permitted"
@@ -123,7 +123,7 @@ permitted=$(total ended_permitted)
 d=$(ctl permit all)
 client_wait listener
 is "$(of listener result)" refused "T2: the listener closed: the stack refuses after the permit"
-lt "$(of listener at | while read -r at; do since "$d" <<<"$at"; done)" 100 "T2: at once"
+lt "$(of listener at | while read -r at; do since "$d" <<<"$at"; done)" "$(ms 100)" "T2: at once"
 is "$(total ended_permitted)" $((permitted + 1)) "T2: the completion is told as what it was"
 
 lost=$(total kernel_lost)

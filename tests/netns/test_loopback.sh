@@ -80,7 +80,7 @@ d=$(ctl permit all)
 for n in lo lo6 own; do
 	client_wait $n
 	is "$(of $n result)" connected "T28: permitted, with buffer ($n)"
-	lt "$(of $n at | while read -r at; do since "$d" <<<"$at"; done)" 100 "at once"
+	lt "$(of $n at | while read -r at; do since "$d" <<<"$at"; done)" "$(ms 100)" "at once"
 	is "$(of $n received)" 10 "and talks"
 done
 kill "$SERVER_PID" 2>/dev/null
@@ -98,7 +98,7 @@ wait_for 5 pends 1
 d=$(ctl reset all)
 client_wait reset
 is "$(of reset result)" refused "T17: refused on lo"
-lt "$(of reset at | while read -r at; do since "$d" <<<"$at"; done)" 100 "T17: within 100 ms"
+lt "$(of reset at | while read -r at; do since "$d" <<<"$at"; done)" "$(ms 100)" "T17: within 100 ms"
 local_client dropped -t 700 -P 6002 127.0.0.1 80
 wait_for 5 pends 1
 ctl drop all >/dev/null

@@ -131,7 +131,7 @@ d=$(ctl permit port=80)
 is "${d%% *}" 600 "600 are permitted"
 client_wait many
 is "$(ended many connected)" 600 "600 connect"
-lt "$(of many at | while read -r at; do since "$d" <<<"$at"; done | most)" 900 \
+lt "$(of many at | while read -r at; do since "$d" <<<"$at"; done | most)" "$(ms 900)" \
 	"none had to wait for a retransmission"
 is "$(of many received | sort -u)" 10 "and talk"
 is $(($(server_accepted) - accepted - 20)) 600 "T20: the server saw 600, none twice"
@@ -143,7 +143,7 @@ wait_for 5 retransmitted 1
 d=$(ctl permit port=81)
 client_wait flush
 is "$(ended flush connected)" 200 "R51: 200 permitted with flush connect"
-lt "$(of flush at | while read -r at; do since "$d" <<<"$at"; done | most)" 4500 "with their next copies"
+lt "$(of flush at | while read -r at; do since "$d" <<<"$at"; done | most)" "$(ms 4500)" "with their next copies"
 
 check "I3: every context is accounted for" books_balance
 holds 5 "T26: each packet id got exactly one verdict" ledger_closes

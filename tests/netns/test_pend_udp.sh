@@ -77,13 +77,13 @@ d=$(ctl permit port=5001)
 wait_both hb
 for f in 4 6; do
 	is "$(of hb$f received)" 3 "T16 IPv$f: all three arrive and are answered, hold and buffer"
-	lt "$(after "$d" hb$f)" 50 "IPv$f: within 50 ms of the decision"
+	lt "$(after "$d" hb$f)" "$(ms 50)" "IPv$f: within 50 ms of the decision"
 done
 d=$(ctl permit port=5002)
 wait_both ab
 for f in 4 6; do
 	is "$(of ab$f received)" 3 "T16 IPv$f: all three arrive and are answered, absorb and buffer"
-	lt "$(after "$d" ab$f)" 50 "IPv$f: within 50 ms of the decision"
+	lt "$(after "$d" ab$f)" "$(ms 50)" "IPv$f: within 50 ms of the decision"
 done
 ctl permit port=5003 >/dev/null
 ctl permit port=5004 >/dev/null
@@ -102,9 +102,9 @@ done
 is "$(ctl seen completed state=flushed)" 4 "and is told as flushed"
 for f in 4 6; do
 	is "$(of bh$f result)" unreachable "IPv$f: block with unreachable, hold"
-	lt "$(after "$d" bh$f)" 100 "T17 IPv$f: within 100 ms"
+	lt "$(after "$d" bh$f)" "$(ms 100)" "T17 IPv$f: within 100 ms"
 	is "$(of bu$f result)" unreachable "IPv$f: block with unreachable, absorb"
-	lt "$(after "$e" bu$f)" 100 "T17 IPv$f: within 100 ms"
+	lt "$(after "$e" bu$f)" "$(ms 100)" "T17 IPv$f: within 100 ms"
 	is "$(of bd$f result)" timeout "IPv$f: block with drop is silent, hold"
 	is "$(of bs$f result)" timeout "IPv$f: block with drop is silent, absorb"
 done
@@ -116,7 +116,7 @@ for f in 4 6; do
 	ge "$(of soon$f ms)" 950 "IPv$f: not before"
 	is "$(of lax$f result)" answered "R20 IPv$f: timeout permit"
 	ge "$(of lax$f ms)" 950 "T24 IPv$f: not before"
-	lt "$(of lax$f ms)" 1200 "I4 IPv$f: at the deadline"
+	lt "$(of lax$f ms)" "$(ms 1200)" "I4 IPv$f: at the deadline"
 done
 
 # R46: an answered flow's later datagrams pass in the kernel.

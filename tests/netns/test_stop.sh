@@ -65,7 +65,7 @@ stop_with() { # how count
 	wait "$PENDD_PID"
 	is $? 0 "$how with $((2 * n)) pended: status 0"
 	PENDD_PID=''
-	lt "$took" 3000 "T4: $how with $((2 * n)) pended: in bounded time"
+	lt "$took" "$(ms 3000)" "T4: $how with $((2 * n)) pended: in bounded time"
 	wait "$FOLLOW"
 	like "$(grep drained "$WORK/pendd.log" | tail -n 1)" " $((2 * n)) that were pended are drained" \
 		"T4: all $((2 * n)) are told as drained"
@@ -92,7 +92,7 @@ pendd_stop
 is "$PENDD_STATUS" 0 "pendd stops"
 client_wait held
 is "$(ended held connected)" 20 "on-stop permit: what is pended is let in"
-lt "$(of held ms | most)" 900 "on-stop permit: from its buffer"
+lt "$(of held ms | most)" "$(ms 900)" "on-stop permit: from its buffer"
 
 # ---- live flows over stop, start and reload (R36, R57) ----
 
