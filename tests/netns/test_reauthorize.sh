@@ -4,6 +4,7 @@
 # Live flows when the policy changes: R30 to R34, T8. A reload ends exactly the flows that the new policy blocks;
 # the others lose nothing.
 
+# shellcheck source=tests/netns/lib.sh
 . "${0%/*}/lib.sh"
 ns_pair
 need_queue
@@ -16,11 +17,10 @@ policy() # what is permitted...
 # A stream of numbered lines through an echo server; what comes back is in $WORK/NAME.
 stream() # name proto port
 {
-	local opt=''
-	[ "$2" = tcp ] || opt=-u
+	local opt=()
+	[ "$2" = tcp ] || opt=(-u)
 	(for ((i = 1; i <= 60; i++)); do echo "$i"; sleep 0.1; done) |
-		# shellcheck disable=SC2086
-		c timeout 12 ncat $opt "$H4" "$3" >"$WORK/$1" 2>"$WORK/$1.err" &
+		c timeout 12 ncat "${opt[@]}" "$H4" "$3" >"$WORK/$1" 2>"$WORK/$1.err" &
 }
 lines() { wc -l <"$WORK/$1"; }
 has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
@@ -35,7 +35,9 @@ wait_for 5 eval 'h ss -ltn | grep -q :8081'
 stream kept tcp 8081
 stream gone tcp 8080
 stream sent udp 9000
-check "both streams run" wait_for 8 eval 'has_lines kept 5 && has_lines gone 5 && [ "$(wc -l <"$WORK/udp")" -ge 5 ]'
+check "the first stream runs" wait_for 8 has_lines kept 5
+check "the second stream runs" wait_for 8 has_lines gone 5
+check "the datagrams run" wait_for 8 has_lines udp 5
 
 pendd_config < <(policy 'permit proto tcp to port 8081')
 check "the new policy is loaded" h_pendctl reload
