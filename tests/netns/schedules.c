@@ -13,11 +13,12 @@
 static const char usage_text[] =
 	"usage: schedules -p [-s SEED] [-c SLOTS]          print a policy with a rule for each slot\n"
 	"       schedules -H NETNS -C NETNS -S SOCKET -f CONFIG -P PID [-s SEED] [-n N] [-c SLOTS]\n"
-	"                 [-k] [-q] [-w FACTOR] [-o SCHEDULE]\n"
+	"                 [-k] [-K MS] [-q] [-w FACTOR] [-o SCHEDULE]\n"
 	"  -H, -C    network namespaces of the host and of the clients\n"
 	"  -S        control socket, -f its policy file (rewritten), -P process id of pendd\n"
 	"  -n        schedules (1000), of which as many as there are slots (100) run at once\n"
-	"  -k        do not kill the authority process   -q  no foreign rule changes\n"
+	"  -k        do not kill the authority process, -K so often (8000 ms, to twice that)\n"
+	"  -q        no foreign rule changes\n"
 	"  -u        other programs may not flush all rules: the hookup is not owned\n"
 	"  -w        stretch all limits in time   -o  tell the history of this schedule\n";
 
@@ -404,7 +405,7 @@ static void around(uint64_t now)
 {
 	foreigners(now);
 	if (g.kill && now >= g.kill_next) {
-		g.kill_next = now + ms(8000 + roll(&g.rng, 8000));
+		g.kill_next = now + ms(g.kill_ms + roll(&g.rng, g.kill_ms));
 		authority_kill();
 	}
 	if (g.control < 0)
@@ -634,7 +635,7 @@ static bool options(int argc, char **argv, const char **host, const char **clien
 	bool print = false;
 	int o;
 
-	while ((o = getopt(argc, argv, "ps:c:H:C:S:f:P:n:kquw:o:")) >= 0) {
+	while ((o = getopt(argc, argv, "ps:c:H:C:S:f:P:n:kK:quw:o:")) >= 0) {
 		switch (o) {
 		case 'p':
 			print = true;
@@ -666,6 +667,9 @@ static bool options(int argc, char **argv, const char **host, const char **clien
 		case 'k':
 			g.kill = false;
 			break;
+		case 'K':
+			g.kill_ms = (unsigned)atoi(optarg);
+			break;
 		case 'q':
 			g.foreign = false;
 			break;
@@ -683,7 +687,7 @@ static bool options(int argc, char **argv, const char **host, const char **clien
 			exit(2);
 		}
 	}
-	if (g.nslots < 1 || g.nslots > SLOTS_MAX || g.factor < 1) {
+	if (g.nslots < 1 || g.nslots > SLOTS_MAX || g.factor < 1 || g.kill_ms < 1) {
 		fputs(usage_text, stderr);
 		exit(2);
 	}
@@ -698,6 +702,7 @@ int main(int argc, char **argv)
 	g.schedules = 1000;
 	g.nslots = 100;
 	g.factor = 1;
+	g.kill_ms = 8000;
 	g.kill = g.foreign = g.may_flush = true;
 	g.control = -1;
 	print = options(argc, argv, &host, &client);

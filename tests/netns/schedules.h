@@ -141,6 +141,7 @@ static struct {
 	/* what goes on around */
 	unsigned foreigns;
 	uint64_t foreign_next, kill_next;
+	unsigned kill_ms; /* between two kills, to twice that */
 	pid_t foreign_pid;
 	bool foreign_table;
 	/* counts for the summary */
