@@ -124,9 +124,9 @@ $(B)/examples/%: $(B)/examples/%.o $(B)/libpend.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS)
 
-$(B)/bench/%: $(B)/bench/%.o $(B)/libpend.a
+$(B)/bench/%: $(B)/bench/%.o $(B)/libpend.a $(B)/libpend-client.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS)
 
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/main.o $(TEST_LIBS)
 	$(call say,LD,$@)

@@ -4,26 +4,40 @@
 # connections, turn by turn (A B A B ...), in namespaces of their own; each figure is the median of the
 # ratios of the pairs, so that a slow spell of the machine spoils a pair and not the result.
 #
-#   CPU    user and system time of the process and its children for each SYN, from the scheduler's own
-#          count in nanoseconds. The kernel does a good part of the TCP handshake on behalf of whoever
-#          gives the verdict: that part is in both.
-#   rate   connections a second, at 1, 64 and 512 being opened at a time
+#   CPU      user and system time of the process and its children for each SYN, from the scheduler's own
+#            count in nanoseconds. The kernel does a good part of the TCP handshake on behalf of whoever
+#            gives the verdict: that part is in both. Once more with a policy of RULES rules and PREFIXES
+#            prefixes whose last rule permits the port
+#   rate     connections a second, at 1, 64 and 512 being opened at a time
+#   answer   how much later a connection is open that a client of the control socket has to permit
+#   reload   how long a new connection had to wait at worst while that policy was loaded again, less the
+#            same without a reload
+#   nft      what a chain of rules, one after the other, in nft costs a connection
+#   classify, contexts   parts of the engine in a process of their own: see bench/classify.c, contexts.c
 #
 # usage: bench/run.sh     needs root; B, PAIRS (11), TOTAL (connections of one run, 10000)
+#        BENCH_QUICK=1    fewer pairs and connections: under a minute, and less sure
 # Prints a table and writes build/bench.json.
 
 # shellcheck source=tests/netns/lib.sh
 . "$(dirname "$0")/../tests/netns/lib.sh"
 cd "$TOP" || exit 1
 
-PAIRS=${PAIRS:-11} TOTAL=${TOTAL:-10000} PORT=80 QUEUE=5
+if [ -n "${BENCH_QUICK:-}" ]; then
+	PAIRS=${PAIRS:-3} TOTAL=${TOTAL:-4000} SOME=3 PACKETS=300000 CONTEXTS=100000
+else
+	PAIRS=${PAIRS:-11} TOTAL=${TOTAL:-10000} SOME=7 PACKETS=2000000 CONTEXTS=1000000
+fi
+# SOME: pairs of what takes long.
+PORT=80 QUEUE=5 RULES=10000 PREFIXES=1000000
+KEYS=$WORK/keys # "key value" lines for the report
 RATIOS=$WORK/ratios
 mkdir -p "$RATIOS"
 
 die() { echo "bench: $*" >&2; pendd_log 40 >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "needs root: sudo make bench"
-[ "$PAIRS" -ge 7 ] || die "PAIRS is 7 or more"
-for program in "$BIN/bench/nfq_accept_loop" "$BIN/bench/connect_load" "$BIN/pendd" "$BIN/pendctl"; do
+[ "$PAIRS" -ge 3 ] || die "PAIRS is 3 or more"
+for program in "$BIN"/bench/{nfq_accept_loop,connect_load,classify,contexts,pause,answer} "$BIN"/pend{d,ctl}; do
 	[ -x "$program" ] || die "$program is not built: make bench builds it"
 done
 
@@ -55,6 +69,33 @@ pend_policy()
 	layer default { pend proto tcp to port $PORT ask now complete buffer }
 	END
 }
+ask_policy()
+{
+	cat <<-END
+	authority client { type operator; timeout 10s; }
+	layer default { pend proto tcp to port $PORT ask client complete buffer }
+	END
+}
+# Rules as administrators write them; none but the last is about this port.
+large_policy()
+{
+	awk -v n=$PREFIXES 'BEGIN {
+		srand(1)
+		for (i = 0; i < n; i++) printf "%d.%d.%d.0/24\n", 1 + rand() * 222, rand() * 256, rand() * 256
+	}' >"$WORK/many.set"
+	awk -v n=$RULES -v file="$WORK/many.set" -v port=$PORT 'BEGIN {
+		srand(2)
+		print "set many { file \"" file "\" }\nlayer default {\nblock from @many to port 81"
+		for (i = 2; i < n; i++)
+			printf "%s proto tcp from %d.%d.%d.0/24 to port %d\n", i % 3 ? "permit" : "block",
+				1 + rand() * 222, rand() * 256, rand() * 256, 1024 + i % 4096
+		print "permit proto tcp to port " port "\n}"
+	}'
+}
+large_start() { pendd_start <"$WORK/large"; LOOP_PID=$PENDD_PID; }
+large_stop() { permit_stop; }
+none_start() { LOOP_PID=$SERVE_PID; }
+none_stop() { LOOP_PID=''; }
 permit_start() { pendd_start < <(permit_policy); LOOP_PID=$PENDD_PID; }
 pend_start() { pendd_start < <(pend_policy); LOOP_PID=$PENDD_PID; }
 permit_stop() { pendd_stop || die "pendd ended with $PENDD_STATUS"; }
@@ -86,7 +127,7 @@ measure()
 	after=$(cpu_ns "$LOOP_PID")
 	"${loop}_stop"
 	cpu=$(awk -v a="$before" -v b="$after" -v n="$total" 'BEGIN {printf "%.3f", (b - a) / n / 1000}')
-	rate=$(field rate <"$WORK/load")
+	rate=$(field rate <"$WORK/load") p50=$(field p50_us <"$WORK/load") p99=$(field p99_us <"$WORK/load")
 }
 
 median() { sort -g "$1" | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
@@ -94,11 +135,11 @@ median() { sort -g "$1" | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] 
 spread() { sort -g "$1" | awk '{v[NR] = $1} END {a = int(NR / 4) + 1; b = NR + 1 - a; printf "%.1f", 50 * (v[b] - v[a]) / v[int((NR + 1) / 2)]}'; }
 divide() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.4f\n", a / b}'; }
 
-pair() # name loop open: the loop against the bare one
+pair() # name loop open [pairs]: the loop against the bare one
 {
-	local name=$1 loop=$2 open=$3 i bare_cpu bare_rate
-	for ((i = 1; i <= PAIRS; i++)); do
-		printf '\r%-12s at %3d: pair %d of %d   ' "$loop" "$open" "$i" "$PAIRS" >&2
+	local name=$1 loop=$2 open=$3 pairs=${4:-$PAIRS} i bare_cpu bare_rate
+	for ((i = 1; i <= pairs; i++)); do
+		progress "$loop at $open: pair $i of $pairs"
 		measure bare "$open"
 		bare_cpu=$cpu bare_rate=$rate
 		measure "$loop" "$open"
@@ -109,8 +150,133 @@ pair() # name loop open: the loop against the bare one
 		echo "$bare_rate" >>"$RATIOS/$name.bare_rate"
 		echo "$rate" >>"$RATIOS/$name.own_rate"
 	done
-	printf '\r%50s\r' '' >&2
 }
+
+# Between the two ends of a pair as between two numbers: name, own less bare.
+note() { awk -v a="$2" -v b="$3" 'BEGIN {printf "%.2f\n", a - b}' >>"$RATIOS/$1"; }
+
+# An answer from outside: one connection at a time, and the client of the control socket permits it.
+answer_start()
+{
+	pendd_start < <(ask_policy)
+	LOOP_PID=$PENDD_PID
+	: >"$WORK/answer"
+	ip netns exec "$H" "$BIN/bench/answer" "$CONTROL" >"$WORK/answer" 2>&1 &
+	ANSWER_PID=$!
+	wait_for 5 has_line "$WORK/answer" ready || die "bench/answer: $(cat "$WORK/answer")"
+}
+answer_stop()
+{
+	kill -TERM "$ANSWER_PID"
+	wait "$ANSWER_PID" 2>/dev/null
+	permit_stop
+}
+answers()
+{
+	local i bare50 bare99 total=$TOTAL
+	TOTAL=2000 # one at a time: half of it
+	for ((i = 1; i <= SOME; i++)); do
+		progress "answer: pair $i of $SOME"
+		measure bare 1
+		bare50=$p50 bare99=$p99
+		measure answer 1
+		note answer50 "$p50" "$bare50"
+		note answer99 "$p99" "$bare99"
+	done
+	TOTAL=$total
+	key answer_added_p50_us "$(median "$RATIOS/answer50")"
+	key answer_added_p99_us "$(median "$RATIOS/answer99")"
+}
+
+# A connection each millisecond until the command has ended: the longest wait.
+longest_during() # command...
+{
+	local fd
+	mkfifo "$WORK/until"
+	ip netns exec "$C" "$BIN/bench/pause" "$H4" $PORT 203.0.113.1 64 <"$WORK/until" >"$WORK/pause" &
+	exec {fd}>"$WORK/until"
+	sleep 0.2
+	"$@" || die "$*: $(cat "$WORK/reload")"
+	exec {fd}>&-
+	wait $! || die "pause: $(cat "$WORK/pause")"
+	rm "$WORK/until"
+	longest=$(field longest_us <"$WORK/pause")
+}
+reload() { h_pendctl reload >"$WORK/reload" 2>&1; }
+reloads()
+{
+	local i begun took
+	large_start
+	key policy_pendd_rss_mib "$(pendd_rss | awk '{printf "%.1f", $1 / 1024}')"
+	for ((i = 1; i <= SOME; i++)); do
+		progress "reload: pair $i of $SOME"
+		begun=$(now_ms)
+		longest_during reload
+		took=$(($(now_ms) - begun - 200))
+		echo "$longest" >>"$RATIOS/reload.longest"
+		echo "$took" >>"$RATIOS/reload.ms"
+		longest_during sleep "$((took / 1000)).$(printf %03d $((took % 1000)))"
+		echo "$longest" >>"$RATIOS/steady.longest"
+		note reload.pause "$(tail -n 1 "$RATIOS/reload.longest")" "$longest"
+	done
+	large_stop
+	key reload_pause_us "$(median "$RATIOS/reload.pause")"
+	key reload_longest_us "$(median "$RATIOS/reload.longest")"
+	key steady_longest_us "$(median "$RATIOS/steady.longest")"
+	key reload_ms "$(median "$RATIOS/reload.ms")"
+}
+
+# nft looks at one rule after the other. Without a queue; the time of a connection with N of them. Ten take
+# less than the clock of a connection can tell.
+nft_rules() # number
+{
+	awk -v n="$1" 'BEGIN {
+		srand(3)
+		print "table inet bench {\nchain in {\ntype filter hook input priority 0;"
+		print "ct state established,related accept"
+		for (i = 0; i < n; i++)
+			printf "ip saddr %d.%d.%d.0/24 tcp dport %d %s\n", 1 + rand() * 222, rand() * 256,
+				rand() * 256, 1024 + i % 4096, i % 3 ? "accept" : "drop"
+		print "}\n}"
+	}' >"$WORK/nft"
+	h nft -f "$WORK/nft" || die "nft"
+}
+linear()
+{
+	local i n none total=$TOTAL
+	TOTAL=2000
+	for ((i = 1; i <= SOME; i++)); do
+		nft_rules 0
+		measure none 1
+		none=$p50
+		h nft delete table inet bench
+		for n in 1000 10000; do
+			progress "nft: $n rules, pair $i of $SOME"
+			nft_rules $n
+			measure none 1
+			note "nft$n" "$p50" "$none"
+			divide "$p50" "$none" >>"$RATIOS/nft$n.ratio"
+			h nft delete table inet bench
+		done
+	done
+	TOTAL=$total
+	for n in 1000 10000; do
+		key nft_linear_${n}_ns "$(median "$RATIOS/nft$n" | awk '{printf "%.0f", $1 * 1000}')"
+	done
+	key nft_linear_10000_ratio "$(median "$RATIOS/nft10000.ratio")"
+}
+
+# A program that prints "key value" lines.
+part() # name argument...
+{
+	progress "$1"
+	"$BIN/bench/$1" "${@:2}" >"$WORK/part" 2>"$WORK/part.err" || die "$1: $(cat "$WORK/part.err")"
+	cat "$WORK/part" >>"$KEYS"
+}
+
+progress() { [ ! -t 2 ] || printf '\r%-50s\r' "$*" >&2; }
+key() { echo "$1 $2" >>"$KEYS"; }
+value() { awk -v key="$1" '$1 == key {print $2}' "$KEYS"; }
 
 row() # text name kind: bare, own, ratio
 {
@@ -131,6 +297,9 @@ table()
 	row 'permit, connections/s, 64' permit64 rate
 	row 'permit, connections/s, 512' permit512 rate
 	row 'pend, connections/s, 64' pend64 rate
+	row "$RULES rules, $PREFIXES prefixes, CPU" large64 cpu
+	echo
+		awk '{printf "%-40s %12s\n", $1, $2}' "$KEYS"
 }
 
 json()
@@ -147,6 +316,10 @@ json()
 	  "bare_cpu_us": $(median "$RATIOS/permit64.bare_cpu"),
 	  "permit_cpu_us": $(median "$RATIOS/permit64.own_cpu"),
 	  "pend_cpu_us": $(median "$RATIOS/pend64.own_cpu"),
+	  "policy_cpu_ratio": $(median "$RATIOS/large64.cpu"),
+	  "policy_cpu_us": $(median "$RATIOS/large64.own_cpu"),
+	$(sed -E 's/^([^ ]+) (.*)/  "\1": \2,/' "$KEYS")
+	  "load": $LOAD,
 	  "pairs": $PAIRS,
 	  "connections": $TOTAL,
 	  "kernel": "$(uname -r)"
@@ -162,13 +335,22 @@ c sysctl -qw net.ipv4.ip_local_port_range='1024 65535'
 # Connections that were reset leave conntrack soon, or the table would fill.
 h sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_close=1
 ip netns exec "$H" "$BIN/bench/connect_load" serve $PORT >"$WORK/serve" 2>&1 &
+SERVE_PID=$!
 wait_for 5 has_line "$WORK/serve" ready || die "no server"
+large_policy >"$WORK/large"
 
 pair self bare 64
 pair permit64 permit 64
 pair pend64 pend 64
 pair permit1 permit 1
 pair permit512 permit 512
+pair large64 large 64 $SOME
+answers
+reloads
+linear
+part classify $PACKETS
+part contexts $CONTEXTS
+progress
 
 mkdir -p build
 table | tee "$WORK/table"
