@@ -399,9 +399,12 @@ static void address_set(struct sockaddr_storage *a, socklen_t *len, const char *
 static void client_close(struct schedule *s)
 {
 	struct linger hard = {1, 0};
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
 
 	if (s->fd >= 0) {
 		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		/* a child of ours between fork and exec has it too: end it in any case */
+		connect(s->fd, &none, sizeof(none));
 		close(s->fd);
 	}
 	s->fd = -1;
