@@ -70,10 +70,16 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 		     const struct pend_packet *packet, struct pend_classify_out *out)
 {
 	struct worker *w = context;
+	struct classify_context now = {
+		.ifaces = w->ifaces,
+		.clock = atomic_load_explicit(&w->clock, memory_order_relaxed),
+		.reauthorize = meta->flags & PEND_META_REAUTHORIZE,
+		.reason = (uint8_t)meta->reason,
+	};
 	struct classify_result r;
 
 	(void)packet;
-	classify_with(w->snapshot->classifier, w->ifaces, v, &r);
+	classify_with(w->snapshot->classifier, &now, v, &r);
 	out->rule = r.rule;
 	if (!(meta->flags & PEND_META_COMPLETION))
 		snapshot_hit(w->snapshot, w->number, r.rule);

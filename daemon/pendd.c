@@ -16,6 +16,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STOP_MAX_NS (8 * MONO_NS_PER_S)
@@ -317,6 +318,14 @@ static int start_ifaces(struct pendd *d)
 	return 0;
 }
 
+/* The time zone is read here, before there is no way to any file. */
+static int start_clock(struct pendd *d)
+{
+	tzset();
+	pendd_clock(d);
+	return 0;
+}
+
 /* Sockets are open, the folder of the control socket is made: nothing below needs more. */
 static int drop_rights(struct pendd *d)
 {
@@ -330,7 +339,7 @@ static int start(struct pendd *d)
 {
 	int (*const steps[])(struct pendd *) = {
 		start_policy, start_loop,  start_control,   start_hook,   start_workers,
-		start_ifaces, drop_rights, start_authority, install_hook,
+		start_ifaces, start_clock, drop_rights,     start_authority, install_hook,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {

@@ -61,6 +61,7 @@ void pendd_policy_settled(struct pendd *d);
 /* daemon/pendd_watch.c: once a second. */
 void pendd_watch(void *pendd);
 void pendd_status_line(struct pendd *d);
+uint32_t pendd_clock(struct pendd *d); /* now; and tells the workers */
 /* daemon/pendd_policy.c */
 int pendd_load_policy(struct pendd *d);
 /* Give a new snapshot to all workers; takes it over. False: not all of them took it. */

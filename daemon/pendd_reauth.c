@@ -14,6 +14,7 @@
 struct job {
 	const struct snapshot *snapshot;
 	struct mark_layout marks;
+	uint32_t clock;
 	int mail;
 };
 
@@ -24,7 +25,7 @@ static void *run(void *arg)
 
 	m.u.reauth = calloc(1, sizeof(*m.u.reauth));
 	if (m.u.reauth)
-		reauth_run(job->snapshot, &job->marks, m.u.reauth);
+		reauth_run(job->snapshot, &job->marks, job->clock, m.u.reauth);
 	if (write(job->mail, &m, sizeof(m)) != (ssize_t)sizeof(m))
 		free(m.u.reauth);
 	free(job);
@@ -48,6 +49,7 @@ void pendd_reauthorize(struct pendd *d)
 	}
 	job->snapshot = d->reauth_snapshot = d->snapshot;
 	job->mail = d->mail[1];
+	job->clock = pendd_clock(d);
 	d->snapshot->users++;
 	if (pthread_create(&d->reauth_thread, NULL, run, job)) {
 		log_error("reauth", "cannot start a thread: live flows go on");

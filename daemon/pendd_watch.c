@@ -4,6 +4,22 @@
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/pendd.h"
+#include <time.h>
+
+/* Workers may not open the time zone's file, so they are told what time it is. */
+uint32_t pendd_clock(struct pendd *d)
+{
+	time_t now = time(NULL);
+	uint32_t clock = 0;
+	struct tm tm;
+
+	if (localtime_r(&now, &tm))
+		clock = classify_clock((unsigned)(tm.tm_wday + 6) % 7,
+				       (unsigned)(tm.tm_hour * 60 + tm.tm_min));
+	for (unsigned i = 0; i < d->workers; i++)
+		atomic_store_explicit(&d->worker[i].clock, clock, memory_order_relaxed);
+	return clock;
+}
 
 static uint64_t held_by_workers(const struct pendd *d)
 {
@@ -84,6 +100,7 @@ void pendd_watch(void *pendd)
 {
 	struct pendd *d = pendd;
 
+	pendd_clock(d);
 	watch_queues(d);
 	watch_hook(d);
 	if (notify_watchdog_ns())

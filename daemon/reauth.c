@@ -19,6 +19,7 @@ struct doomed {
 
 struct run {
 	const struct snapshot *s;
+	uint32_t clock;
 	struct reauth_result *result;
 	struct doomed doomed;
 	bool oom;
@@ -64,12 +65,14 @@ static void remember(struct run *run, const struct ct_flow *f)
 static void judge(void *ctx, const struct ct_flow *f)
 {
 	struct run *run = ctx;
+	const struct classify_context now = {
+		.clock = run->clock, .reauthorize = true, .reason = PEND_REASON_POLICY_CHANGE};
 	struct classify_result r;
 	struct pend_values v;
 
 	run->result->examined++;
 	values_of(&f->seen, &v);
-	classify(run->s->classifier, &v, &r);
+	classify_with(run->s->classifier, &now, &v, &r);
 	if (r.action == CLASSIFY_BLOCK)
 		remember(run, f);
 }
@@ -105,10 +108,10 @@ static void end_all(struct run *run, struct ct *ct, const struct mark_layout *l)
 		close(diag);
 }
 
-void reauth_run(const struct snapshot *s, const struct mark_layout *marks,
+void reauth_run(const struct snapshot *s, const struct mark_layout *marks, uint32_t clock,
 		struct reauth_result *result)
 {
-	struct run run = {.s = s, .result = result};
+	struct run run = {.s = s, .clock = clock, .result = result};
 	uint32_t kind = mark_bits(marks, (1u << MARK_KIND_BITS) - 1);
 	mono_t start = loop_clock();
 	struct ct *ct;

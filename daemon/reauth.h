@@ -21,8 +21,8 @@ struct reauth_result {
 	uint64_t took_ns;
 };
 
-/* Runs to its end in the calling thread; the packet path does not wait for it. */
-void reauth_run(const struct snapshot *s, const struct mark_layout *marks,
+/* clock: as in struct classify_context. Runs to its end in the calling thread; the packet path does not wait for it. */
+void reauth_run(const struct snapshot *s, const struct mark_layout *marks, uint32_t clock,
 		struct reauth_result *result);
 
 #endif

@@ -63,6 +63,7 @@ struct worker {
 	uint64_t drain_until_ns;
 	uint64_t events_dropped, questions_refused, bad_messages, dispatches;
 	uint64_t answer_ns_sum, answers;
+	_Atomic uint32_t clock; /* classify_clock(), from the main thread once a second */
 	/* for the main thread's status line */
 	_Atomic uint64_t pending, held;
 };

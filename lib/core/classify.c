@@ -32,14 +32,14 @@ static uint32_t match_layers(const struct query *q)
 	return best;
 }
 
-void classify_with(const struct classifier *c, const struct classify_ifaces *ifaces,
+void classify_with(const struct classifier *c, const struct classify_context *now,
 		   const struct pend_values *v, struct classify_result *r)
 {
 	struct query q;
 	const struct image_rule *m;
 	uint32_t rule;
 
-	query_init(&q, c, ifaces, v);
+	query_init(&q, c, now, v);
 	rule = match_layers(&q);
 	*r = (struct classify_result){.action = CLASSIFY_BLOCK, .rule = rule};
 	if (rule == CLASSIFY_NO_RULE)

@@ -68,13 +68,30 @@ struct classify_ifaces {
 	struct classify_iface iface[];
 };
 
+#define CLASSIFY_DAY 1440u /* minutes */
+
+/* A point of the local week: `weekday` from 0, Monday; `minute` of that day. Never 0. */
+static inline uint32_t classify_clock(unsigned weekday, unsigned minute)
+{
+	return 1 + weekday * CLASSIFY_DAY + minute;
+}
+
+/* What is true at the moment of a decision and does not stand in the packet. Zeroes: nothing is known. */
+struct classify_context {
+	/* NULL: no name is known, and `in eth0` is false for every index but 0 (R32). */
+	const struct classify_ifaces *ifaces;
+	uint32_t clock;   /* classify_clock(); 0: unknown, and equal to every time (R32) */
+	bool reauthorize; /* PEND_META_REAUTHORIZE */
+	uint8_t reason;   /* enum pend_reason */
+};
+
 /*
- * Decide. Constant state, no allocation, any number of threads. `malformed` never gets here. ifaces
- * may be NULL: then no name is known, and `in eth0` is false for every index but 0 (R32).
+ * Decide. Constant state, no allocation, any number of threads. `malformed` never gets here. `now`
+ * may be NULL: nothing is known.
  */
-void classify_with(const struct classifier *c, const struct classify_ifaces *ifaces,
+void classify_with(const struct classifier *c, const struct classify_context *now,
 		   const struct pend_values *v, struct classify_result *r);
-/* Without names of interfaces. */
+/* By the packet alone. */
 void classify(const struct classifier *c, const struct pend_values *v, struct classify_result *r);
 
 uint32_t classify_rules(const struct classifier *c);

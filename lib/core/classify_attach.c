@@ -160,8 +160,9 @@ static bool conditions_ok(const struct classifier *c, const struct image_rule *r
 {
 	return !(r->seen >> COND_COUNT) && !(r->neg & ~r->seen) &&
 	       span_ok(c, IMAGE_MEMBERS, r->from) && span_ok(c, IMAGE_MEMBERS, r->to) &&
-	       ports_ok(c, r->sport) && ports_ok(c, r->dport) && span_ok(c, IMAGE_IFACES, r->in) &&
-	       span_ok(c, IMAGE_IFACES, r->out) && bits_ok(c, r, COND_PROTO, r->proto, 1) &&
+	       ports_ok(c, r->sport) && ports_ok(c, r->dport) && ports_ok(c, r->time) &&
+	       span_ok(c, IMAGE_IFACES, r->in) && span_ok(c, IMAGE_IFACES, r->out) &&
+	       bits_ok(c, r, COND_PROTO, r->proto, 1) &&
 	       bits_ok(c, r, COND_ICMP_TYPE, r->icmp_type, 2) &&
 	       bits_ok(c, r, COND_ICMP_CODE, r->icmp_code, 1);
 }
@@ -185,7 +186,7 @@ static bool rules_ok(const struct classifier *c)
 	for (i = 0; i < c->n[IMAGE_RULES]; i++) {
 		const struct image_rule *r = &c->rules[i];
 
-		ports += (uint64_t)r->sport.n + r->dport.n;
+		ports += (uint64_t)r->sport.n + r->dport.n + r->time.n;
 		members += (uint64_t)r->from.n + r->to.n;
 		ifaces += (uint64_t)r->in.n + r->out.n;
 		if (ports > c->n[IMAGE_PORTS] || members > c->n[IMAGE_MEMBERS] ||

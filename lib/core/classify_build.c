@@ -620,7 +620,9 @@ int classify_index_build(struct classify_index *ix, const struct classifier *c)
 	ix->sums = (ix->words + 63) / 64;
 	ix->stride = ix->words + ix->sums;
 	ix->residual = POL_BIT(COND_IN) | POL_BIT(COND_OUT) | POL_BIT(COND_ICMP_TYPE) |
-		       POL_BIT(COND_ICMP_CODE) | POL_BIT(COND_MARK) | POL_BIT(COND_TCP_FLAGS);
+		       POL_BIT(COND_ICMP_CODE) | POL_BIT(COND_MARK) | POL_BIT(COND_TCP_FLAGS) |
+		       POL_BIT(COND_TIME) | POL_BIT(COND_DAY) | POL_BIT(COND_REAUTHORIZE) |
+		       POL_BIT(COND_REASON);
 	if (!ix->rules)
 		return 0;
 	r = build_small(ix, c, DIM_PLACE, INDEX_PLACES, matches_place);

@@ -91,6 +91,7 @@ struct image_rule {
 	struct image_span from, to;     /* of IMAGE_MEMBERS */
 	struct image_span sport, dport; /* of IMAGE_PORTS, sorted and disjoint */
 	struct image_span in, out;      /* of IMAGE_IFACES */
+	struct image_span time;         /* of IMAGE_PORTS: minutes of the day */
 	uint32_t proto;                 /* of IMAGE_BITS, when seen */
 	uint32_t icmp_type;             /* ... two: ICMP, ICMPv6 */
 	uint32_t icmp_code;
@@ -99,7 +100,7 @@ struct image_rule {
 	uint8_t action, block, release, mode, on_timeout, log;
 	uint8_t family, hooks, is_default;
 	uint8_t tcp_flags, tcp_mask;
-	uint8_t pad[3];
+	uint8_t days, reasons, pad;
 };
 
 #endif

@@ -14,7 +14,7 @@ enum { HOOK_IN = 1, HOOK_OUT = 3, PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_ICMP6 = 5
 
 struct query {
 	const struct classifier *c;
-	const struct classify_ifaces *ifaces;
+	const struct classify_context *now;
 	const struct pend_values *v;
 	uint32_t source4, dest4; /* host order */
 	struct index_rows rows;
@@ -119,7 +119,7 @@ static inline bool match_iface(const struct query *q, struct image_span span, ui
 
 	if (!index)
 		return true;
-	name = iface_name(q->ifaces, index);
+	name = iface_name(q->now->ifaces, index);
 	if (!name)
 		return false;
 	len = strnlen(name, sizeof(f->name));
@@ -135,8 +135,10 @@ static inline bool match_bits(const struct query *q, uint32_t at, uint8_t value)
 }
 
 /* Does the packet have what the condition is about? Where not, the rule does not match, negated or not. */
-static inline bool applies(const struct pend_values *v, enum pol_cond cond)
+static inline bool applies(const struct query *q, enum pol_cond cond)
 {
+	const struct pend_values *v = q->v;
+
 	switch (cond) {
 	case COND_SPORT:
 	case COND_DPORT:
@@ -146,6 +148,8 @@ static inline bool applies(const struct pend_values *v, enum pol_cond cond)
 		return v->protocol == PROTO_ICMP || v->protocol == PROTO_ICMP6;
 	case COND_TCP_FLAGS:
 		return v->protocol == PROTO_TCP;
+	case COND_REASON:
+		return q->now->reason != PEND_REASON_NONE;
 	case COND_IN:
 		return v->hook != HOOK_OUT;
 	case COND_OUT:
@@ -156,6 +160,9 @@ static inline bool applies(const struct pend_values *v, enum pol_cond cond)
 	case COND_TO:
 	case COND_HOOK:
 	case COND_MARK:
+	case COND_TIME:
+	case COND_DAY:
+	case COND_REAUTHORIZE:
 	case COND_COUNT:
 		break;
 	}
@@ -193,6 +200,15 @@ static inline bool match_cond(const struct query *q, const struct image_rule *r,
 		return (v->mark & r->mark_mask) == r->mark;
 	case COND_TCP_FLAGS:
 		return (v->tcp_flags & r->tcp_mask) == r->tcp_flags;
+	case COND_TIME: /* an unknown one is empty, and empty matches equal (R32) */
+		return !q->now->clock ||
+		       match_port(q, r->time, (uint16_t)((q->now->clock - 1) % CLASSIFY_DAY));
+	case COND_DAY:
+		return !q->now->clock || r->days >> (q->now->clock - 1) / CLASSIFY_DAY % 7 & 1;
+	case COND_REAUTHORIZE:
+		return q->now->reauthorize;
+	case COND_REASON:
+		return r->reasons >> (q->now->reason & 7) & 1;
 	case COND_COUNT:
 		break;
 	}
@@ -208,7 +224,7 @@ static inline bool match_rest(const struct query *q, const struct image_rule *r)
 	while (left) {
 		cond = (enum pol_cond)__builtin_ctz(left);
 		left &= left - 1;
-		if (!applies(q->v, cond) || match_cond(q, r, cond) == !!(r->neg & POL_BIT(cond)))
+		if (!applies(q, cond) || match_cond(q, r, cond) == !!(r->neg & POL_BIT(cond)))
 			return false;
 	}
 	return true;
@@ -231,10 +247,12 @@ static inline unsigned severity(uint8_t action)
 }
 
 static inline void query_init(struct query *q, const struct classifier *c,
-			      const struct classify_ifaces *ifaces, const struct pend_values *v)
+			      const struct classify_context *now, const struct pend_values *v)
 {
+	static const struct classify_context unknown;
+
 	q->c = c;
-	q->ifaces = ifaces;
+	q->now = now ? now : &unknown;
 	q->v = v;
 	q->source4 = load32(v->source);
 	q->dest4 = load32(v->dest);

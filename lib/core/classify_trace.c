@@ -40,6 +40,14 @@ static const char *cond_name(enum pol_cond cond)
 		return "mark";
 	case COND_TCP_FLAGS:
 		return "tcp-flags";
+	case COND_TIME:
+		return "time";
+	case COND_DAY:
+		return "day";
+	case COND_REAUTHORIZE:
+		return "reauthorize";
+	case COND_REASON:
+		return "reauthorize reason";
 	case COND_COUNT:
 		break;
 	}
@@ -56,7 +64,7 @@ static bool miss_find(const struct query *q, const struct image_rule *r,
 	for (left = r->seen; left; left &= left - 1) {
 		cond = (enum pol_cond)__builtin_ctz(left);
 		step->negated = r->neg & POL_BIT(cond);
-		step->absent = !applies(q->v, cond);
+		step->absent = !applies(q, cond);
 		step->condition = cond_name(cond);
 		if (step->absent || match_cond(q, r, cond) == step->negated)
 			return true;
@@ -134,7 +142,7 @@ static unsigned find_winner(struct trace *t)
 	return worst;
 }
 
-void classify_trace(const struct classifier *c, const struct classify_ifaces *ifaces,
+void classify_trace(const struct classifier *c, const struct classify_context *now,
 		    const struct pend_values *v, classify_trace_fn *fn, void *ctx)
 {
 	struct trace t = {.fn = fn, .ctx = ctx};
@@ -142,7 +150,7 @@ void classify_trace(const struct classifier *c, const struct classify_ifaces *if
 	unsigned worst;
 	uint32_t i;
 
-	query_init(&t.q, c, ifaces, v);
+	query_init(&t.q, c, now, v);
 	worst = find_winner(&t);
 	for (i = 0; i < c->n[IMAGE_LAYERS]; i++)
 		trace_layer(&t, i, worst);

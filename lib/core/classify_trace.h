@@ -45,7 +45,7 @@ typedef void classify_trace_fn(void *ctx, const struct classify_trace *step);
  * The layer that wins, if any, has the rule that classify_with() gives. Looks at every rule of the
  * winning layer one by one: not for the packet path. `step` is valid during the call of fn only.
  */
-void classify_trace(const struct classifier *c, const struct classify_ifaces *ifaces,
+void classify_trace(const struct classifier *c, const struct classify_context *now,
 		    const struct pend_values *v, classify_trace_fn *fn, void *ctx);
 
 #endif

@@ -158,6 +158,10 @@ enum pol_cond {
 	COND_ICMP_CODE,
 	COND_MARK,
 	COND_TCP_FLAGS,
+	COND_TIME,
+	COND_DAY,
+	COND_REAUTHORIZE,
+	COND_REASON,
 	COND_COUNT,
 };
 
@@ -225,6 +229,9 @@ struct pol_rule {
 	struct pol_icmp *icmp;
 	uint32_t mark, mark_mask;
 	uint8_t tcp_flags, tcp_mask;
+	struct pol_ports *time; /* minutes of the day, [lo, hi); lo > hi: over midnight */
+	uint8_t days;           /* bits: 1 << 0 is Monday */
+	uint8_t reasons;        /* bits: 1 << enum pend_reason */
 
 	uint32_t opts; /* bits of enum pol_opt */
 	struct pol_loc opt_loc[OPT_COUNT];
@@ -427,6 +434,12 @@ void pol_rule_guess(struct pol_guess *g);
 /* policy_cond.c: the value behind the condition's word */
 bool pol_parse_tcp_flags(struct pol_parser *ps, struct pol_rule *r);
 void pol_print_tcp_flags(const struct pol_rule *r, struct pol_text *t);
+bool pol_element_time(struct pol_parser *ps, void *ctx);   /* ctx: struct pol_ports ** */
+bool pol_element_day(struct pol_parser *ps, void *ctx);    /* ctx: uint8_t * */
+bool pol_element_reason(struct pol_parser *ps, void *ctx); /* ctx: uint8_t * */
+void pol_print_time(const struct pol_rule *r, struct pol_text *t);
+void pol_print_day(const struct pol_rule *r, struct pol_text *t);
+void pol_print_reasons(const struct pol_rule *r, struct pol_text *t);
 
 /* policy_settings.c */
 bool pol_parse_setting(struct pol_parser *ps);

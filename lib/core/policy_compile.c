@@ -193,6 +193,39 @@ static struct image_span compile_ports(struct compiler *c, const struct pol_port
 	return span;
 }
 
+static void add_minutes(struct compiler *c, struct image_span *span, unsigned lo, unsigned end)
+{
+	struct image_port *out = lo < end ? more(c, IMAGE_PORTS, 1) : NULL;
+
+	if (!out)
+		return;
+	*out = (struct image_port){(uint16_t)lo, (uint16_t)(end - 1)};
+	span->n++;
+}
+
+/* Of one day: what goes over midnight is cut there. Both ends belong to it from here on. */
+static struct image_span compile_time(struct compiler *c, const struct pol_ports *time)
+{
+	struct image_span span = {count(c, IMAGE_PORTS), 0};
+	const struct pol_ports *s;
+
+	for (s = time; s; s = s->next) {
+		if (s->lo < s->hi) {
+			add_minutes(c, &span, s->lo, s->hi);
+			continue;
+		}
+		add_minutes(c, &span, s->lo, CLASSIFY_DAY);
+		add_minutes(c, &span, 0, s->hi);
+	}
+	if (span.n && !c->err) {
+		void *first = c->section[IMAGE_PORTS].data + span.first * sizeof(struct image_port);
+
+		span.n = merge_ports(first, span.n);
+		c->section[IMAGE_PORTS].n = span.first + span.n;
+	}
+	return span;
+}
+
 static struct image_span compile_ifaces(struct compiler *c, const struct pol_iface *ifaces)
 {
 	struct image_span span = {count(c, IMAGE_IFACES), 0};
@@ -259,6 +292,9 @@ static void compile_conditions(struct compiler *c, const struct pol_rule *r, str
 	out->hooks = r->hooks;
 	out->mark = r->mark;
 	out->mark_mask = r->mark_mask;
+	out->time = compile_time(c, r->time);
+	out->days = r->days;
+	out->reasons = r->reasons;
 	out->tcp_flags = r->tcp_flags;
 	out->tcp_mask = r->tcp_mask;
 }

@@ -216,6 +216,24 @@ static void print_conditions(const struct pol_rule *r, struct pol_text *t)
 	}
 	if (r->seen & POL_BIT(COND_MARK))
 		print_mark(r, t);
+	if (r->seen & POL_BIT(COND_TIME)) {
+		pol_text_add(t, " time");
+		print_neg(r, COND_TIME, t);
+		pol_print_time(r, t);
+	}
+	if (r->seen & POL_BIT(COND_DAY)) {
+		pol_text_add(t, " day");
+		print_neg(r, COND_DAY, t);
+		pol_print_day(r, t);
+	}
+	if (r->seen & POL_BIT(COND_REAUTHORIZE))
+		pol_text_add(t, r->neg & POL_BIT(COND_REAUTHORIZE) ? " reauthorize no"
+								   : " reauthorize");
+	if (r->seen & POL_BIT(COND_REASON)) {
+		pol_text_add(t, " reauthorize reason");
+		print_neg(r, COND_REASON, t);
+		pol_print_reasons(r, t);
+	}
 }
 
 void pol_print_rule(const struct pol_rule *r, struct pol_text *t)

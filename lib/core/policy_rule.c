@@ -273,6 +273,25 @@ static bool parse_end(struct pol_parser *ps, struct pol_rule *r, enum pol_cond a
 	return pol_is(ps, "port") ? parse_ports(ps, r, port) : true;
 }
 
+/* alone, yes or no; or `reason` and which */
+static bool parse_reauthorize(struct pol_parser *ps, struct pol_rule *r, const struct pol_loc *at)
+{
+	if (r->seen & (POL_BIT(COND_REAUTHORIZE) | POL_BIT(COND_REASON)))
+		return pol_error(ps, at, "\"%s\" is given twice", "reauthorize");
+	if (pol_is(ps, "reason")) {
+		pol_advance(ps);
+		cond_seen(ps, r, COND_REASON, "reauthorize", at);
+		negation(ps, r, COND_REASON);
+		return pol_list(ps, pol_element_reason, &r->reasons, "a reason");
+	}
+	cond_seen(ps, r, COND_REAUTHORIZE, "reauthorize", at);
+	if (pol_is(ps, "no"))
+		r->neg |= POL_BIT(COND_REAUTHORIZE);
+	if (pol_is(ps, "no") || pol_is(ps, "yes"))
+		pol_advance(ps);
+	return true;
+}
+
 struct cond_word {
 	const char *word;
 	enum pol_cond cond;
@@ -290,6 +309,9 @@ static const struct cond_word cond_words[] = {
 	{"icmp-code", COND_ICMP_CODE},
 	{"mark", COND_MARK},
 	{"tcp-flags", COND_TCP_FLAGS},
+	{"time", COND_TIME},
+	{"day", COND_DAY},
+	{"reauthorize", COND_REAUTHORIZE},
 };
 
 #define NCONDS (sizeof(cond_words) / sizeof(cond_words[0]))
@@ -299,6 +321,8 @@ static bool parse_cond(struct pol_parser *ps, struct pol_rule *r, const struct c
 {
 	if (w->cond == COND_FROM || w->cond == COND_TO)
 		return parse_end(ps, r, w->cond, at);
+	if (w->cond == COND_REAUTHORIZE)
+		return parse_reauthorize(ps, r, at);
 	if (!cond_seen(ps, r, w->cond, w->word, at))
 		return false;
 	negation(ps, r, w->cond);
@@ -321,10 +345,16 @@ static bool parse_cond(struct pol_parser *ps, struct pol_rule *r, const struct c
 		return cond_mark(ps, r);
 	case COND_TCP_FLAGS:
 		return pol_parse_tcp_flags(ps, r);
+	case COND_TIME:
+		return pol_list(ps, pol_element_time, &r->time, "a time of day");
+	case COND_DAY:
+		return pol_list(ps, pol_element_day, &r->days, "a day");
 	case COND_FROM:
 	case COND_SPORT:
 	case COND_TO:
 	case COND_DPORT:
+	case COND_REAUTHORIZE:
+	case COND_REASON:
 	case COND_COUNT:
 		break;
 	}

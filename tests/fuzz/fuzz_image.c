@@ -27,6 +27,7 @@ static void use(const struct classifier *c, uint8_t seed)
 	static const struct classify_iface list[] = {{1, "lo"}, {2, "eth0"}};
 	struct classify_ifaces *names = malloc(sizeof(*names) + sizeof(list));
 	struct pend_values v = {.source = {10, 0, 0, seed}, .dest = {10, 0, 1, seed}};
+	struct classify_context now = {0};
 	struct classify_result r;
 	unsigned i;
 
@@ -42,7 +43,12 @@ static void use(const struct classifier *c, uint8_t seed)
 		v.icmp_type = (uint8_t)(i + seed);
 		v.hook = (uint8_t)(i % 4);
 		v.in_interface = i % 3;
-		classify_with(c, i % 7 ? names : NULL, &v, &r);
+		now.ifaces = i % 7 ? names : NULL;
+		now.clock = i % 5 ? classify_clock(i % 7, i * 71u) : 0;
+		now.reauthorize = i % 2;
+		now.reason = (uint8_t)(i % 5);
+		v.tcp_flags = (uint8_t)(i + seed);
+		classify_with(c, &now, &v, &r);
 		check_result(c, &r);
 	}
 	free(names);

@@ -155,6 +155,53 @@ static inline void emit_end(struct random_policy *r, const char *word, bool port
 	}
 }
 
+static inline void emit_time(struct random_policy *r)
+{
+	unsigned from = rnd(r, 24), to = (from + 1 + rnd(r, 23)) % 24, half = rnd(r, 2) * 30;
+
+	if (!rnd(r, 6))
+		emit(r, "%02u:00-24:00", from);
+	else
+		emit(r, "%02u:%02u-%02u:%02u", from, half, to, half);
+}
+
+static inline void emit_day(struct random_policy *r)
+{
+	static const char *const names[] = {"mon", "tue-thu", "fri", "sat-sun", "sun-tue", "sun"};
+
+	emit(r, "%s", names[rnd(r, 6)]);
+}
+
+static inline void emit_reason(struct random_policy *r)
+{
+	static const char *const names[] = {"completion", "policy-change", "mid-stream",
+					    "new-arrival-interface"};
+
+	emit(r, "%s", names[rnd(r, 4)]);
+}
+
+/* What does not stand in the packet. */
+static inline void emit_moment(struct random_policy *r)
+{
+	if (!rnd(r, 10)) {
+		emit(r, " time ");
+		emit_neg(r);
+		emit_list(r, emit_time);
+	}
+	if (!rnd(r, 10)) {
+		emit(r, " day ");
+		emit_neg(r);
+		emit_list(r, emit_day);
+	}
+	if (!rnd(r, 12))
+		emit(r, " reauthorize%s", rnd(r, 2) ? " no" : rnd(r, 2) ? " yes" : "");
+	else if (!rnd(r, 12)) {
+		emit(r, " reauthorize reason ");
+		emit_neg(r);
+		emit_list(r, emit_reason);
+	}
+}
+
 static inline void emit_conditions(struct random_policy *r)
 {
 	bool icmp = !rnd(r, 4), ports = !icmp;
@@ -210,6 +257,7 @@ static inline void emit_conditions(struct random_policy *r)
 		emit_neg(r);
 		emit(r, "%s", flags[rnd(r, 5)]);
 	}
+	emit_moment(r);
 	if (!rnd(r, 8)) {
 		emit(r, " mark ");
 		emit_neg(r);
@@ -307,6 +355,18 @@ static inline void random_packet(struct random_policy *r, struct pend_values *v)
 	v->tcp_flags = (uint8_t)rnd(r, 32);
 }
 
+static inline void random_context(struct random_policy *r, const struct classify_ifaces *ifaces,
+				  struct classify_context *now)
+{
+	*now = (struct classify_context){.ifaces = rnd(r, 8) ? ifaces : NULL};
+	if (rnd(r, 8))
+		now->clock = classify_clock(rnd(r, 7), rnd(r, 48) * 30 + rnd(r, 2));
+	if (!rnd(r, 2))
+		return;
+	now->reason = (uint8_t)rnd(r, 5);
+	now->reauthorize = now->reason && now->reason != PEND_REASON_CLASSIFY_COMPLETION;
+}
+
 /* ------------------------------------------------------------------- reference ---- */
 
 static inline const char *ref_name(const struct classify_ifaces *t, uint32_t index)
@@ -362,9 +422,21 @@ static inline bool ref_icmp(const struct pol_icmp *m, const struct pend_values *
 	return false;
 }
 
-static inline bool ref_rule(const struct pol_rule *r, const struct classify_ifaces *t,
+static inline bool ref_time(const struct pol_ports *s, uint32_t clock)
+{
+	unsigned minute = (clock - 1) % 1440;
+
+	for (; clock && s; s = s->next)
+		if (s->lo < s->hi ? s->lo <= minute && minute < s->hi
+				  : s->lo <= minute || minute < s->hi)
+			return true;
+	return !clock;
+}
+
+static inline bool ref_rule(const struct pol_rule *r, const struct classify_context *now,
 			    const struct pend_values *v)
 {
+	const struct classify_ifaces *t = now->ifaces;
 	bool icmp = v->protocol == 1 || v->protocol == 58;
 #define FAILS(cond, applies, holds) \
 	((r->seen & POL_BIT(cond)) && (!(applies) || (holds) == !!(r->neg & POL_BIT(cond))))
@@ -382,24 +454,30 @@ static inline bool ref_rule(const struct pol_rule *r, const struct classify_ifac
 	       !FAILS(COND_ICMP_CODE, icmp, pol_bits_has(&r->icmp_code, v->icmp_code)) &&
 	       !FAILS(COND_TCP_FLAGS, v->protocol == 6,
 		      (v->tcp_flags & r->tcp_mask) == r->tcp_flags) &&
+	       !FAILS(COND_TIME, true, ref_time(r->time, now->clock)) &&
+	       !FAILS(COND_DAY, true, !now->clock || r->days >> (now->clock - 1) / 1440 & 1) &&
+	       !FAILS(COND_REAUTHORIZE, true, now->reauthorize) &&
+	       !FAILS(COND_REASON, now->reason, r->reasons >> now->reason & 1) &&
 	       !FAILS(COND_MARK, true, (v->mark & r->mark_mask) == r->mark);
 #undef FAILS
 }
 
-static inline const struct pol_rule *
-ref_layer(const struct pol_layer *l, const struct classify_ifaces *t, const struct pend_values *v)
+static inline const struct pol_rule *ref_layer(const struct pol_layer *l,
+					       const struct classify_context *now,
+					       const struct pend_values *v)
 {
 	const struct pol_rule *r;
 
 	for (r = l->rules; r; r = r->next)
-		if (!r->is_default && ref_rule(r, t, v))
+		if (!r->is_default && ref_rule(r, now, v))
 			return r;
 	return l->fallback;
 }
 
 /* The rule that decides, or NULL: the most restrictive, then the heaviest layer, then the first. */
-static inline const struct pol_rule *
-ref_classify(const struct policy *p, const struct classify_ifaces *t, const struct pend_values *v)
+static inline const struct pol_rule *ref_classify(const struct policy *p,
+						  const struct classify_context *now,
+						  const struct pend_values *v)
 {
 	static const int rank[] = {
 		[CLASSIFY_PERMIT] = 1, [CLASSIFY_PEND] = 2, [CLASSIFY_BLOCK] = 3};
@@ -407,7 +485,7 @@ ref_classify(const struct policy *p, const struct classify_ifaces *t, const stru
 	const struct pol_layer *l;
 
 	for (l = p->layers; l; l = l->next) {
-		r = ref_layer(l, t, v);
+		r = ref_layer(l, now, v);
 		if (r && (!best || rank[r->action] > rank[best->action] ||
 			  (r->action == best->action && l->weight > best->layer->weight)))
 			best = r;

@@ -58,14 +58,15 @@ static bool same_result(const struct classify_result *r, const struct pol_rule *
 
 static void check_packet(const struct loaded *l, struct random_policy *rp, unsigned counts[4])
 {
-	const struct classify_ifaces *t = rnd(rp, 8) ? ifaces : NULL;
+	struct classify_context now;
 	const struct pol_rule *want;
 	struct classify_result r;
 	struct pend_values v;
 
 	random_packet(rp, &v);
-	want = ref_classify(l->p, t, &v);
-	classify_with(l->c, t, &v, &r);
+	random_context(rp, ifaces, &now);
+	want = ref_classify(l->p, &now, &v);
+	classify_with(l->c, &now, &v, &r);
 	/* Checked by hand: Check's own bookkeeping costs more than classify. */
 	if (r.rule != ref_number(l->p, want) ||
 	    (want ? !same_result(&r, want) : r.action != CLASSIFY_BLOCK))
@@ -131,14 +132,22 @@ static struct pend_values tcp_to(uint16_t port)
 				    .in_interface = 2};
 }
 
-static struct classify_result decide(const char *text, const struct pend_values *v)
+static struct classify_result decide_at(const char *text, const struct pend_values *v,
+					const struct classify_context *now)
 {
 	struct loaded l = load(text);
 	struct classify_result r;
 
-	classify_with(l.c, ifaces, v, &r);
+	classify_with(l.c, now, v, &r);
 	unload(&l);
 	return r;
+}
+
+static struct classify_result decide(const char *text, const struct pend_values *v)
+{
+	struct classify_context now = {.ifaces = ifaces};
+
+	return decide_at(text, v, &now);
 }
 
 START_TEST(nothing_blocks)
@@ -235,6 +244,65 @@ START_TEST(tcp_flags)
 }
 END_TEST
 
+static bool matches_at(const char *conditions, uint32_t clock)
+{
+	struct pend_values v = tcp_to(22);
+	struct classify_context now = {.clock = clock};
+	char text[200];
+
+	snprintf(text, sizeof(text), "layer a { permit %s }", conditions);
+	return decide_at(text, &v, &now).rule == 0;
+}
+
+/* The start belongs to it, the end does not; a list over midnight; 24:00. */
+START_TEST(time_and_day)
+{
+	ck_assert(!matches_at("time 08:00-18:00", classify_clock(0, 8 * 60 - 1)));
+	ck_assert(matches_at("time 08:00-18:00", classify_clock(0, 8 * 60)));
+	ck_assert(matches_at("time 08:00-18:00", classify_clock(0, 18 * 60 - 1)));
+	ck_assert(!matches_at("time 08:00-18:00", classify_clock(0, 18 * 60)));
+	ck_assert(matches_at("time 22:30-06:00", classify_clock(6, 23 * 60)));
+	ck_assert(matches_at("time 22:30-06:00", classify_clock(6, 0)));
+	ck_assert(!matches_at("time 22:30-06:00", classify_clock(6, 6 * 60)));
+	ck_assert(matches_at("time !22:30-06:00", classify_clock(6, 6 * 60)));
+	ck_assert(matches_at("time { 01:00-02:00, 23:00-24:00 }", classify_clock(6, 1439)));
+	ck_assert(matches_at("time 23:00-00:00", classify_clock(6, 1439)));
+	ck_assert(!matches_at("time 23:00-00:00", classify_clock(6, 0)));
+	ck_assert(matches_at("day mon-fri", classify_clock(4, 0)));
+	ck_assert(!matches_at("day mon-fri", classify_clock(5, 0)));
+	ck_assert(matches_at("day sat-mon", classify_clock(0, 0)));
+	ck_assert(!matches_at("day sat-mon", classify_clock(1, 0)));
+	/* R32 */
+	ck_assert(matches_at("time 08:00-18:00 day sun", 0));
+	ck_assert(!matches_at("time !08:00-18:00", 0));
+	ck_assert(!matches_at("day !sun", 0));
+}
+END_TEST
+
+START_TEST(reauthorization)
+{
+	struct pend_values v = tcp_to(22);
+	struct classify_context now = {.reauthorize = true, .reason = PEND_REASON_MID_STREAM};
+	static const char fresh[] = "layer a { permit reauthorize no }",
+			  again[] = "layer a { permit reauthorize }",
+			  mid[] = "layer a { permit reauthorize reason { mid-stream } }",
+			  other[] = "layer a { permit reauthorize reason !mid-stream }";
+
+	ck_assert_uint_eq(decide_at(again, &v, &now).rule, 0);
+	ck_assert_uint_eq(decide_at(mid, &v, &now).rule, 0);
+	ck_assert_uint_eq(decide_at(other, &v, &now).rule, CLASSIFY_NO_RULE);
+	ck_assert_uint_eq(decide_at(fresh, &v, &now).rule, CLASSIFY_NO_RULE);
+	/* The completion pass is no re-authorization, but it has a reason. */
+	now = (struct classify_context){.reason = PEND_REASON_CLASSIFY_COMPLETION};
+	ck_assert_uint_eq(decide_at(again, &v, &now).rule, CLASSIFY_NO_RULE);
+	ck_assert_uint_eq(decide_at(fresh, &v, &now).rule, 0);
+	ck_assert_uint_eq(decide_at(other, &v, &now).rule, 0);
+	now.reason = PEND_REASON_NONE;
+	ck_assert_uint_eq(decide_at(other, &v, &now).rule, CLASSIFY_NO_RULE);
+	ck_assert_uint_eq(decide_at(mid, &v, NULL).rule, CLASSIFY_NO_RULE);
+}
+END_TEST
+
 START_TEST(pend_defaults)
 {
 	struct pend_values v = tcp_to(22);
@@ -292,6 +360,8 @@ Suite *suite(void)
 	tcase_add_test(t, unknown_interface);
 	tcase_add_test(t, ports_need_ports);
 	tcase_add_test(t, tcp_flags);
+	tcase_add_test(t, time_and_day);
+	tcase_add_test(t, reauthorization);
 	tcase_add_test(t, pend_defaults);
 	tcase_add_test(t, edges_of_addresses);
 	suite_add_tcase(s, t);

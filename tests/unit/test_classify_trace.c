@@ -86,7 +86,7 @@ static struct told trace(const struct loaded *l, const struct pend_values *v)
 {
 	struct told t = {.winner = CLASSIFY_NO_RULE};
 
-	classify_trace(l->c, ifaces, v, tell, &t);
+	classify_trace(l->c, &(struct classify_context){.ifaces = ifaces}, v, tell, &t);
 	return t;
 }
 
@@ -113,7 +113,9 @@ static bool layers_are_true(const struct loaded *l, const struct pend_values *v,
 {
 	for (unsigned i = 0; i < t->layers; i++) {
 		const struct classify_trace *s = &t->layer[i];
-		const struct pol_rule *r = ref_layer(named(l->p, s->layer_name), ifaces, v);
+		const struct pol_rule *r = ref_layer(named(l->p, s->layer_name),
+						     &(struct classify_context){.ifaces = ifaces},
+						     v);
 
 		if (s->rule != ref_number(l->p, r) || (s->why == CLASSIFY_TRACE_NO_OPINION) != !r ||
 		    (r && s->action != r->action) || (r && s->is_default != r->is_default))
@@ -126,7 +128,9 @@ static bool misses_are_true(const struct loaded *l, const struct pend_values *v,
 			    const struct told *t)
 {
 	for (unsigned i = 0; i < t->misses; i++)
-		if (!*t->miss[i].condition || ref_rule(numbered(l->p, t->miss[i].rule), ifaces, v))
+		if (!*t->miss[i].condition ||
+		    ref_rule(numbered(l->p, t->miss[i].rule),
+			     &(struct classify_context){.ifaces = ifaces}, v))
 			return false;
 	return true;
 }
@@ -164,7 +168,7 @@ START_TEST(random_policies)
 			struct told t;
 
 			random_packet(rp, &v);
-			classify_with(l.c, ifaces, &v, &r);
+			classify_with(l.c, &(struct classify_context){.ifaces = ifaces}, &v, &r);
 			t = trace(&l, &v);
 			if (t.winner != r.rule || t.wins != (r.rule != CLASSIFY_NO_RULE) ||
 			    !layers_are_true(&l, &v, &t) || !misses_are_true(&l, &v, &t) ||
