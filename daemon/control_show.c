@@ -341,7 +341,7 @@ void show_pending(struct request *r, const json_t *args)
 
 static const char *action_name(unsigned action)
 {
-	static const char *const names[] = {"none", "permit", "block", "pend"};
+	static const char *const names[] = {"none", "permit", "block", "pend", "inspect"};
 
 	return action < sizeof(names) / sizeof(names[0]) ? names[action] : "none";
 }

@@ -13,6 +13,7 @@
 #include "core/classify.h"
 #include "daemon/msg.h"
 #include "daemon/worker.h"
+#include <string.h>
 
 /* R9: the context exists before anybody can answer for it. */
 static void ask(struct worker *w, pend_context ctx, const struct classify_result *r)
@@ -66,15 +67,63 @@ static void pend(struct worker *w, const struct pend_metadata *meta,
 	ask(w, ctx, r);
 }
 
+/* What a rule needs while the policy is evaluated. */
+struct visit {
+	struct worker *w;
+	const struct pend_values *v;
+	const struct pend_metadata *meta;
+};
+
+/* An event as the engine makes them, of a packet that has no verdict yet. */
+static void inspect(const struct visit *at, uint32_t rule)
+{
+	const struct pend_values *v = at->v;
+	struct pend_event ev = {.type = PEND_EVENT_CLASSIFIED, .now_ns = at->meta->now_ns};
+	struct pend_info *i = &ev.info;
+
+	i->family = v->family;
+	i->protocol = v->protocol;
+	i->hook = v->hook;
+	i->verdict = PEND_VERDICT_CONTINUE;
+	i->source_port = v->source_port;
+	i->dest_port = v->dest_port;
+	memcpy(i->source, v->source, sizeof(i->source));
+	memcpy(i->dest, v->dest, sizeof(i->dest));
+	i->icmp_type = v->icmp_type;
+	i->icmp_code = v->icmp_code;
+	i->in_interface = v->in_interface;
+	i->out_interface = v->out_interface;
+	i->isn = at->meta->isn;
+	i->mark = v->mark;
+	i->created_ns = i->completed_ns = ev.now_ns;
+	i->rule = rule;
+	worker_notify(at->w, &ev);
+}
+
+/* Once for each packet: the completion pass is about one that was looked at before. */
+static bool visit(void *arg, uint32_t rule)
+{
+	const struct visit *at = arg;
+
+	if (at->meta->flags & PEND_META_COMPLETION)
+		return true;
+	snapshot_hit(at->w->snapshot, at->w->number, rule);
+	inspect(at, rule);
+	return true;
+}
+
 void decide_classify(void *context, const struct pend_values *v, const struct pend_metadata *meta,
 		     const struct pend_packet *packet, struct pend_classify_out *out)
 {
 	struct worker *w = context;
+	struct visit at = {.w = w, .v = v, .meta = meta};
 	struct classify_context now = {
 		.ifaces = w->ifaces,
 		.clock = atomic_load_explicit(&w->clock, memory_order_relaxed),
 		.reauthorize = meta->flags & PEND_META_REAUTHORIZE,
 		.reason = (uint8_t)meta->reason,
+		.visit = visit,
+		.arg = &at,
 	};
 	struct classify_result r;
 
@@ -94,6 +143,8 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 		/* In the completion pass: asked, and answered. The decision stands (T7). */
 		if (!(meta->flags & PEND_META_COMPLETION))
 			pend(w, meta, &r, out);
+		break;
+	case CLASSIFY_INSPECT: /* never the answer */
 		break;
 	}
 	if (r.log)

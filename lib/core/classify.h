@@ -11,14 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum classify_action { CLASSIFY_PERMIT = 1, CLASSIFY_BLOCK, CLASSIFY_PEND };
+enum classify_action { CLASSIFY_PERMIT = 1, CLASSIFY_BLOCK, CLASSIFY_PEND, CLASSIFY_INSPECT };
 
 enum authority_type { AUTHORITY_OPERATOR = 1, AUTHORITY_STATIC };
 
 #define CLASSIFY_NO_RULE UINT32_MAX /* no layer had an opinion: block */
 
 struct classify_result {
-	uint8_t action;     /* enum classify_action */
+	uint8_t action;     /* enum classify_action, never INSPECT */
 	uint8_t block;      /* enum pend_block: for BLOCK, and for a pend that ends in one */
 	uint8_t release;    /* enum pend_release */
 	uint8_t mode;       /* enum pend_mode */
@@ -83,6 +83,10 @@ struct classify_context {
 	uint32_t clock;   /* classify_clock(); 0: unknown, and equal to every time (R32) */
 	bool reauthorize; /* PEND_META_REAUTHORIZE */
 	uint8_t reason;   /* enum pend_reason */
+	/* Called for a rule of CLASSIFY_INSPECT that matches; evaluation goes on behind it. NULL: it
+	 * just goes on. Layers are asked from the heaviest down, and none behind a block. */
+	bool (*visit)(void *arg, uint32_t rule);
+	void *arg;
 };
 
 /*

@@ -169,7 +169,7 @@ static bool conditions_ok(const struct classifier *c, const struct image_rule *r
 
 static bool action_ok(const struct classifier *c, const struct image_rule *r)
 {
-	if (r->action < CLASSIFY_PERMIT || r->action > CLASSIFY_PEND || r->log > 1 ||
+	if (r->action < CLASSIFY_PERMIT || r->action > CLASSIFY_INSPECT || r->log > 1 ||
 	    r->block > PEND_BLOCK_UNREACHABLE || r->release > PEND_RELEASE_BUFFER ||
 	    r->mode > PEND_MODE_ABSORB || !verdict_ok(r->on_timeout))
 		return false;
@@ -212,7 +212,8 @@ static bool layers_ok(const struct classifier *c)
 		    !span_ok(c, IMAGE_RULES, l->rules))
 			return false;
 		if (l->fallback != CLASSIFY_NO_RULE &&
-		    (l->fallback >= c->n[IMAGE_RULES] || c->rules[l->fallback].layer != i))
+		    (l->fallback >= c->n[IMAGE_RULES] || c->rules[l->fallback].layer != i ||
+		     c->rules[l->fallback].action == CLASSIFY_INSPECT))
 			return false;
 		for (j = 0; j < l->rules.n; j++)
 			if (c->rules[l->rules.first + j].layer != i)

@@ -230,13 +230,23 @@ static inline bool match_rest(const struct query *q, const struct image_rule *r)
 	return true;
 }
 
+/* Of a rule that matches: does it decide, or does evaluation go on behind it? */
+static inline bool decides(const struct query *q, uint32_t rule)
+{
+	if (q->c->rules[rule].action != CLASSIFY_INSPECT)
+		return true;
+	if (q->now->visit)
+		q->now->visit(q->now->arg, rule);
+	return false;
+}
+
 /* The rule that speaks for this layer, or CLASSIFY_NO_RULE. */
 static inline uint32_t match_layer(const struct query *q, const struct image_layer *l)
 {
 	uint32_t rule = l->rules.first, end = l->rules.first + l->rules.n;
 
 	for (; classify_index_next(&q->c->index, &q->rows, &rule, end); rule++)
-		if (match_rest(q, &q->c->rules[rule]))
+		if (match_rest(q, &q->c->rules[rule]) && decides(q, rule))
 			return rule;
 	return l->fallback;
 }

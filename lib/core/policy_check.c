@@ -289,7 +289,8 @@ static void check_options(struct pol_parser *ps, const struct pol_rule *r)
 		if (r->opts & POL_BIT(pend_only[i].opt))
 			pol_error(ps, &r->opt_loc[pend_only[i].opt], "\"%s\" only with \"pend\"",
 				  pend_only[i].word);
-	if (r->action == CLASSIFY_PERMIT && r->opts & POL_BIT(OPT_WITH))
+	if (r->action != CLASSIFY_BLOCK && r->action != CLASSIFY_PEND &&
+	    r->opts & POL_BIT(OPT_WITH))
 		pol_error(ps, &r->opt_loc[OPT_WITH], "\"with\" only with \"block\" and \"pend\"");
 	if (r->opts & POL_BIT(OPT_MODE) && r->mode == PEND_MODE_ABSORB &&
 	    r->complete == PEND_RELEASE_BUFFER && !ps->p->settings.raw_reinject)
@@ -343,7 +344,7 @@ static void check_layer(struct pol_parser *ps, const struct pol_layer *l)
 		if (all && all->next == r)
 			pol_warn(ps, &r->loc, "never reached: the rule of line %u matches all",
 				 all->loc.line);
-		if (!all && !r->seen)
+		if (!all && !r->seen && r->action != CLASSIFY_INSPECT)
 			all = r;
 	}
 }

@@ -140,13 +140,16 @@ static bool layer_unknown(struct pol_parser *ps)
 
 static bool layer_statement(struct pol_parser *ps, struct pol_layer *layer)
 {
+	const struct pol_keyword *a;
+
 	if (ps->tok.type != TOK_WORD) {
 		pol_expected(ps, "a rule");
 		pol_advance(ps);
 		return false;
 	}
-	if (pol_is(ps, "permit") || pol_is(ps, "block") || pol_is(ps, "pend"))
-		return pol_parse_rule(ps, layer);
+	for (a = pol_actions; a->name; a++)
+		if (pol_is(ps, a->name))
+			return pol_parse_rule(ps, layer);
 	if (pol_is(ps, "default"))
 		return pol_parse_default(ps, layer);
 	if (pol_is(ps, "weight"))
@@ -167,14 +170,17 @@ static const struct statement statements[] = {
 
 static bool top_unknown(struct pol_parser *ps)
 {
+	const struct pol_keyword *a;
 	struct pol_guess g = pol_guess_for(ps->tok.text);
 	struct pol_loc at = ps->tok.loc;
 	const char *word = ps->tok.text;
 	size_t i;
 
 	pol_advance(ps);
-	if (!strcmp(word, "permit") || !strcmp(word, "block") || !strcmp(word, "pend"))
-		return pol_error(ps, &at, "a rule stands in a layer: layer NAME { %s ... }", word);
+	for (a = pol_actions; a->name; a++)
+		if (!strcmp(word, a->name))
+			return pol_error(ps, &at, "a rule stands in a layer: layer NAME { %s ... }",
+					 word);
 	for (i = 0; i < NSTATEMENTS; i++)
 		pol_guess_try(&g, statements[i].word);
 	pol_guess_try(&g, "include");

@@ -19,8 +19,11 @@ const struct pol_keyword pol_releases[] = {
 const struct pol_keyword pol_hooks[] = {{"input", 1}, {"forward", 2}, {"output", 3}, {NULL, 0}};
 const struct pol_keyword pol_authtypes[] = {
 	{"operator", AUTHORITY_OPERATOR}, {"static", AUTHORITY_STATIC}, {NULL, 0}};
-const struct pol_keyword pol_actions[] = {
-	{"permit", CLASSIFY_PERMIT}, {"block", CLASSIFY_BLOCK}, {"pend", CLASSIFY_PEND}, {NULL, 0}};
+const struct pol_keyword pol_actions[] = {{"permit", CLASSIFY_PERMIT},
+					  {"block", CLASSIFY_BLOCK},
+					  {"pend", CLASSIFY_PEND},
+					  {"inspect", CLASSIFY_INSPECT},
+					  {NULL, 0}};
 
 static void lex_next(struct pol_parser *ps)
 {
@@ -155,9 +158,9 @@ bool pol_expect(struct pol_parser *ps, enum pol_tok type, const char *what)
 
 bool pol_begins_statement(const struct pol_token *t)
 {
-	static const char *const words[] = {"settings", "define",  "set",    "authority",
-					    "layer",    "include", "permit", "block",
-					    "pend",     "default", "weight"};
+	static const char *const words[] = {"settings", "define",  "set",     "authority",
+					    "layer",    "include", "permit",  "block",
+					    "pend",     "inspect", "default", "weight"};
 	size_t i;
 
 	if (t->type != TOK_WORD || !t->bol)

@@ -269,6 +269,12 @@ static inline void emit_rule(struct random_policy *r)
 {
 	unsigned action = rnd(r, 3);
 
+	if (!rnd(r, 8)) {
+		emit(r, "\tinspect");
+		emit_conditions(r);
+		emit(r, "\n");
+		return;
+	}
 	emit(r, "\t%s", action == 0 ? "permit" : action == 1 ? "block" : "pend");
 	emit_conditions(r);
 	if (action == 2) {
@@ -462,14 +468,38 @@ static inline bool ref_rule(const struct pol_rule *r, const struct classify_cont
 #undef FAILS
 }
 
-static inline const struct pol_rule *ref_layer(const struct pol_layer *l,
+static inline uint32_t ref_number(const struct policy *p, const struct pol_rule *rule)
+{
+	const struct pol_layer *l;
+	const struct pol_rule *r;
+	uint32_t n = 0;
+
+	for (l = p->layers; l; l = l->next)
+		for (r = l->rules; r; r = r->next, n++)
+			if (r == rule)
+				return n;
+	return CLASSIFY_NO_RULE;
+}
+
+/* Does a rule that matches decide? */
+static inline bool ref_decides(const struct policy *p, const struct pol_rule *r,
+			       const struct classify_context *now)
+{
+	if (r->action != CLASSIFY_INSPECT)
+		return true;
+	if (now->visit)
+		now->visit(now->arg, ref_number(p, r));
+	return false;
+}
+
+static inline const struct pol_rule *ref_layer(const struct policy *p, const struct pol_layer *l,
 					       const struct classify_context *now,
 					       const struct pend_values *v)
 {
 	const struct pol_rule *r;
 
 	for (r = l->rules; r; r = r->next)
-		if (!r->is_default && ref_rule(r, now, v))
+		if (!r->is_default && ref_rule(r, now, v) && ref_decides(p, r, now))
 			return r;
 	return l->fallback;
 }
@@ -485,25 +515,12 @@ static inline const struct pol_rule *ref_classify(const struct policy *p,
 	const struct pol_layer *l;
 
 	for (l = p->layers; l; l = l->next) {
-		r = ref_layer(l, now, v);
+		r = ref_layer(p, l, now, v);
 		if (r && (!best || rank[r->action] > rank[best->action] ||
 			  (r->action == best->action && l->weight > best->layer->weight)))
 			best = r;
 	}
 	return best;
-}
-
-static inline uint32_t ref_number(const struct policy *p, const struct pol_rule *rule)
-{
-	const struct pol_layer *l;
-	const struct pol_rule *r;
-	uint32_t n = 0;
-
-	for (l = p->layers; l; l = l->next)
-		for (r = l->rules; r; r = r->next, n++)
-			if (r == rule)
-				return n;
-	return CLASSIFY_NO_RULE;
 }
 
 #endif

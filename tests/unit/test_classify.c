@@ -56,8 +56,44 @@ static bool same_result(const struct classify_result *r, const struct pol_rule *
 	       r->release == (pend ? rule->complete : 0) && r->mode == (pend ? rule->mode : 0);
 }
 
+/* The rules that visit() was called for; what it says depends on nothing but the rule. */
+struct visits {
+	uint32_t rule[64];
+	unsigned n, salt;
+};
+
+static bool visit(void *arg, uint32_t rule)
+{
+	struct visits *s = arg;
+
+	if (s->n < 64)
+		s->rule[s->n++] = rule;
+	return (rule * 2654435761u ^ s->salt) >> 13 & 1;
+}
+
+static bool visited(const struct visits *s, uint32_t rule)
+{
+	unsigned i = 0;
+
+	while (i < s->n && s->rule[i] != rule)
+		i++;
+	return i < s->n;
+}
+
+/* The reference asks every layer, the classifier none behind a block; in one they are the same. */
+static bool same_visits(const struct policy *p, const struct visits *want, const struct visits *got)
+{
+	unsigned i;
+
+	for (i = 0; i < got->n; i++)
+		if (!visited(want, got->rule[i]))
+			return false;
+	return p->nlayers > 1 ? got->n <= want->n : got->n == want->n;
+}
+
 static void check_packet(const struct loaded *l, struct random_policy *rp, unsigned counts[4])
 {
+	struct visits seen[2] = {0};
 	struct classify_context now;
 	const struct pol_rule *want;
 	struct classify_result r;
@@ -65,11 +101,17 @@ static void check_packet(const struct loaded *l, struct random_policy *rp, unsig
 
 	random_packet(rp, &v);
 	random_context(rp, ifaces, &now);
+	if (rnd(rp, 8))
+		now.visit = visit;
+	seen[0].salt = seen[1].salt = rnd(rp, 65536);
+	now.arg = &seen[0];
 	want = ref_classify(l->p, &now, &v);
+	now.arg = &seen[1];
 	classify_with(l->c, &now, &v, &r);
 	/* Checked by hand: Check's own bookkeeping costs more than classify. */
 	if (r.rule != ref_number(l->p, want) ||
-	    (want ? !same_result(&r, want) : r.action != CLASSIFY_BLOCK))
+	    (want ? !same_result(&r, want) : r.action != CLASSIFY_BLOCK) ||
+	    !same_visits(l->p, &seen[0], &seen[1]))
 		ck_abort_msg("rule %u, not %u: family %u proto %u ports %u %u hook %u in %u out %u "
 			     "mark %u icmp %u/%u addresses %u %u of\n%s",
 			     r.rule, ref_number(l->p, want), v.family, v.protocol, v.source_port,
@@ -303,6 +345,24 @@ START_TEST(reauthorization)
 }
 END_TEST
 
+START_TEST(inspect_goes_on)
+{
+	struct pend_values v = tcp_to(22);
+	struct visits seen = {0};
+	struct classify_context now = {.visit = visit, .arg = &seen};
+	static const char text[] = "layer a { inspect to port 23; inspect; inspect to port 22\n"
+				   "permit to port 22; inspect } layer b { inspect; default block }"
+				   "layer c { inspect }";
+
+	ck_assert_uint_eq(decide_at(text, &v, &now).rule, 6);
+	ck_assert_uint_eq(seen.n, 3);
+	ck_assert_uint_eq(seen.rule[0], 1);
+	ck_assert_uint_eq(seen.rule[1], 2);
+	ck_assert_uint_eq(seen.rule[2], 5);
+	ck_assert_uint_eq(decide_at("layer a { inspect }", &v, NULL).rule, CLASSIFY_NO_RULE);
+}
+END_TEST
+
 START_TEST(pend_defaults)
 {
 	struct pend_values v = tcp_to(22);
@@ -362,6 +422,7 @@ Suite *suite(void)
 	tcase_add_test(t, tcp_flags);
 	tcase_add_test(t, time_and_day);
 	tcase_add_test(t, reauthorization);
+	tcase_add_test(t, inspect_goes_on);
 	tcase_add_test(t, pend_defaults);
 	tcase_add_test(t, edges_of_addresses);
 	suite_add_tcase(s, t);

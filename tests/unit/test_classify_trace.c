@@ -113,7 +113,7 @@ static bool layers_are_true(const struct loaded *l, const struct pend_values *v,
 {
 	for (unsigned i = 0; i < t->layers; i++) {
 		const struct classify_trace *s = &t->layer[i];
-		const struct pol_rule *r = ref_layer(named(l->p, s->layer_name),
+		const struct pol_rule *r = ref_layer(l->p, named(l->p, s->layer_name),
 						     &(struct classify_context){.ifaces = ifaces},
 						     v);
 
