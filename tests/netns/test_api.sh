@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# pend-test: limit=60
+# pend-test: limit=60 san
 # The library by itself, without the daemon: tests/tools/apitool.c against a real kernel.
 . "${0%/*}/lib.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# pend-test: limit=90
+# pend-test: limit=90 san
 # The policy changes while connections are pended and made.
 . "${0%/*}/lib.sh"
 . "${0%/*}/control.sh"
@@ -28,10 +28,10 @@ is "$(generation)" 1 "the first policy"
 # ---- a wrong one changes nothing ----
 
 before=$(rules)
-client_bg p80 -n 3 -t 20000 $H4 80
-client_bg p81 -n 3 -t 20000 $H4 81
-client_bg p82 -n 3 -t 20000 $H4 82
-client_bg p84 -n 3 -t 20000 $H4 84
+client_bg p80 -n 3 -t "$(ms 20000)" $H4 80
+client_bg p81 -n 3 -t "$(ms 20000)" $H4 81
+client_bg p82 -n 3 -t "$(ms 20000)" $H4 82
+client_bg p84 -n 3 -t "$(ms 20000)" $H4 84
 wait_for 5 pends 12
 ids=$(ctl get id)
 old=$(cat "$CONFIG")
@@ -115,7 +115,7 @@ like "$(ctl ask '{"op":"reload"}')" 'needs_restart.*queue' "a reload says which 
 
 # ---- reloads while connections are made (T29) ----
 
-client_bg storm -n 600 -c 20 -t 9000 -l 10 -r $H4 83
+client_bg storm -n 600 -c 20 -t "$(ms 9000)" -l 10 -r $H4 83
 reloads=0
 for i in $(seq 40); do
 	if [ $((i % 2)) = 0 ]; then mode=buffer extra="block from 198.51.100.0/24"; else mode="buffer absorb" extra=; fi

@@ -41,8 +41,8 @@ gt "$(total watermark_drops)" 10000 "but is dropped and counted"
 
 ip netns exec "$C" "$BIN/tests/netns/synflood" -s 198.18.0.1 -S 60000 -n 36000 -r 3000 -R 7 $H4 80 >"$WORK/flood2" &
 flood=$!
-client_bg real -n 20 -t 20000 -l 10 $H4 80
-client_bg flush -n 20 -t 20000 -l 10 $H4 81
+client_bg real -n 20 -t "$(ms 20000)" -l 10 $H4 80
+client_bg flush -n 20 -t "$(ms 20000)" -l 10 $H4 81
 client_bg static -n 20 -c 1 -t 5000 $H4 82
 holds 9 "real clients come to the table with their second SYN" pends 40 source=$C4
 begin=$(now_ms)
@@ -75,14 +75,14 @@ client_bg late -t 900 $H4 80
 client_wait late
 is "$(of late result)" timeout "R6: on-limit block: nobody else gets in"
 ctl drop all >/dev/null
-client_bg later -t 9000 $H4 80
+client_bg later -t "$(ms 9000)" $H4 80
 wait_for 5 pends 1
 ctl permit all >/dev/null
 client_wait later
 is "$(of later result)" connected "with room again, they do"
 
 restart 'max-contexts 10; high-watermark-percent 100; on-limit permit;'
-client_bg few -n 10 -t 9000 $H4 80
+client_bg few -n 10 -t "$(ms 9000)" $H4 80
 wait_for 5 pends 10
 client_bg over -n 5 -t 3000 $H4 80
 client_wait over
@@ -94,7 +94,7 @@ restart 'max-per-source 5; max-per-service 12;'
 client_bg greedy -n 20 -t 2500 $H4 80
 holds 5 "R19: one source may have 5" stat_least totals.limit_source 15
 is "$(ctl count)" 5 "and has 5"
-client_bg others -n 4 -t 9000 -s 203.0.113.1,203.0.113.2,203.0.113.3,203.0.113.4 $H4 80
+client_bg others -n 4 -t "$(ms 9000)" -s 203.0.113.1,203.0.113.2,203.0.113.3,203.0.113.4 $H4 80
 holds 5 "others are not concerned" pends 9
 client_bg six -n 20 -t 2500 -s 2001:db8:1::1,2001:db8:1::2,2001:db8:1::3 $H6 81
 holds 5 "R19: IPv6 sources are of one /64" pends 5 port=81
@@ -120,7 +120,7 @@ is "$(server_saw "$C4:7000" | field missing | tail -n 1)" 0 "R52: the newest wer
 
 accepted=$(server_accepted)
 restart 'fail closed; kernel-queue 50; max-per-source 0;'
-client_bg closed -n 300 -t 9000 $H4 80
+client_bg closed -n 300 -t "$(ms 9000)" $H4 80
 dropped() { [ "$(ctl status kernel.queue_dropped)" -ge 100 ]; }
 holds 5 "L12: a full kernel queue drops, and status tells" dropped
 is "$(kernel_queue 3)" 50 "50 are queued"
@@ -131,7 +131,7 @@ ge "$(ended closed connected)" 250 "and are let in"
 
 accepted=$(server_accepted)
 restart 'fail open; kernel-queue 50; max-per-source 0;'
-client_bg open -n 300 -t 9000 $H4 80
+client_bg open -n 300 -t "$(ms 9000)" $H4 80
 holds 5 "50 are queued" kernel_holds 50
 overflowed() { [ $(($(server_accepted) - accepted)) = 250 ]; }
 holds 5 "I7: fail open: what the queue has no room for gets in, and nothing else" overflowed

@@ -31,7 +31,7 @@ ended_now() { total ended_permitted ended_flushed reattached kernel_lost; }
 # ---- 1,000 held, a stranger's base chain deleted, decided before anybody sent again (T21) ----
 
 other_table
-client_bg many -n 1000 -t 20000 -l 10 $H4 80
+client_bg many -n 1000 -t "$(ms 20000)" -l 10 $H4 80
 holds 8 "1,000 are held" pends 1000
 wait_for 4 kernel_holds 1000
 h nft delete chain inet other in
@@ -61,7 +61,7 @@ foreign() { # name command...: 200 are held, it runs, they come back, they are p
 	local name=$1 before accepted flushed d
 	shift
 	flushed=$(ctl status kernel.flushed) accepted=$(server_accepted) before=$(total ended_permitted)
-	client_bg some -n 200 -t 20000 -l 10 $H4 80
+	client_bg some -n 200 -t "$(ms 20000)" -l 10 $H4 80
 	wait_for 8 kernel_holds 200 || not_ok "$name: 200 are held" "$(ctl count)"
 	"$@" >/dev/null 2>"$WORK/foreign.err" || not_ok "$name runs" "$(cat "$WORK/foreign.err")"
 	check "L6, L7: $name empties the queue" queue_lost 200
@@ -94,7 +94,7 @@ check_not "nobody else can delete our table" h nft delete table inet pend
 check "it is there still" h nft list chains
 
 # Adding to the rules empties nothing.
-client_bg calm -n 50 -t 9000 $H4 80
+client_bg calm -n 50 -t "$(ms 9000)" $H4 80
 wait_for 5 kernel_holds 50
 h iptables -w -A INPUT -p tcp --dport 9 -j DROP
 h iptables -w -F
@@ -117,7 +117,7 @@ is "$(ctl codes permit "$(ctl events id completed | awk '{print $NF}')")" not-fo
 
 # ---- the ends go away (T2) ----
 
-client_bg listener -t 9000 $H4 84
+client_bg listener -t "$(ms 9000)" $H4 84
 wait_for 3 pends 1 # nothing listens there: the same as if it had closed meanwhile
 permitted=$(total ended_permitted)
 d=$(ctl permit all)
@@ -127,8 +127,8 @@ lt "$(of listener at | while read -r at; do since "$d" <<<"$at"; done)" "$(ms 10
 is "$(total ended_permitted)" $((permitted + 1)) "T2: the completion is told as what it was"
 
 lost=$(total kernel_lost)
-client_bg down -n 20 -t 20000 $H4 80
-client_bg downflush -n 20 -t 20000 $H4 81
+client_bg down -n 20 -t "$(ms 20000)" $H4 80
+client_bg downflush -n 20 -t "$(ms 20000)" $H4 81
 client_bg dropped -n 20 -t 4000 $H4 80
 wait_for 5 kernel_holds 60
 ctl get id >"$WORK/ids"
@@ -158,7 +158,7 @@ client_wait gone
 link "$H" eth0 "$C" eth0
 addr "$H" eth0 $H4/24
 addr "$C" eth0 $C4/24
-client_bg back -t 9000 $H4 80
+client_bg back -t "$(ms 9000)" $H4 80
 holds 5 "T2: a new interface of the old name is pended too" pends 1
 is "$(ctl get interface)" eth0 "and named"
 ctl permit all >/dev/null

@@ -71,9 +71,9 @@ pendd_stop
 # ---- when asked for ----
 
 PENDD_SETTINGS='loopback yes; multicast yes;' pendd_start < <(policy)
-local_client lo -t 9000 -l 10 127.0.0.1 80
-local_client lo6 -t 9000 -l 10 ::1 80
-local_client own -t 9000 -l 10 $H4 80
+local_client lo -t "$(ms 9000)" -l 10 127.0.0.1 80
+local_client lo6 -t "$(ms 9000)" -l 10 ::1 80
+local_client own -t "$(ms 9000)" -l 10 $H4 80
 holds 5 "T28: loopback yes: the host's own connections are pended" pends 3
 is "$(ctl get interface | tr ' ' '\n' | sort -u)" lo "on lo"
 d=$(ctl permit all)
@@ -86,8 +86,8 @@ done
 kill "$SERVER_PID" 2>/dev/null
 wait_for 3 gone "$SERVER_PID"
 server tcp:80 tcp:81 tcp:82 udp:85
-local_client absorb -t 9000 -l 10 127.0.0.1 81
-local_client flush -t 9000 -l 10 127.0.0.1 82
+local_client absorb -t "$(ms 9000)" -l 10 127.0.0.1 81
+local_client flush -t "$(ms 9000)" -l 10 127.0.0.1 82
 wait_for 5 pends 2
 ctl permit all >/dev/null
 client_wait absorb; client_wait flush
@@ -104,7 +104,7 @@ wait_for 5 pends 1
 ctl drop all >/dev/null
 client_wait dropped
 for port in 6001 6002; do
-	local_client again -t 9000 -P $port 127.0.0.1 80
+	local_client again -t "$(ms 9000)" -P $port 127.0.0.1 80
 	holds 5 "L14: after a block the same tuple is pended anew on lo ($port)" pends 1
 	ctl permit all >/dev/null
 	client_wait again

@@ -111,7 +111,7 @@ client_bg base -n 20 -c 1 $H4 82
 client_wait base
 base=$(of base ms | median)
 accepted=$(server_accepted) dropped=$(kernel_queue 6)
-client_bg many -n 600 -t 20000 -l 10 $H4 80
+client_bg many -n 600 -t "$(ms 20000)" -l 10 $H4 80
 holds 5 "600 clients are 600 contexts" pends 600
 is "$(total held)" 300 "the first 300 are held in the kernel"
 is "$(kernel_queue 3)" 300 "as it says itself"
@@ -137,7 +137,7 @@ is "$(of many received | sort -u)" 10 "and talk"
 is $(($(server_accepted) - accepted - 20)) 600 "T20: the server saw 600, none twice"
 
 # The same with flush: each is let in with its next copy.
-client_bg flush -n 200 -t 20000 -l 10 $H4 81
+client_bg flush -n 200 -t "$(ms 20000)" -l 10 $H4 81
 wait_for 5 pends 200
 wait_for 5 retransmitted 1
 d=$(ctl permit port=81)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# pend-test: limit=120
+# pend-test: limit=120 san
 # TCP, over IPv4 and IPv6 at once: a SYN is held, seen, and decided in every way there is.
 . "${0%/*}/lib.sh"
 . "${0%/*}/control.sh"
@@ -57,8 +57,8 @@ END
 both() { # name port more...: over both families
 	local name=$1 port=$2
 	shift 2
-	client_bg "${name}4" -t 9000 "$@" $H4 "$port"
-	client_bg "${name}6" -t 9000 "$@" $H6 "$port"
+	client_bg "${name}4" -t "$(ms 9000)" "$@" $H4 "$port"
+	client_bg "${name}6" -t "$(ms 9000)" "$@" $H6 "$port"
 }
 wait_both() { client_wait "${1}4"; client_wait "${1}6"; }
 

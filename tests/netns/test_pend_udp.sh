@@ -37,8 +37,8 @@ END
 both() { # name port more...: over both families
 	local name=$1 port=$2
 	shift 2
-	client_bg "${name}4" -u -t 8000 "$@" $H4 "$port"
-	client_bg "${name}6" -u -t 8000 "$@" $H6 "$port"
+	client_bg "${name}4" -u -t "$(ms 8000)" "$@" $H4 "$port"
+	client_bg "${name}6" -u -t "$(ms 8000)" "$@" $H6 "$port"
 }
 wait_both() { client_wait "${1}4"; client_wait "${1}6"; }
 after() { of "$2" at | while read -r at; do since "$1" <<<"$at"; done; }
@@ -121,7 +121,7 @@ done
 
 # R46: an answered flow's later datagrams pass in the kernel.
 before=$(total packets)
-client_bg flow -u -d 50 -g 20 -t 9000 $H4 5001
+client_bg flow -u -d 50 -g 20 -t "$(ms 9000)" $H4 5001
 wait_for 3 pends 1
 ctl permit all >/dev/null
 client_wait flow

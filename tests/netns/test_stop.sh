@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# pend-test: limit=150
+# pend-test: limit=150 san
 # The end of the daemon, wanted and not: what is pended then, what is left behind, what passes afterwards; and
 # what it says when it cannot even start.
 . "${0%/*}/lib.sh"
@@ -45,14 +45,14 @@ nothing_left() { # text
 	check_not "$1: no table is left" h nft list table inet pend
 	is "$(h cat /proc/net/netfilter/nfnetlink_queue)" "" "$1: no queue is left"
 	check_not "$1: no socket is left" test -e "$CONTROL"
-	is "$(ip netns pids "$H" | xargs -r ps -o comm= -p | grep -c pendd)" 0 "$1: no process is left"
+	is "$(ip netns pids "$H" | xargs -r ps -o args= -p | grep -c '[p]endd')" 0 "$1: no process is left"
 }
 
 stop_with() { # how count
 	local how=$1 n=$2 begin took
 	pendd_start < <(policy)
-	client_bg held -n "$n" -t 15000 $H4 80
-	client_bg copied -n "$n" -t 15000 $H4 81
+	client_bg held -n "$n" -t "$(ms 15000)" $H4 80
+	client_bg copied -n "$n" -t "$(ms 15000)" $H4 81
 	wait_for 8 pends $((2 * n)) || not_ok "$how: $((2 * n)) are pended" "$(ctl count)"
 	follow
 	begin=$(now_ms)
@@ -85,7 +85,7 @@ stop_with pendctl 500
 PENDD_SETTINGS='on-stop permit;'
 pendd_start < <(policy)
 PENDD_SETTINGS=
-client_bg held -n 20 -t 9000 $H4 80
+client_bg held -n 20 -t "$(ms 9000)" $H4 80
 wait_for 5 pends 20
 accepted=$(server_accepted)
 pendd_stop
@@ -111,7 +111,7 @@ flow_open live 80
 wait_for 5 pends 1
 ctl permit all >/dev/null
 check "a permitted flow talks" flow_talks live one
-client_bg udp -u -d 100 -g 50 -t 12000 -P 7000 $H4 85
+client_bg udp -u -d 100 -g 50 -t "$(ms 12000)" -P 7000 $H4 85
 wait_for 3 pends 1
 ctl permit all >/dev/null
 like "$(ctl reload)" '^ok 2' "reload"
@@ -125,8 +125,8 @@ ge "$(of udp received)" 99 "R36: so does a flow of datagrams"
 
 # ---- the authority process dies (R56, T12) ----
 
-client_bg wait80 -n 10 -t 15000 $H4 80
-client_bg wait81 -n 10 -t 15000 $H4 81
+client_bg wait80 -n 10 -t "$(ms 15000)" $H4 80
+client_bg wait81 -n 10 -t "$(ms 15000)" $H4 81
 wait_for 5 pends 20
 ids=$(ctl get id)
 child=$(pgrep -P "$PENDD_PID")
@@ -205,7 +205,7 @@ dies() { # text settings passes|blocked
 	local text=$1 want=$3 got=timeout
 	[ "$want" = blocked ] || got=connected
 	managed "$2"
-	client_bg held -n 3 -t 12000 $H4 80
+	client_bg held -n 3 -t "$(ms 12000)" $H4 80
 	wait_for 5 pends 3
 	manage kill
 	wait_for 5 ends_are 1
@@ -219,7 +219,7 @@ dies() { # text settings passes|blocked
 		"L8 $text: what was held does not get in by that"
 	manage start
 	wait_for 10 readies_are 2
-	client_bg next -t 9000 $H4 80
+	client_bg next -t "$(ms 9000)" $H4 80
 	holds 5 "$text: the next daemon pends again" pends_least 1
 	wait_for 5 test "$(ctl count)" -ge 1
 	[ "$want" != blocked ] || holds 9 "$text: and those that were held come back to it" pends 4
@@ -239,5 +239,16 @@ dies "nft, fail closed" 'hookup nft; fail closed;' blocked
 dies "nft, fail open" 'hookup nft; fail open;' passes
 dies "iptables, fail closed" 'hookup iptables; fail closed;' blocked
 dies "iptables, fail open" 'hookup iptables; fail open;' passes
+
+# Started by hand, nobody keeps the socket that owns the table: the kernel takes it away.
+pendd_start < <(policy)
+child=$(pgrep -P "$PENDD_PID")
+pendd_kill
+holds 3 "started by hand: the other process ends as well" gone "$child"
+check_not "started by hand: the table goes with its owner" h nft list table inet pend
+pendd_start < <(policy)
+check "and the socket that was left is no obstacle" ctl status version
+pendd_stop
+nothing_left "I8 by hand"
 
 finish
