@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define DISPATCH_BUDGET 256u
+#define BARRIERS_OUT    64u /* a power of two */
 #define EXPIRE_BUDGET   1024u
 
 struct engine_io {
@@ -24,8 +25,9 @@ struct engine_io {
 	struct raw raw;
 	struct ct *ct;
 	struct nfqueue_item items[NFQ_BATCH];
-	uint32_t acked; /* the last barrier whose acknowledgement was read */
-	uint32_t asked; /* the last barrier that asked for one */
+	/* Barriers acked + 1 to asked are out; what their acknowledgements will quote. */
+	uint32_t acked, asked;
+	uint32_t quote[BARRIERS_OUT];
 };
 
 static struct engine_io *io_of(struct pend_engine *e)
@@ -210,19 +212,34 @@ uint64_t pend_engine_next(const struct pend_engine *e)
 	return wheel_next(&e->table.wheel).ns;
 }
 
-static void on_error(struct pend_engine *e, const struct nfqueue_item *it)
+/*
+ * An acknowledgement was read. They come in the order in which they were asked for; those before
+ * it that did not come were dropped by an overrun, perhaps with the errors they stand behind, so what they
+ * were to confirm is not known to have happened.
+ */
+static void on_barrier(struct pend_engine *e, uint32_t seq)
 {
 	struct engine_io *io = io_of(e);
 
+	for (uint32_t b = io->acked + 1; b != io->asked + 1; b++) {
+		if (io->quote[b % BARRIERS_OUT] != seq)
+			continue;
+		if (b != io->acked + 1)
+			complete_barrier(e, b - 1, false);
+		io->acked = b;
+		complete_barrier(e, b, true);
+		return;
+	}
+}
+
+static void on_error(struct pend_engine *e, const struct nfqueue_item *it)
+{
 	if (it->error == ENOENT)
 		complete_kernel_lost(e, it->seq, it->id);
 	else if (it->error)
 		e->stats.verdict_errors++;
-	if (it->seq & ENGINE_SEQ_BARRIER) {
-		/* Acknowledgements come in the order in which they were asked for. */
-		io->acked++;
-		complete_barrier(e, io->acked, true);
-	}
+	if (it->seq & ENGINE_SEQ_BARRIER)
+		on_barrier(e, it->seq);
 }
 
 /* One batch. The number of packets in it, or -errno. */
@@ -260,6 +277,7 @@ static int receive(struct pend_engine *e, bool *drained)
 enum pend_status pend_engine_flush(struct pend_engine *e)
 {
 	struct engine_io *io;
+	bool ask;
 	int r;
 
 	if (!e)
@@ -269,12 +287,16 @@ enum pend_status pend_engine_flush(struct pend_engine *e)
 	io = io_of(e);
 	if (!nfqueue_pending(io->nfq))
 		return PEND_OK;
-	r = nfqueue_send(io->nfq, e->barrier_wanted);
+	/* With too many out, the contexts wait for the barrier of a later send. */
+	ask = e->barrier_wanted && io->asked - io->acked < BARRIERS_OUT - 1;
+	if (ask)
+		io->quote[(io->asked + 1) % BARRIERS_OUT] = nfqueue_barrier_seq(io->nfq);
+	r = nfqueue_send(io->nfq, ask);
 	if (r) {
 		snprintf(e->error, sizeof(e->error), "cannot send verdicts: %s", strerror(-r));
 		return status_of(r);
 	}
-	if (e->barrier_wanted) {
+	if (ask) {
 		io->asked = e->barrier++;
 		e->barrier_wanted = false;
 	}

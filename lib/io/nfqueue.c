@@ -220,6 +220,11 @@ bool nfqueue_pending(const struct nfqueue *q)
 	return q->tx_len > 0;
 }
 
+uint32_t nfqueue_barrier_seq(const struct nfqueue *q)
+{
+	return q->tx_last->nlmsg_seq | ENGINE_SEQ_BARRIER;
+}
+
 int nfqueue_send(struct nfqueue *q, bool ack)
 {
 	if (!q->tx_len)

@@ -56,6 +56,8 @@ bool nfqueue_verdict(struct nfqueue *q, uint32_t id, uint32_t verdict, uint32_t 
 /* Send what was appended; with `ack` the last one is acknowledged (ENGINE_SEQ_BARRIER in its seq).
  * 0, or -errno: the rest is kept for the next call. */
 int nfqueue_send(struct nfqueue *q, bool ack);
+/* The sequence number that an acknowledgement of the next send would quote. */
+uint32_t nfqueue_barrier_seq(const struct nfqueue *q);
 bool nfqueue_pending(const struct nfqueue *q);
 
 #endif
