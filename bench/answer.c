@@ -17,7 +17,7 @@
 #define FOLLOW    "{\"last\":0,\"follow\":true,\"types\":[\"pended\"]}"
 #define ID_BEFORE "\"id\":\""
 
-static void die(const struct pend_client *c, const char *what)
+static _Noreturn void die(const struct pend_client *c, const char *what)
 {
 	fprintf(stderr, "answer: %s: %s\n", what, c ? pend_client_message(c) : "out of memory");
 	exit(EXIT_FAILURE);

@@ -41,7 +41,7 @@ static uint32_t rnd(void)
 	return (uint32_t)(z >> 32);
 }
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
 	fprintf(stderr, "classify: %s\n", what);
 	exit(EXIT_FAILURE);

@@ -46,7 +46,7 @@ static uint64_t rnd(void)
 	return z ^ (z >> 27);
 }
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
 	fprintf(stderr, "contexts: %s\n", what);
 	exit(EXIT_FAILURE);
