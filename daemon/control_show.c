@@ -346,14 +346,17 @@ static const char *action_name(unsigned action)
 	return action < sizeof(names) / sizeof(names[0]) ? names[action] : "none";
 }
 
-static json_t *rule_json(const struct view *v, uint32_t i, uint64_t hits)
+static json_t *rule_json(const struct view *v, uint32_t i, const struct rule_count *n)
 {
 	struct classify_rule rule;
 	struct classify_authority a;
 	json_t *o = json_object();
 
 	set_int(o, "rule", i);
-	set_int(o, "hits", hits);
+	set_int(o, "hits", n->hits);
+	set_int(o, "bytes", n->bytes);
+	if (n->last_ns)
+		json_object_set_new(o, "last", cj_time(n->last_ns));
 	if (!v->classifier || !classify_rule(v->classifier, i, &rule))
 		return o;
 	set_text(o, "file", rule.file ? rule.file : "");
@@ -361,6 +364,8 @@ static json_t *rule_json(const struct view *v, uint32_t i, uint64_t hits)
 	set_text(o, "layer", rule.layer ? rule.layer : "");
 	set_text(o, "text", rule.text ? rule.text : "");
 	set_text(o, "action", action_name(rule.action));
+	if (*rule.counter)
+		set_text(o, "counter", rule.counter);
 	if (rule.action == CLASSIFY_PEND && classify_authority(v->classifier, rule.authority, &a))
 		set_text(o, "authority", a.name);
 	return o;
@@ -413,7 +418,7 @@ static void rules_answer(struct request *r, unsigned worker, unsigned index, con
 	}
 	r->list = json_array();
 	for (uint32_t i = 0; i < m->u.hits.count && r->cursor < total; i++, r->count++)
-		json_array_append_new(r->list, rule_json(v, r->cursor++, m->u.hits.hits[i]));
+		json_array_append_new(r->list, rule_json(v, r->cursor++, &m->u.hits.rule[i]));
 	request_wait(r, CONTROL_DEADLINE_MS);
 	if (r->cursor < total)
 		request_part(r, rules_part(r));

@@ -72,7 +72,17 @@ struct visit {
 	struct worker *w;
 	const struct pend_values *v;
 	const struct pend_metadata *meta;
+	const struct pend_packet *packet;
 };
+
+static void count(const struct visit *at, uint32_t rule)
+{
+	size_t len = 0;
+
+	if (at->packet)
+		pend_packet_data(at->packet, &len);
+	snapshot_hit(at->w->snapshot, at->w->number, rule, len, at->meta->now_ns);
+}
 
 /* An event as the engine makes them, of a packet that has no verdict yet. */
 static void inspect(const struct visit *at, uint32_t rule)
@@ -107,7 +117,7 @@ static bool visit(void *arg, uint32_t rule)
 
 	if (at->meta->flags & PEND_META_COMPLETION)
 		return true;
-	snapshot_hit(at->w->snapshot, at->w->number, rule);
+	count(at, rule);
 	inspect(at, rule);
 	return true;
 }
@@ -116,7 +126,7 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 		     const struct pend_packet *packet, struct pend_classify_out *out)
 {
 	struct worker *w = context;
-	struct visit at = {.w = w, .v = v, .meta = meta};
+	struct visit at = {.w = w, .v = v, .meta = meta, .packet = packet};
 	struct classify_context now = {
 		.ifaces = w->ifaces,
 		.clock = atomic_load_explicit(&w->clock, memory_order_relaxed),
@@ -127,11 +137,10 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 	};
 	struct classify_result r;
 
-	(void)packet;
 	classify_with(w->snapshot->classifier, &now, v, &r);
 	out->rule = r.rule;
 	if (!(meta->flags & PEND_META_COMPLETION))
-		snapshot_hit(w->snapshot, w->number, r.rule);
+		count(&at, r.rule);
 	switch ((enum classify_action)r.action) {
 	case CLASSIFY_PERMIT:
 		pend_out_permit(out);

@@ -59,7 +59,7 @@ enum msg_type {
 
 #define MSG_SCAN     2048 /* table slots a worker looks at for one LIST or COMPLETE_MATCH */
 #define MSG_LIST_MAX 24   /* MSG_CONTEXT per LIST; the cursor then says where to go on */
-#define MSG_HITS     20
+#define MSG_HITS     16
 
 enum msg_complete_reason { /* pend_info.reason */
 			   REASON_NONE = 0,
@@ -70,6 +70,12 @@ enum msg_complete_reason { /* pend_info.reason */
 			   REASON_AUTHORITY, /* a program */
 			   REASON_SHUTDOWN,
 			   REASON_BACKLOG, /* the authority process could not be asked */
+};
+
+/* What a rule has decided about, or inspected, since its policy came into force. */
+struct rule_count {
+	uint64_t hits, bytes; /* of IP packets */
+	uint64_t last_ns;     /* CLOCK_BOOTTIME; 0: never */
 };
 
 struct msg_match {
@@ -149,7 +155,7 @@ struct msg {
 		struct msg_main_status main;
 		struct {
 			uint32_t first, count, generation, pad;
-			uint64_t hits[MSG_HITS];
+			struct rule_count rule[MSG_HITS];
 		} hits;
 		struct {
 			struct pend_stats stats;

@@ -188,7 +188,7 @@ static void send_hits(struct pendd *d, const struct msg *m)
 	out.u.hits.first = first;
 	out.u.hits.generation = d->generation;
 	while (n < MSG_HITS && first < d->snapshot->rules && n < d->snapshot->rules - first) {
-		out.u.hits.hits[n] = snapshot_hits(d->snapshot, first + n);
+		snapshot_count(d->snapshot, first + n, &out.u.hits.rule[n]);
 		n++;
 	}
 	out.u.hits.count = n;

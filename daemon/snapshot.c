@@ -52,12 +52,16 @@ void snapshot_free(struct snapshot *s)
 	free(s);
 }
 
-uint64_t snapshot_hits(const struct snapshot *s, uint32_t rule)
+void snapshot_count(const struct snapshot *s, uint32_t rule, struct rule_count *out)
 {
-	uint64_t sum = 0;
+	*out = (struct rule_count){0};
+	for (unsigned w = 0; w < s->workers && rule < s->rules; w++) {
+		const struct rule_column *h = &s->hits[(size_t)w * s->rules + rule];
+		uint64_t last = atomic_load_explicit(&h->last_ns, memory_order_relaxed);
 
-	for (unsigned w = 0; w < s->workers && rule < s->rules; w++)
-		sum += atomic_load_explicit(&s->hits[(size_t)w * s->rules + rule],
-					    memory_order_relaxed);
-	return sum;
+		out->hits += atomic_load_explicit(&h->hits, memory_order_relaxed);
+		out->bytes += atomic_load_explicit(&h->bytes, memory_order_relaxed);
+		if (last > out->last_ns)
+			out->last_ns = last;
+	}
 }

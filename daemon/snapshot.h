@@ -7,8 +7,13 @@
 #define DAEMON_SNAPSHOT_H
 
 #include "core/classify.h"
+#include "daemon/msg.h"
 #include <stdatomic.h>
 #include <stdint.h>
+
+struct rule_column {
+	_Atomic uint64_t hits, bytes, last_ns;
+};
 
 struct snapshot {
 	struct classifier *classifier;
@@ -16,8 +21,8 @@ struct snapshot {
 	size_t size;
 	int fd; /* sealed; to show the authority process what is in force */
 	uint32_t generation;
-	unsigned workers, users; /* main thread only: workers that still read it */
-	_Atomic uint64_t *hits;  /* [worker * rules + rule]; each worker writes its own */
+	unsigned workers, users;  /* main thread only: workers that still read it */
+	struct rule_column *hits; /* [worker * rules + rule]; each worker writes its own */
 	uint32_t rules;
 	uint64_t loaded_ns;
 };
@@ -28,16 +33,22 @@ int snapshot_from_fd(struct snapshot **out, int fd, size_t size, uint32_t genera
 		     unsigned workers);
 void snapshot_free(struct snapshot *s); /* NULL is allowed */
 /* Summed over the workers. */
-uint64_t snapshot_hits(const struct snapshot *s, uint32_t rule);
+void snapshot_count(const struct snapshot *s, uint32_t rule, struct rule_count *out);
 
-/* By the worker that owns the column: a plain increment, no bus lock. */
-static inline void snapshot_hit(struct snapshot *s, unsigned worker, uint32_t rule)
+/* By the worker that owns the column: plain stores, no bus lock. */
+static inline void snapshot_hit(struct snapshot *s, unsigned worker, uint32_t rule, size_t bytes,
+				uint64_t now_ns)
 {
 	if (rule < s->rules) {
-		_Atomic uint64_t *h = &s->hits[(size_t)worker * s->rules + rule];
+		struct rule_column *h = &s->hits[(size_t)worker * s->rules + rule];
 
-		atomic_store_explicit(h, atomic_load_explicit(h, memory_order_relaxed) + 1,
+		atomic_store_explicit(&h->hits,
+				      atomic_load_explicit(&h->hits, memory_order_relaxed) + 1,
 				      memory_order_relaxed);
+		atomic_store_explicit(&h->bytes,
+				      atomic_load_explicit(&h->bytes, memory_order_relaxed) + bytes,
+				      memory_order_relaxed);
+		atomic_store_explicit(&h->last_ns, now_ns, memory_order_relaxed);
 	}
 }
 

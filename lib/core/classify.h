@@ -41,7 +41,8 @@ struct classify_rule {
 	const char *file; /* where it stands */
 	uint32_t line;
 	const char *layer;
-	const char *text; /* canonical, one line */
+	const char *text;    /* canonical, one line */
+	const char *counter; /* name, "" without one */
 	uint8_t action;
 	uint16_t authority; /* for PEND */
 };

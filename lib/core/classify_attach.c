@@ -191,8 +191,8 @@ static bool rules_ok(const struct classifier *c)
 		ifaces += (uint64_t)r->in.n + r->out.n;
 		if (ports > c->n[IMAGE_PORTS] || members > c->n[IMAGE_MEMBERS] ||
 		    ifaces > c->n[IMAGE_IFACES] || !string_ok(c, r->file) ||
-		    !string_ok(c, r->text) || r->layer >= c->n[IMAGE_LAYERS] ||
-		    !conditions_ok(c, r) || !action_ok(c, r))
+		    !string_ok(c, r->text) || !string_ok(c, r->counter) ||
+		    r->layer >= c->n[IMAGE_LAYERS] || !conditions_ok(c, r) || !action_ok(c, r))
 			return false;
 	}
 	return true;
@@ -277,6 +277,7 @@ bool classify_rule(const struct classifier *c, uint32_t rule, struct classify_ru
 				      .line = r->line,
 				      .layer = c->strings + c->layers[r->layer].name,
 				      .text = c->strings + r->text,
+				      .counter = c->strings + r->counter,
 				      .action = r->action,
 				      .authority = r->authority};
 	return true;

@@ -87,6 +87,7 @@ struct image_rule {
 	uint64_t timeout_ns;
 	uint32_t file, line, text; /* file and text: offsets into IMAGE_STRINGS */
 	uint32_t layer;
+	uint32_t counter; /* offset into IMAGE_STRINGS; the first string, an empty one: none */
 	uint32_t seen, neg;
 	struct image_span from, to;     /* of IMAGE_MEMBERS */
 	struct image_span sport, dport; /* of IMAGE_PORTS, sorted and disjoint */

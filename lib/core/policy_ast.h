@@ -173,6 +173,7 @@ enum pol_opt {
 	OPT_COMPLETE,
 	OPT_MODE,
 	OPT_LOG,
+	OPT_COUNTER,
 	OPT_COUNT,
 };
 
@@ -235,7 +236,7 @@ struct pol_rule {
 
 	uint32_t opts; /* bits of enum pol_opt */
 	struct pol_loc opt_loc[OPT_COUNT];
-	const char *ask;
+	const char *ask, *counter;
 	struct pol_authority *authority; /* once checked, for pend */
 	uint64_t timeout_ns;
 	uint8_t on_timeout, with, complete, mode;

@@ -328,6 +328,8 @@ static void compile_rule(struct compiler *c, const struct pol_rule *r, uint32_t 
 	out.file = c->file_names[r->loc.file];
 	compile_conditions(c, r, &out);
 	compile_action(r, &out);
+	if (r->counter)
+		out.counter = string(c, r->counter);
 	to = more(c, IMAGE_RULES, 1);
 	if (to)
 		*to = out;

@@ -371,7 +371,7 @@ struct opt_word {
 static const struct opt_word opt_words[] = {
 	{"ask", OPT_ASK},     {"timeout", OPT_TIMEOUT},   {"on-timeout", OPT_ON_TIMEOUT},
 	{"with", OPT_WITH},   {"complete", OPT_COMPLETE}, {"hold", OPT_MODE},
-	{"absorb", OPT_MODE}, {"log", OPT_LOG},
+	{"absorb", OPT_MODE}, {"log", OPT_LOG},           {"counter", OPT_COUNTER},
 };
 
 #define NOPTS (sizeof(opt_words) / sizeof(opt_words[0]))
@@ -386,6 +386,14 @@ static bool opt_ask(struct pol_parser *ps, struct pol_rule *r)
 	r->opt_loc[OPT_ASK] = loc;
 	r->ask = pol_strndup(&ps->p->arena, s, strlen(s));
 	return r->ask ? true : pol_oom(ps);
+}
+
+static bool opt_counter(struct pol_parser *ps, struct pol_rule *r)
+{
+	struct pol_loc loc;
+
+	r->counter = pol_new_name(ps, "a name for the counter", &loc);
+	return r->counter != NULL;
 }
 
 static bool opt_keyword(struct pol_parser *ps, const struct pol_keyword *table, const char *what,
@@ -422,6 +430,8 @@ static bool parse_opt(struct pol_parser *ps, struct pol_rule *r, const struct op
 		return true;
 	case OPT_LOG:
 		return true;
+	case OPT_COUNTER:
+		return opt_counter(ps, r);
 	case OPT_COUNT:
 		break;
 	}

@@ -293,6 +293,8 @@ static inline void emit_rule(struct random_policy *r)
 		emit(r, " with %s", rnd(r, 2) ? "reset" : "unreachable");
 	if (!rnd(r, 4))
 		emit(r, " log");
+	if (!rnd(r, 6))
+		emit(r, " counter c%u", rnd(r, 3));
 	emit(r, rnd(r, 2) ? ";\n" : "\n");
 }
 

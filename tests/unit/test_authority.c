@@ -223,7 +223,7 @@ static void on_main(const struct msg *q, int fd)
 	case MSG_RULE_HITS:
 		m.u.hits.first = q->u.hits.first;
 		m.u.hits.count = MSG_HITS;
-		m.u.hits.hits[0] = 42;
+		m.u.hits.rule[0].hits = 42;
 		reply(WORKERS, q, &m);
 		return;
 	case MSG_POLICY:

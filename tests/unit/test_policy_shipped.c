@@ -169,7 +169,7 @@ START_TEST(manual_is_complete)
 		"weight",   "default",     "proto",     "family",   "from",      "to",
 		"port",     "in",          "out",       "hook",     "mark",      "ask",
 		"timeout",  "on-timeout",  "with",      "complete", "hold",      "absorb",
-		"log",      "icmp-type",   "icmp-code", "file",     "inspect", "tcp-flags", "time",
+		"log",      "icmp-type",   "icmp-code", "file",     "inspect", "counter", "tcp-flags", "time",
 		"day",      "reauthorize", "reason"};
 	char *page = slurp("man/pend.conf.5"), *text, *line, want[80];
 	struct policy *p = parse_good("");
