@@ -2,18 +2,44 @@
 /* Pending: a new context, or a context that a lower callout takes up again (R8, R9, R18). */
 #include "core/engine.h"
 
-static uint8_t choose_mode(const struct pend_engine *e, enum pend_mode asked)
+/* Of the kernel's queue: left to what was not read yet. */
+#define QUEUE_RESERVE(len) ((len) / 8 + 1)
+
+/* Only the kernel's own packet can go on where the destination is translated: it is left there as long
+ * as the queue has room. */
+static uint8_t choose_mode(const struct pend_engine *e, const struct pctx *c, enum pend_mode asked)
 {
+	uint32_t most = e->cfg.hold_max, queue = e->cfg.kernel_queue;
+
 	if (asked != PEND_MODE_AUTO)
 		return (uint8_t)asked;
-	return e->table.held < e->cfg.hold_max ? PEND_MODE_HOLD : PEND_MODE_ABSORB;
+	if (c->flags & PCTX_DNAT && queue > QUEUE_RESERVE(queue) + most)
+		most = queue - QUEUE_RESERVE(queue);
+	return e->table.held < most ? PEND_MODE_HOLD : PEND_MODE_ABSORB;
+}
+
+/* A copy goes in without the translation, and its answer would leave from the wrong address: what was
+ * absorbed behind destination NAT is completed by flush, whatever was asked for. */
+static void flush_only(struct pctx *c)
+{
+	if (c->flags & PCTX_DNAT && c->mode == PEND_MODE_ABSORB)
+		c->release = PEND_RELEASE_FLUSH;
+}
+
+void begin_input(const struct pend_engine *e, struct pctx *c, const struct engine_input *in)
+{
+	c->mark = mark_put(&e->marks, in->mark, 0);
+	c->iif = in->iif;
+	if (mark_is_dnat(&e->marks, in->mark))
+		c->flags |= PCTX_DNAT;
+	flush_only(c);
 }
 
 static void set_options(struct pend_engine *e, struct pctx *c, const struct engine_call *call,
 			const struct pend_options *o)
 {
 	c->state = PEND_STATE_STORED;
-	c->flags &= (uint8_t)~PCTX_EARLY; /* of the pend before this one */
+	c->flags &= (uint16_t)~PCTX_EARLY; /* of the pend before this one */
 	c->pender = (uint8_t)call->callout;
 	c->aggregate = call->aggregate;
 	c->deadline = mono_add(e->now, o->timeout_ns);
@@ -22,6 +48,7 @@ static void set_options(struct pend_engine *e, struct pctx *c, const struct engi
 	c->release = (uint8_t)o->release;
 	c->rule = o->rule;
 	c->tag = o->tag;
+	flush_only(c);
 }
 
 /* The packet of this call becomes the context's. */
@@ -53,10 +80,9 @@ static enum pend_status begin_new(struct pend_engine *e, struct engine_call *cal
 	if (has_isn)
 		c->flags |= PCTX_ISN;
 	c->hook = in->hook;
-	c->iif = in->iif;
 	c->oif = in->oif;
-	c->mark = in->mark;
-	c->mode = choose_mode(e, o->mode);
+	begin_input(e, c, in);
+	c->mode = choose_mode(e, c, o->mode);
 	set_options(e, c, call, o);
 	if (!keep(e, c, in)) {
 		pctx_free(&e->table, c);

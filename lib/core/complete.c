@@ -394,7 +394,7 @@ void complete_late(struct pend_engine *e, struct pctx *c, const struct engine_in
 	engine_verdict(e, in->id, stamp ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE, in->mark, NULL);
 	if (c->state == PEND_STATE_COMPLETING) {
 		if (c->flags & PCTX_INJECTED) {
-			c->flags &= (uint8_t)~PCTX_INJECTED;
+			c->flags &= (uint16_t)~PCTX_INJECTED;
 			settle(e, c, (enum pend_state)c->outcome);
 		}
 		return;
@@ -454,7 +454,7 @@ void complete_timer(void *engine, struct wheel_timer *t)
 		return;
 	}
 	case PEND_STATE_COMPLETING: /* our copy did not come back: the peer has to */
-		c->flags &= (uint8_t)~PCTX_INJECTED;
+		c->flags &= (uint16_t)~PCTX_INJECTED;
 		settle(e, c,
 		       c->outcome == PEND_STATE_PERMITTED ? PEND_STATE_FLUSHED
 							  : (enum pend_state)c->outcome);

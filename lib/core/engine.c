@@ -55,7 +55,7 @@ static void event_bare(struct pend_engine *e, enum pend_event_type type,
 		.hook = in->hook,
 		.iif = in->iif,
 		.oif = in->oif,
-		.mark = in->mark,
+		.mark = mark_put(&e->marks, in->mark, 0),
 		.rule = r->rule,
 		.verdict = r->action == PEND_ACTION_PERMIT ? PEND_VERDICT_PERMIT
 							   : PEND_VERDICT_BLOCK,
@@ -188,8 +188,7 @@ static void replace_packet(struct pend_engine *e, struct pctx *c, const struct e
 
 static void join(struct pend_engine *e, struct pctx *c, const struct engine_input *in)
 {
-	c->mark = in->mark;
-	c->iif = in->iif;
+	begin_input(e, c, in);
 	c->last_ms = (uint32_t)(mono_since(e->now, c->created) / MONO_NS_PER_MS);
 	if (c->flags & PCTX_ISN) {
 		c->retransmits++;

@@ -170,6 +170,8 @@ void arbiter_values(const struct engine_input *in, const struct packet *p,
 /* core/begin.c: pend_operation of the call in progress, arguments checked. */
 enum pend_status begin_pend(struct pend_engine *e, struct engine_call *call,
 			    const struct pend_options *o, pend_context *context);
+/* What each packet of a context says anew. */
+void begin_input(const struct pend_engine *e, struct pctx *c, const struct engine_input *in);
 
 /* core/complete.c */
 /* After classify: STORED -> PENDED, or what was decided meanwhile (R10). */

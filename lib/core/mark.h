@@ -12,6 +12,10 @@
  *                           engine knows it again and permits it as any other packet of its flow
  *   RESET   + epoch 0       comes back by NF_REPEAT: answer with a TCP reset, else as UNREACH
  *   UNREACH + epoch 0       comes back by NF_REPEAT: answer with ICMP admin-prohibited
+ * In the packet's mark, set by the tag chain just before the queue rule, for the engine to read:
+ *   NONE    + epoch 1       DNAT: this host has translated the destination, and the packet's conntrack
+ *                           entry alone knows from what. A copy sent in would get an entry without
+ *                           that, so none is sent. No rule looks for it; any verdict replaces it
  * In the connection's mark:
  *   PERMIT  + epoch 1..62   the flow was permitted in that epoch (R31, R46)
  *   BLOCKED + any epoch     the flow is dead: later packets die in the kernel (R34)
@@ -38,6 +42,7 @@ enum {
 	MARK_EPOCH_NONE = 0, /* do not stamp */
 	MARK_EPOCH_MIN = 1,
 	MARK_EPOCH_MAX = 62,
+	MARK_EPOCH_DNAT = 1,    /* with MARK_NONE: behind destination NAT */
 	MARK_EPOCH_INJECT = 63, /* with MARK_PERMIT: a copy of ours on lo */
 };
 
@@ -122,6 +127,17 @@ static inline uint32_t mark_reset(const struct mark_layout *l)
 static inline uint32_t mark_unreach(const struct mark_layout *l)
 {
 	return mark_bits(l, mark_value(MARK_UNREACH, MARK_EPOCH_NONE));
+}
+
+/* What the tag chain says of a packet that it queues. */
+static inline uint8_t mark_value_dnat(void)
+{
+	return mark_value(MARK_NONE, MARK_EPOCH_DNAT);
+}
+
+static inline bool mark_is_dnat(const struct mark_layout *l, uint32_t mark)
+{
+	return mark_get(l, mark) == mark_value_dnat();
 }
 
 /* What a connection's mark says. */

@@ -249,7 +249,7 @@ static void discharge(struct pctx_table *t, struct pctx *c)
 {
 	if (!(c->flags & PCTX_LIVE))
 		return;
-	c->flags &= (uint8_t)~PCTX_LIVE;
+	c->flags &= (uint16_t)~PCTX_LIVE;
 	(*source_counter(t, &c->flow))--;
 	(*service_counter(t, &c->flow))--;
 	t->live--;

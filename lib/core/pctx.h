@@ -32,6 +32,7 @@ enum pctx_flags {
 	PCTX_EARLY = 1u << 5,    /* completed while STORED (R10): verdict and block say how */
 	PCTX_INJECTED = 1u << 6, /* a copy of ours is on its way (R39) */
 	PCTX_EXPIRED = 1u << 7,  /* the deadline completed it */
+	PCTX_DNAT = 1u << 8,     /* this host translates its destination: no copy can go in */
 };
 
 struct pctx {
@@ -52,8 +53,8 @@ struct pctx {
 	uint32_t first, last;  /* struct pkept, in order of arrival */
 	uint32_t barrier;      /* COMPLETING: the acknowledgement that settles it */
 	uint16_t sent, failed; /* COMPLETING: release verdicts sent, and refused with ENOENT */
-	uint8_t state;         /* enum pend_state */
-	uint8_t flags;
+	uint16_t flags;
+	uint8_t state; /* enum pend_state */
 	uint8_t hook, mode, release, on_timeout;
 	uint8_t verdict, block;  /* the decision, from COMPLETING on */
 	uint8_t outcome;         /* COMPLETING: the state to end in if all goes well */

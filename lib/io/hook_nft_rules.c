@@ -10,6 +10,7 @@
 
 #include <libnftnl/rule.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 
 #include "io/nft_expr.h"
@@ -93,6 +94,11 @@ static void match(struct nft_rule *n, const struct pend_hook *h, const struct ho
 		nft_bitwise32(n, r->state, 0);
 		nft_cmp32(n, false, 0);
 	}
+	if (r->match & HOOK_M_DNAT) {
+		nft_ct(n, NFT_CT_STATUS);
+		nft_bitwise32(n, IPS_DST_NAT, 0);
+		nft_cmp32(n, false, 0);
+	}
 }
 
 static void queue(struct nft_rule *n, const struct pend_hook *h)
@@ -103,6 +109,13 @@ static void queue(struct nft_rule *n, const struct pend_hook *h)
 		nft_xt_queue(n, c->queue_first, c->queue_count, c->fail_open);
 	else
 		nft_queue(n, c->queue_first, c->queue_count, c->fail_open);
+}
+
+static void set_mark(struct nft_rule *n, const struct pend_hook *h, uint8_t value)
+{
+	nft_meta(n, NFT_META_MARK);
+	nft_bitwise32(n, ~h->mark.mask, mark_bits(&h->mark, value));
+	nft_meta_set(n, NFT_META_MARK);
 }
 
 static void act(struct nft_rule *n, const struct pend_hook *h, const struct hook_rule *r)
@@ -128,10 +141,11 @@ static void act(struct nft_rule *n, const struct pend_hook *h, const struct hook
 		nft_bitwise32(n, ~h->mark.mask, mark_bits(&h->mark, r->ct_mark));
 		nft_ct_set(n, NFT_CT_MARK);
 		break;
+	case HOOK_DO_MARK:
+		set_mark(n, h, r->mark);
+		break;
 	case HOOK_DO_CLEAR:
-		nft_meta(n, NFT_META_MARK);
-		nft_bitwise32(n, ~h->mark.mask, 0);
-		nft_meta_set(n, NFT_META_MARK);
+		set_mark(n, h, 0);
 		break;
 	case HOOK_DO_GOTO_STAMP: /* iptables only */
 	case HOOK_DO_GOTO_PASS:

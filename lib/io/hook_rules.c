@@ -194,6 +194,9 @@ static void tag_rules(struct list *l, const struct hook_policy *p)
 	known_flow_rules(l, p);
 	exempt_rules(l, p);
 	tcp_rules(l);
+	/* What the engine cannot see in the packet. It cannot come from outside: see clear_rules(). */
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_DNAT, .mark = mark_value_dnat(), .action = HOOK_DO_MARK});
 	add(l, (struct hook_rule){.action = HOOK_DO_QUEUE, .note = "queue"});
 }
 

@@ -27,6 +27,7 @@ enum {
 	HOOK_M_ICMP = 1u << 9,      /* IPv4: ICMP other than echo request */
 	HOOK_M_ICMP6 = 1u << 10,    /* IPv6: ICMPv6 other than echo request */
 	HOOK_M_DST = 1u << 11,      /* the destination address is of type `dst` */
+	HOOK_M_DNAT = 1u << 12,     /* conntrack has translated the destination */
 };
 
 /* RTN_* of linux/rtnetlink.h, as the kernel's fib answers. */
@@ -48,6 +49,7 @@ enum hook_do {
 	HOOK_DO_RESET,      /* nft only */
 	HOOK_DO_UNREACH,    /* nft only */
 	HOOK_DO_STAMP,      /* ct mark = mark, bits outside of the mask kept; goes on */
+	HOOK_DO_MARK,       /* our bits of the packet's mark = mark; goes on */
 	HOOK_DO_CLEAR,      /* our bits of the packet's mark = 0; goes on */
 	HOOK_DO_GOTO_STAMP, /* iptables only: continue in HOOK_CHAIN_PERMIT, do not come back */
 	HOOK_DO_GOTO_PASS,  /* iptables only: continue in HOOK_CHAIN_PASS, do not come back */

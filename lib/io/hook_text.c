@@ -98,6 +98,8 @@ static void nft_match(FILE *f, const struct pend_hook *h, const struct hook_rule
 		put_bits(f, state_names, r->state, false, ",");
 		fputc(' ', f);
 	}
+	if (r->match & HOOK_M_DNAT)
+		fputs("ct status dnat ", f);
 }
 
 static void nft_queue_text(FILE *f, const struct pend_hook *h)
@@ -132,6 +134,10 @@ static void nft_action(FILE *f, const struct pend_hook *h, const struct hook_rul
 	case HOOK_DO_STAMP:
 		fprintf(f, "ct mark set ct mark & 0x%08x | 0x%08x", ~h->mark.mask,
 			bits(h, r->ct_mark));
+		break;
+	case HOOK_DO_MARK:
+		fprintf(f, "meta mark set meta mark & 0x%08x | 0x%08x", ~h->mark.mask,
+			bits(h, r->mark));
 		break;
 	case HOOK_DO_CLEAR:
 		fprintf(f, "meta mark set meta mark & 0x%08x", ~h->mark.mask);
@@ -223,6 +229,8 @@ static void ipt_match(FILE *f, const struct pend_hook *h, const struct hook_rule
 		fputs(" -m conntrack --ctstate ", f);
 		put_bits(f, state_names, r->state, true, ",");
 	}
+	if (r->match & HOOK_M_DNAT)
+		fputs(" -m conntrack --ctstate DNAT", f);
 }
 
 static void ipt_queue(FILE *f, const struct pend_hook *h)
@@ -253,6 +261,9 @@ static void ipt_action(FILE *f, const struct pend_hook *h, const struct hook_rul
 		break;
 	case HOOK_DO_STAMP:
 		fprintf(f, " -j CONNMARK --set-xmark 0x%x/0x%x", bits(h, r->ct_mark), h->mark.mask);
+		break;
+	case HOOK_DO_MARK:
+		fprintf(f, " -j MARK --set-xmark 0x%x/0x%x", bits(h, r->mark), h->mark.mask);
 		break;
 	case HOOK_DO_CLEAR:
 		fprintf(f, " -j MARK --set-xmark 0x0/0x%x", h->mark.mask);

@@ -311,6 +311,115 @@ START_TEST(absorb_buffer_never_returns)
 }
 END_TEST
 
+/* A packet that the tag chain says was translated. */
+static uint32_t send_dnat(enum sim_kind kind, uint16_t sport, uint32_t isn)
+{
+	struct sim_tuple t = sim_peer(sport);
+	struct engine_input in = {.iif = 2, .hook = 1};
+	uint8_t buf[256];
+
+	in.mark = mark_bits(&s->e.marks, mark_value_dnat()) | 5;
+	in.len = in.total = sim_make(buf, kind, &t, isn, 4, 0);
+	in.data = buf;
+	return sim_input(s, &in);
+}
+
+START_TEST(dnat_absorbed_ends_flushed)
+{
+	struct pend_info info;
+
+	top.opt.mode = PEND_MODE_ABSORB;
+	ck_assert(sim_dropped(s, send_dnat(SIM_SYN, 4000, 1)));
+	ck_assert(sim_dropped(s, send_dnat(SIM_SYN, 4000, 1)));
+	ck_assert_int_eq(sim_stats(s).copied_bytes, 0);
+	ck_assert_int_eq(pend_context_info(&s->e, top.ctx, &info), PEND_OK);
+	ck_assert_int_eq(info.release, PEND_RELEASE_FLUSH);
+	ck_assert_uint_eq(info.mark, 5); /* the host's bits, not ours */
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_feed(s);
+	ck_assert_int_eq(s->injections, 0);
+	ck_assert_int_eq(sim_stats(s).injected, 0);
+	ck_assert_int_eq(sim_stats(s).inject_failed, 0);
+	ck_assert_int_eq(ended(PEND_STATE_FLUSHED), 1);
+	ck_assert_int_eq(ended(PEND_STATE_PERMITTED), 0);
+	ck_assert(sim_accepted(s, send_dnat(SIM_SYN, 4000, 1)));
+	ck_assert_int_eq(top.calls, 1);
+	/* Datagrams likewise. */
+	ck_assert(sim_dropped(s, send_dnat(SIM_UDP, 4001, 0)));
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	ck_assert_int_eq(ended(PEND_STATE_FLUSHED), 2);
+	ck_assert(sim_accepted(s, send_dnat(SIM_UDP, 4001, 0)));
+}
+END_TEST
+
+/* The host's rules changed while it waited: copies from before are not sent. */
+START_TEST(dnat_begins_while_absorbed)
+{
+	top.opt.mode = PEND_MODE_ABSORB;
+	sim_udp(s, 4000, 1);
+	ck_assert_int_ne(sim_stats(s).copied_bytes, 0);
+	send_dnat(SIM_UDP, 4000, 0);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	ck_assert_int_eq(s->injections, 0);
+	ck_assert_int_eq(sim_stats(s).copied_bytes, 0);
+	ck_assert_int_eq(ended(PEND_STATE_FLUSHED), 1);
+}
+END_TEST
+
+START_TEST(dnat_is_pended_again_without_a_copy)
+{
+	static struct sim_callout low;
+
+	top.opt.mode = PEND_MODE_ABSORB;
+	sim_callout(s, &low, 50, DO_PEND);
+	send_dnat(SIM_SYN, 4000, 1);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	ck_assert_int_eq(low.calls, 1);
+	send_dnat(SIM_SYN, 4000, 1);
+	ck_assert_int_eq(sim_stats(s).copied_bytes, 0);
+	sim_complete(s, low.ctx, PEND_VERDICT_PERMIT);
+	ck_assert_int_eq(s->injections, 0);
+	ck_assert_int_eq(ended(PEND_STATE_FLUSHED), 1);
+}
+END_TEST
+
+START_TEST(dnat_held_is_let_in)
+{
+	uint32_t id = send_dnat(SIM_SYN, 4000, 1);
+
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_round(s);
+	ck_assert(sim_accepted(s, id));
+	ck_assert_int_eq(ended(PEND_STATE_PERMITTED), 1);
+}
+END_TEST
+
+/* Above hold_max it is still held, until the kernel's queue has little room left. */
+START_TEST(dnat_is_held_above_hold_max)
+{
+	const uint32_t most = 80 - 80 / 8 - 1;
+	struct pend_info info;
+
+	s->e.cfg.hold_max = 4;
+	s->e.cfg.kernel_queue = 80;
+	for (uint32_t i = 0; i < 80; i++) {
+		send_dnat(SIM_SYN, (uint16_t)(4000 + i), 1);
+		ck_assert_int_eq(pend_context_info(&s->e, top.ctx, &info), PEND_OK);
+		ck_assert_int_eq(info.mode, i < most ? PEND_MODE_HOLD : PEND_MODE_ABSORB);
+	}
+	ck_assert_uint_eq(sim_stats(s).held, most);
+	sim_syn(s, 5000, 1);
+	ck_assert_int_eq(pend_context_info(&s->e, top.ctx, &info), PEND_OK);
+	ck_assert_int_eq(info.mode, PEND_MODE_ABSORB);
+	/* A queue shorter than hold_max does not lower it: the number was asked for. */
+	s->e.cfg.hold_max = 100;
+	s->e.cfg.kernel_queue = 1;
+	send_dnat(SIM_SYN, 5001, 1);
+	ck_assert_int_eq(pend_context_info(&s->e, top.ctx, &info), PEND_OK);
+	ck_assert_int_eq(info.mode, PEND_MODE_HOLD);
+}
+END_TEST
+
 START_TEST(absorb_flush_keeps_nothing)
 {
 	top.opt.mode = PEND_MODE_ABSORB;
@@ -463,6 +572,11 @@ Suite *suite(void)
 	tcase_add_test(tc, spill_from_hold_to_absorb);
 	tcase_add_test(tc, absorb_buffer_reinjects);
 	tcase_add_test(tc, absorb_buffer_never_returns);
+	tcase_add_test(tc, dnat_absorbed_ends_flushed);
+	tcase_add_test(tc, dnat_begins_while_absorbed);
+	tcase_add_test(tc, dnat_is_pended_again_without_a_copy);
+	tcase_add_test(tc, dnat_held_is_let_in);
+	tcase_add_test(tc, dnat_is_held_above_hold_max);
 	tcase_add_test(tc, absorb_flush_keeps_nothing);
 	tcase_add_test(tc, T18_block_with_reset_answers_the_held_packet);
 	tcase_add_test(tc, block_with_reset_forged_when_absorbed);

@@ -225,6 +225,38 @@ START_TEST(switches_of_the_tag_chain)
 }
 END_TEST
 
+static int find_exact(const struct hook_rule *r, unsigned n, unsigned match, enum hook_do action)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (r[i].match == match && r[i].action == action)
+			return (int)i;
+	return -1;
+}
+
+/* The last word before the queue, in both; and what came in with the value has lost it before. */
+START_TEST(translated_destinations_are_told)
+{
+	struct hook_policy p = policy((enum hook_style)_i);
+	struct hook_rule r[HOOK_RULES_MAX];
+	unsigned n;
+	int at;
+
+	for (int c = HOOK_CHAIN_TAG_INPUT; c <= HOOK_CHAIN_TAG_FORWARD; c++) {
+		n = hook_rules(&p, (enum hook_chain)c, r);
+		at = find_exact(r, n, HOOK_M_DNAT, HOOK_DO_MARK);
+		ck_assert_int_eq(at, (int)n - 2);
+		ck_assert_uint_eq(r[at].mark, mark_value_dnat());
+	}
+	n = hook_rules(&p, HOOK_CHAIN_CLEAR, r);
+	at = find_exact(r, n, HOOK_M_MARK_NOT, HOOK_DO_CLEAR);
+	ck_assert_int_eq(at, (int)n - 1);
+	ck_assert_uint_eq(r[at].mark_not, 0);
+	for (int i = 0; i < at; i++) /* what is let through to it is on lo, and ours */
+		ck_assert(r[i].match == (HOOK_M_LO | HOOK_M_MARK) && r[i].mark_mask == 0xff &&
+			  r[i].mark != mark_value_dnat());
+}
+END_TEST
+
 /* nft swaps an epoch in the set and the stamp chains alone; the tag chain must not know it. */
 START_TEST(nft_tag_chain_knows_no_epoch)
 {
@@ -300,6 +332,7 @@ START_TEST(nft_text)
 	has(t, "ct mark & 0x01800000 == 0x01000000 counter drop");
 	has(t, "tcp flags & (fin | syn | rst | ack) != syn ct state new counter drop");
 	has(t, "ct mark set ct mark & 0x807fffff | 0x02800000");
+	has(t, "ct status dnat meta mark set meta mark & 0x807fffff | 0x02000000\n");
 	has(t, "counter queue num 0 comment");
 	lacks(t, "bypass");
 	free(t);
@@ -328,7 +361,8 @@ START_TEST(iptables_text)
 	has(t, "-A PEND-IN -6 -p ipv6-icmp -m icmp6 ! --icmpv6-type 128 -j RETURN\n");
 	has(t, "-A PEND-IN -4 -m addrtype --dst-type BROADCAST -j RETURN\n");
 	has(t, "-A PEND-PERMIT -j CONNMARK --set-xmark 0x2800000/0x7f800000\n");
-	has(t, "-A PEND-IN -j NFQUEUE --queue-num 0\n");
+	has(t, "-A PEND-IN -m conntrack --ctstate DNAT -j MARK --set-xmark 0x2000000/0x7f800000\n"
+	       "-A PEND-IN -j NFQUEUE --queue-num 0\n");
 	lacks(t, "REJECT");
 	lacks(t, "-j ACCEPT");
 	free(t);
@@ -421,6 +455,8 @@ Suite *suite(void)
 	tcase_add_test(t, fields);
 	tcase_add_test(t, none_does_nothing);
 	tcase_add_loop_test(t, order_of_the_tag_chain, HOOK_STYLE_NFT, HOOK_STYLE_IPTABLES + 1);
+	tcase_add_loop_test(t, translated_destinations_are_told, HOOK_STYLE_NFT,
+			    HOOK_STYLE_IPTABLES + 1);
 	tcase_add_loop_test(t, switches_of_the_tag_chain, HOOK_STYLE_NFT, HOOK_STYLE_IPTABLES + 1);
 	tcase_add_test(t, nft_tag_chain_knows_no_epoch);
 	tcase_add_test(t, iptables_has_no_actions_of_nft);

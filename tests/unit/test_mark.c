@@ -77,6 +77,9 @@ START_TEST(numbers_are_fixed)
 	ck_assert_uint_eq(mark_reset(&l), 2u << 23);
 	ck_assert_uint_eq(mark_unreach(&l), 3u << 23);
 	ck_assert_uint_eq(mark_inject(&l), 253u << 23);
+	ck_assert_uint_eq(mark_bits(&l, mark_value_dnat()), 4u << 23);
+	for (uint32_t v = 0; v < 256; v++)
+		ck_assert_int_eq(mark_is_dnat(&l, v << 23 | 0x807fffff), v == 4);
 }
 END_TEST
 
