@@ -25,7 +25,10 @@ static const struct command commands[] = {
 	{"events", ROLE_OBSERVE, " last follow types ", act_events},
 	{"rules", ROLE_OBSERVE, " ", show_rules},
 	{"authorities", ROLE_OBSERVE, " ", show_authorities},
-	{"reload", ROLE_ADMIN, " ", act_reload},
+	{"test", ROLE_OBSERVE, " flow in out hook mark trace ", show_test},
+	{"show", ROLE_OBSERVE, " what ", show_text},
+	{"metrics", ROLE_OBSERVE, " ", show_metrics},
+	{"reload", ROLE_OBSERVE, " dry_run ", act_reload}, /* ... without that: admin */
 	{"check", ROLE_OBSERVE, " policy ", act_check},
 	{"hookup", ROLE_OBSERVE, " action ", act_hookup},
 	{"stop", ROLE_ADMIN, " ", act_stop},
@@ -104,7 +107,9 @@ static void request_free(struct request *r)
 	r->client->nrequests--;
 	json_decref(r->id);
 	json_decref(r->list);
+	json_decref(r->result);
 	collected_free(r->collected);
+	candidate_put(r->candidate);
 	free(r->ids);
 	free(r);
 }

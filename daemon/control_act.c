@@ -321,7 +321,9 @@ void act_reloaded(struct request *r, const struct reload_result *res)
 {
 	json_t *o = reload_json(res);
 
-	if (res->status == 0)
+	if (res->status == 0 && res->candidate)
+		dry_begin(r, res, o);
+	else if (res->status == 0)
 		request_ok(r, o);
 	else
 		request_fail_with(r, res->status == -EINVAL ? "policy" : "system", res->text, o);
@@ -343,8 +345,14 @@ static void reload_begin(struct request *r, enum reload_kind kind, const char *t
 
 void act_reload(struct request *r, const json_t *args)
 {
-	(void)args;
-	reload_begin(r, RELOAD_LOAD, NULL, 0);
+	const json_t *dry = json_object_get(args, "dry_run");
+
+	if (dry && !json_is_boolean(dry))
+		request_fail(r, "invalid", "dry_run is true or false");
+	else if (json_is_true(dry))
+		reload_begin(r, RELOAD_DRY, NULL, 0);
+	else if (!request_denied(r, ROLE_ADMIN))
+		reload_begin(r, RELOAD_LOAD, NULL, 0);
 }
 
 void act_check(struct request *r, const json_t *args)

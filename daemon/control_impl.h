@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside the control server: control.c has clients and the life of requests, control_show.c and
- * control_act.c the commands.
+ * Inside the control server: control.c has clients and the life of requests, the other control_*.c
+ * the commands.
  */
 #ifndef DAEMON_CONTROL_IMPL_H
 #define DAEMON_CONTROL_IMPL_H
@@ -48,7 +48,26 @@ struct request {
 	size_t nids;
 	json_t *list;
 	bool incomplete;             /* somebody did not answer */
-	struct collected *collected; /* status */
+	struct collected *collected; /* status, metrics */
+	/* rules, metrics: what is told about each rule, in which list, and the end of it all */
+	json_t *(*row)(const struct view *v, uint32_t rule, const struct rule_count *n);
+	const char *rows;
+	void (*rows_end)(struct request *r);
+	struct candidate *candidate; /* reload, dry */
+	json_t *result;              /* ... what the last reply will have besides */
+	const char *text;            /* show: what is still to be said, while this is in force */
+	uint64_t shown;
+};
+
+#define WORKERS_MAX 256
+
+/* What has come in for one `status`. */
+struct collected {
+	struct msg_main_status main;
+	bool have_main;
+	bool have[WORKERS_MAX];
+	struct pend_stats stats[WORKERS_MAX], sum;
+	uint64_t events_dropped, questions_refused, bad_messages, dispatches, answer_ns, answers;
 };
 
 struct control_client {
@@ -100,6 +119,25 @@ void show_rules(struct request *r, const json_t *args);
 void show_authorities(struct request *r, const json_t *args);
 void show_version(struct request *r, const json_t *args);
 void collected_free(struct collected *c);
+/* Ask all for their counters; `finish` is called when they are there, or late. */
+void status_collect(struct request *r, void (*finish)(struct request *r));
+json_t *status_json(struct request *r);
+/* "a" for worker 0 */
+const char *worker_name(unsigned worker, char buf[24]);
+/* Hits of every rule, from r->row, in parts. */
+void rules_walk(struct request *r);
+/* What is known of a rule: number, place, text, action. */
+json_t *rule_object(const struct classifier *c, uint32_t rule);
+const char *action_name(unsigned action);
+/* classify_clock() of now */
+uint32_t clock_now(void);
+/* control_test.c */
+void show_test(struct request *r, const json_t *args);
+void show_text(struct request *r, const json_t *args);
+/* control_metrics.c */
+void show_metrics(struct request *r, const json_t *args);
+/* control_dry.c: the policy that was compiled against what is pended; takes `result`. */
+void dry_begin(struct request *r, const struct reload_result *res, json_t *result);
 /* control_act.c */
 void act_complete(struct request *r, const json_t *args);
 void act_events(struct request *r, const json_t *args);

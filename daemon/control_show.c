@@ -8,18 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORKERS_MAX 256
-
 enum hook_state { HOOK_STATE_NONE, HOOK_STATE_IN_PLACE, HOOK_STATE_MISSING, HOOK_STATE_REMOVED };
-
-/* What has come in for one `status`. */
-struct collected {
-	struct msg_main_status main;
-	bool have_main;
-	bool have[WORKERS_MAX];
-	struct pend_stats stats[WORKERS_MAX], sum;
-	uint64_t events_dropped, questions_refused, bad_messages, dispatches, answer_ns, answers;
-};
 
 void collected_free(struct collected *c)
 {
@@ -80,18 +69,23 @@ static json_t *status_kernel(const struct msg_main_status *m)
 	return o;
 }
 
+const char *worker_name(unsigned worker, char buf[IDS_TEXT])
+{
+	ids_print(ids_make(worker, 0, 1), buf);
+	buf[strcspn(buf, "0123456789")] = '\0';
+	return buf;
+}
+
 static json_t *status_workers(const struct request *r)
 {
 	json_t *a = json_array();
 
 	for (unsigned i = 0; i < r->control->env.workers; i++) {
 		const struct pend_stats *s = &r->collected->stats[i];
-		char id[IDS_TEXT];
+		char name[IDS_TEXT];
 		json_t *o = json_object();
 
-		ids_print(ids_make(i, 0, 1), id);
-		id[strcspn(id, "0123456789")] = '\0';
-		set_text(o, "worker", id);
+		set_text(o, "worker", worker_name(i, name));
 		json_object_set_new(o, "answers", json_boolean(r->collected->have[i]));
 		set_int(o, "pending", s->pending);
 		set_int(o, "pended", s->pended);
@@ -141,7 +135,7 @@ static json_t *status_problems(const struct request *r)
 	return a;
 }
 
-static void status_finish(struct request *r)
+json_t *status_json(struct request *r)
 {
 	const struct collected *c = r->collected;
 	json_t *o = json_object(), *problems = status_problems(r);
@@ -164,7 +158,12 @@ static void status_finish(struct request *r)
 	json_object_set_new(o, "workers", status_workers(r));
 	json_object_set_new(o, "totals", status_totals(c));
 	r->control->env.figures(r->control->env.ctx, o);
-	request_ok(r, o);
+	return o;
+}
+
+static void status_finish(struct request *r)
+{
+	request_ok(r, status_json(r));
 }
 
 static void status_stats(struct collected *c, unsigned worker, const struct msg *m)
@@ -196,27 +195,32 @@ static void status_answer(struct request *r, unsigned worker, unsigned index, co
 		return;
 	}
 	if (--r->outstanding == 0)
-		status_finish(r);
+		r->expired(r); /* all are there: no need to wait longer */
 }
 
-void show_status(struct request *r, const json_t *args)
+void status_collect(struct request *r, void (*finish)(struct request *r))
 {
 	struct msg m = {.type = MSG_STATS};
 
-	(void)args;
 	r->collected = calloc(1, sizeof(*r->collected));
 	if (!r->collected) {
 		request_fail(r, "no-memory", "out of memory");
 		return;
 	}
 	r->answer = status_answer;
-	r->expired = status_finish;
+	r->expired = finish;
 	r->outstanding = r->control->env.workers + 1;
 	request_wait(r, CONTROL_STATUS_MS);
 	for (unsigned i = 0; i < r->control->env.workers; i++)
 		request_post(r, i, i, &m);
 	m.type = MSG_MAIN_STATUS;
 	request_post(r, MSG_MAIN, 0, &m);
+}
+
+void show_status(struct request *r, const json_t *args)
+{
+	(void)args;
+	status_collect(r, status_finish);
 }
 
 /* ------------------------------------------------------------------- pending ---- */
@@ -339,25 +343,21 @@ void show_pending(struct request *r, const json_t *args)
 
 /* --------------------------------------------------------------------- rules ---- */
 
-static const char *action_name(unsigned action)
+const char *action_name(unsigned action)
 {
 	static const char *const names[] = {"none", "permit", "block", "pend", "inspect"};
 
 	return action < sizeof(names) / sizeof(names[0]) ? names[action] : "none";
 }
 
-static json_t *rule_json(const struct view *v, uint32_t i, const struct rule_count *n)
+json_t *rule_object(const struct classifier *c, uint32_t i)
 {
 	struct classify_rule rule;
 	struct classify_authority a;
 	json_t *o = json_object();
 
 	set_int(o, "rule", i);
-	set_int(o, "hits", n->hits);
-	set_int(o, "bytes", n->bytes);
-	if (n->last_ns)
-		json_object_set_new(o, "last", cj_time(n->last_ns));
-	if (!v->classifier || !classify_rule(v->classifier, i, &rule))
+	if (!c || !classify_rule(c, i, &rule))
 		return o;
 	set_text(o, "file", rule.file ? rule.file : "");
 	set_int(o, "line", rule.line);
@@ -366,8 +366,19 @@ static json_t *rule_json(const struct view *v, uint32_t i, const struct rule_cou
 	set_text(o, "action", action_name(rule.action));
 	if (*rule.counter)
 		set_text(o, "counter", rule.counter);
-	if (rule.action == CLASSIFY_PEND && classify_authority(v->classifier, rule.authority, &a))
+	if (rule.action == CLASSIFY_PEND && classify_authority(c, rule.authority, &a))
 		set_text(o, "authority", a.name);
+	return o;
+}
+
+static json_t *rule_json(const struct view *v, uint32_t i, const struct rule_count *n)
+{
+	json_t *o = rule_object(v->classifier, i);
+
+	set_int(o, "hits", n->hits);
+	set_int(o, "bytes", n->bytes);
+	if (n->last_ns)
+		json_object_set_new(o, "last", cj_time(n->last_ns));
 	return o;
 }
 
@@ -375,7 +386,7 @@ static json_t *rules_part(struct request *r)
 {
 	json_t *o = json_object();
 
-	json_object_set_new(o, "rules", r->list ? r->list : json_array());
+	json_object_set_new(o, r->rows, r->list ? r->list : json_array());
 	r->list = NULL;
 	return o;
 }
@@ -395,7 +406,7 @@ static void rules_step(struct request *r)
 	struct msg m = {.type = MSG_RULE_HITS, .u.hits.first = r->cursor};
 
 	if (!v->classifier || r->cursor >= classify_rules(v->classifier)) {
-		rules_finish(r);
+		r->rows_end(r);
 		return;
 	}
 	if (!request_hold(r) && request_post(r, MSG_MAIN, 0, &m) < 0)
@@ -413,24 +424,33 @@ static void rules_answer(struct request *r, unsigned worker, unsigned index, con
 	if (worker != MSG_MAIN || m->type != MSG_RULE_HITS || m->u.hits.first != r->cursor)
 		return;
 	if (!m->u.hits.count || m->u.hits.count > MSG_HITS) {
-		rules_finish(r);
+		r->rows_end(r);
 		return;
 	}
 	r->list = json_array();
 	for (uint32_t i = 0; i < m->u.hits.count && r->cursor < total; i++, r->count++)
-		json_array_append_new(r->list, rule_json(v, r->cursor++, &m->u.hits.rule[i]));
+		json_array_append_new(r->list, r->row(v, r->cursor++, &m->u.hits.rule[i]));
 	request_wait(r, CONTROL_DEADLINE_MS);
 	if (r->cursor < total)
 		request_part(r, rules_part(r));
 	rules_step(r);
 }
 
+void rules_walk(struct request *r)
+{
+	r->answer = rules_answer;
+	r->step = rules_step;
+	request_wait(r, CONTROL_DEADLINE_MS);
+	rules_step(r);
+}
+
 void show_rules(struct request *r, const json_t *args)
 {
 	(void)args;
-	r->answer = rules_answer;
-	r->step = rules_step;
-	rules_step(r);
+	r->row = rule_json;
+	r->rows = "rules";
+	r->rows_end = rules_finish;
+	rules_walk(r);
 }
 
 /* --------------------------------------------------------- authorities, version ---- */

@@ -49,9 +49,10 @@ static int possible(const struct pendd *d)
 	return -EINVAL;
 }
 
-static int first_snapshot(struct pendd *d, const void *image, size_t size)
+/* The text goes with the image, for the authority process to show. */
+static int first_snapshot(struct pendd *d, const void *image, size_t size, const char *text)
 {
-	int fd = policyfile_image_fd(image, size);
+	int fd = policyfile_image_text_fd(image, size, text);
 	int r;
 
 	if (fd < 0)
@@ -68,6 +69,7 @@ int pendd_load_policy(struct pendd *d)
 	struct policy_diag diag = {0};
 	struct policy *p = NULL;
 	void *image = NULL;
+	char *text = NULL;
 	size_t size = 0;
 	int r = policyfile_load(d->opts.config, &p, &diag);
 
@@ -83,10 +85,12 @@ int pendd_load_policy(struct pendd *d)
 		r = check(d, p);
 	else if (!r)
 		r = policy_compile(p, &image, &size);
+	if (!r && d->opts.mode != OPTS_CHECK)
+		r = policy_print(p, &text);
 	policy_free(p);
-	if (r || d->opts.mode == OPTS_CHECK)
-		return r;
-	r = first_snapshot(d, image, size);
+	if (!r && d->opts.mode != OPTS_CHECK)
+		r = first_snapshot(d, image, size, text);
+	free(text);
 	free(image);
 	return r;
 }

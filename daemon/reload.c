@@ -3,6 +3,7 @@
 #include "daemon/reload.h"
 #include "core/policy.h"
 #include "daemon/log.h"
+#include "daemon/textdiff.h"
 #include "io/policyfile.h"
 #include <errno.h>
 #include <pthread.h>
@@ -25,6 +26,10 @@ struct job {
 	struct settings settings;
 	void *image;
 	size_t size;
+	char *print; /* canonical text */
+	char *old;   /* DRY: that of the policy in force; NULL: not known */
+	char *diff;  /* DRY: NULL: too much */
+	struct candidate *candidate;
 	char restart[MSG_TEXT];
 };
 
@@ -38,13 +43,26 @@ struct reload {
 	struct job *job;
 };
 
+void candidate_put(struct candidate *c)
+{
+	if (!c || --c->users)
+		return;
+	classify_detach(c->classifier);
+	free(c->image);
+	free(c);
+}
+
 static void job_free(struct job *j)
 {
 	if (!j)
 		return;
 	policy_diag_deinit(&j->diag);
+	candidate_put(j->candidate);
 	free(j->text);
 	free(j->image);
+	free(j->print);
+	free(j->old);
+	free(j->diff);
 	free(j);
 }
 
@@ -74,6 +92,24 @@ static int job_parse(struct job *j, struct policy **p)
 	return policyfile_load(j->config, p, &j->diag);
 }
 
+/* Something to classify with, and the difference. Takes the image. */
+static int job_dry(struct job *j)
+{
+	struct candidate *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->users = 1;
+	j->candidate = c;
+	c->image = j->image;
+	j->image = NULL;
+	r = classify_attach(&c->classifier, c->image, j->size);
+	if (r == 0 && j->old)
+		r = textdiff(j->old, j->print, &j->diff);
+	return r == -E2BIG ? 0 : r;
+}
+
 static void *job_run(void *arg)
 {
 	struct reload *r = arg;
@@ -85,7 +121,11 @@ static void *job_run(void *arg)
 	if (j->status == 0)
 		j->status = policy_compile(p, &j->image, &j->size);
 	if (j->status == 0)
+		j->status = policy_print(p, &j->print);
+	if (j->status == 0)
 		j->settings = *policy_settings(p);
+	if (j->status == 0 && j->kind == RELOAD_DRY)
+		j->status = job_dry(j);
 	policy_free(p);
 	/* cannot fail: the counter is 0 */
 	if (write(r->event_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
@@ -116,8 +156,13 @@ static void job_end(struct reload *r, int status, uint32_t generation, const cha
 		.warnings = j->diag.warnings,
 		.diagnostics = j->diag.text ? j->diag.text : "",
 		.restart = j->restart,
+		.diff = j->diff,
+		.candidate = j->candidate,
 	};
 
+	res.changed = j->candidate &&
+		      (j->size != r->env.view->size ||
+		       memcmp(j->candidate->image, r->env.view->image, j->size) != 0);
 	snprintf(res.text, sizeof(res.text), "%s", text);
 	r->job = NULL;
 	r->waiting = false;
@@ -167,7 +212,7 @@ static void job_send(struct reload *r)
 {
 	struct job *j = r->job;
 	struct msg m = {.version = MSG_VERSION, .type = MSG_POLICY, .worker = MSG_MAIN};
-	int fd = policyfile_image_fd(j->image, j->size), ret;
+	int fd = policyfile_image_text_fd(j->image, j->size, j->print), ret;
 
 	if (fd < 0) {
 		job_end(r, fd, 0, "cannot make a memory file for the policy");
@@ -229,8 +274,10 @@ bool reload_answer(struct reload *r, const struct msg *m)
 		return true;
 	}
 	/* the settings shown stay those of the start: they are what a restart would change */
-	if (view_set(r->env.view, j->image, j->size, image_free, m->u.done.generation) == 0)
-		j->image = NULL;
+	if (view_set(r->env.view, j->image, j->size, image_free, m->u.done.generation) == 0) {
+		view_set_text(r->env.view, j->print);
+		j->image = j->print = NULL;
+	}
 	job_end(r, 0, m->u.done.generation, "");
 	return true;
 }
@@ -269,6 +316,13 @@ int reload_start(struct reload *r, enum reload_kind kind, const char *text, size
 		}
 		memcpy(j->text, text, len);
 		j->text[len] = '\0';
+	}
+	if (kind == RELOAD_DRY && r->env.view->text) {
+		j->old = strdup(r->env.view->text);
+		if (!j->old) {
+			job_free(j);
+			return -ENOMEM;
+		}
 	}
 	r->job = j;
 	ret = job_spawn(r);
@@ -323,12 +377,15 @@ int reload_adopt(struct view *v, int fd, uint64_t size, uint32_t generation)
 		void *owned;
 	} image;
 	int ret = policyfile_image_map(fd, size, &image.mapped);
+	char *text = NULL;
 
 	if (ret < 0)
 		return ret;
 	ret = view_set(v, image.owned, size, image_unmap, generation);
 	if (ret < 0)
 		policyfile_image_unmap(image.mapped, size);
+	else if (policyfile_text(fd, size, &text) == 0)
+		view_set_text(v, text);
 	return ret;
 }
 
@@ -343,9 +400,15 @@ int reload_first(struct view *v, const char *config, char *text, size_t size)
 		j.status = policy_compile(p, &j.image, &j.size);
 	}
 	if (j.status == 0)
+		j.status = policy_print(p, &j.print);
+	if (j.status == 0)
 		j.status = view_set(v, j.image, j.size, image_free, 0);
-	if (j.status < 0) {
+	if (j.status == 0) {
+		v->settings_text = view_settings_block(j.print);
+		view_set_text(v, j.print);
+	} else {
 		free(j.image);
+		free(j.print);
 		status_text(&j, config, text, size);
 	}
 	policy_free(p);

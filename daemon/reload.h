@@ -14,10 +14,20 @@
 enum reload_kind {
 	RELOAD_LOAD,  /* parse, compile, put in force */
 	RELOAD_CHECK, /* parse and compile only */
+	RELOAD_DRY,   /* ... and tell what it would change */
 };
 
 /* Sequence number of a reload that no client has asked for. */
 #define RELOAD_SEQ_NONE 0
+
+/* A policy that is not in force, to be asked what it would decide. */
+struct candidate {
+	unsigned users;
+	struct classifier *classifier;
+	void *image;
+};
+
+void candidate_put(struct candidate *c); /* frees it with its last user; NULL is allowed */
 
 struct reload_result {
 	int status;          /* 0, -EINVAL: the policy is wrong; else it could not be done */
@@ -26,7 +36,12 @@ struct reload_result {
 	const char *diagnostics; /* lines with places, "" if none */
 	const char
 		*restart; /* settings that changed and need a restart: "queues, user"; "" if none */
-	char text[MSG_TEXT]; /* one sentence when status is not 0 */
+	/* RELOAD_DRY: from the policy in force to this one, as diff -u; NULL: too much to be told, or
+	 * the text in force is not known */
+	const char *diff;
+	bool changed;                /* RELOAD_DRY: not the policy in force, byte for byte */
+	struct candidate *candidate; /* RELOAD_DRY: count yourself as a user to keep it */
+	char text[MSG_TEXT];         /* one sentence when status is not 0 */
 };
 
 struct reload_env {

@@ -4,6 +4,7 @@
 #include "daemon/msg.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -21,13 +22,17 @@ static void view_clear(struct view *v)
 	classify_detach(v->classifier);
 	if (v->image && v->release)
 		v->release(v->image, v->size);
+	free(v->text);
 	v->classifier = NULL;
 	v->image = NULL;
+	v->text = NULL;
 }
 
 void view_deinit(struct view *v)
 {
 	view_clear(v);
+	free(v->settings_text);
+	v->settings_text = NULL;
 	if (v->if_fd >= 0)
 		close(v->if_fd);
 	v->if_fd = -1;
@@ -47,7 +52,23 @@ int view_set(struct view *v, void *image, size_t size, void (*release)(void *, s
 	v->size = size;
 	v->release = release;
 	v->generation = generation;
+	v->serial++;
 	return 0;
+}
+
+void view_set_text(struct view *v, char *text)
+{
+	free(v->text);
+	v->text = text;
+}
+
+char *view_settings_block(const char *text)
+{
+	static const char end[] = "\n}\n";
+	const char *from = strncmp(text, "settings {", 10) == 0 ? text : NULL;
+	const char *to = from ? strstr(from, end) : NULL;
+
+	return to ? strndup(from, (size_t)(to - from) + sizeof(end) - 1) : NULL;
 }
 
 const char *view_authority(const struct view *v, uint64_t tag)
@@ -69,15 +90,21 @@ int view_authority_find(const struct view *v, const char *name)
 	return -1;
 }
 
-const char *view_interface(const struct view *v, uint32_t index, char buf[IF_NAMESIZE])
+bool view_interface_known(const struct view *v, uint32_t index, char buf[IF_NAMESIZE])
 {
 	struct ifreq req = {.ifr_ifindex = (int)index};
 
+	if (!index || v->if_fd < 0 || ioctl(v->if_fd, SIOCGIFNAME, &req) < 0)
+		return false;
+	snprintf(buf, IF_NAMESIZE, "%s", req.ifr_name);
+	return true;
+}
+
+const char *view_interface(const struct view *v, uint32_t index, char buf[IF_NAMESIZE])
+{
 	if (!index)
 		buf[0] = '\0';
-	else if (v->if_fd >= 0 && ioctl(v->if_fd, SIOCGIFNAME, &req) == 0)
-		snprintf(buf, IF_NAMESIZE, "%s", req.ifr_name);
-	else
+	else if (!view_interface_known(v, index, buf))
 		snprintf(buf, IF_NAMESIZE, "%" PRIu32, index);
 	return buf;
 }

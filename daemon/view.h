@@ -16,6 +16,9 @@ struct view {
 	void (*release)(void *image, size_t size);
 	struct classifier *classifier; /* NULL: no policy is known */
 	uint32_t generation;           /* 0: unknown */
+	uint64_t serial;               /* grows with every image that is shown */
+	char *text;                    /* canonical; NULL: not known */
+	char *settings_text;           /* of those in force; NULL: not known */
 	struct settings settings;      /* of the policy in force */
 	int if_fd;                     /* to ask the kernel for interface names; -1 = do not */
 };
@@ -27,10 +30,16 @@ void view_deinit(struct view *v);
  */
 int view_set(struct view *v, void *image, size_t size, void (*release)(void *, size_t),
 	     uint32_t generation);
+/* The canonical text of the image that is shown; takes it. */
+void view_set_text(struct view *v, char *text);
+/* The `settings` block in a canonical text, malloced; NULL when there is none, or no memory. */
+char *view_settings_block(const char *text);
 /* The name of the authority in a context's tag; NULL if the tag is of another policy. */
 const char *view_authority(const struct view *v, uint64_t tag);
 /* Index of the authority with this name, -1 if there is none. */
 int view_authority_find(const struct view *v, const char *name);
+/* The interface's name; false: it is not known. */
+bool view_interface_known(const struct view *v, uint32_t index, char buf[IF_NAMESIZE]);
 /* The interface's name, or its number as text; "" for 0. */
 const char *view_interface(const struct view *v, uint32_t index, char buf[IF_NAMESIZE]);
 

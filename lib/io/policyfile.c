@@ -198,13 +198,15 @@ static int write_all(int fd, const char *data, size_t size)
 	return 0;
 }
 
-int policyfile_image_fd(const void *image, size_t size)
+int policyfile_image_text_fd(const void *image, size_t size, const char *text)
 {
 	int fd = memfd_create("pend-policy", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
 
 	if (fd < 0)
 		return -errno;
 	err = write_all(fd, image, size);
+	if (!err)
+		err = write_all(fd, text, strlen(text));
 	if (!err && fcntl(fd, F_ADD_SEALS, SEALS))
 		err = -errno;
 	if (!err && lseek(fd, 0, SEEK_SET) < 0)
@@ -213,6 +215,39 @@ int policyfile_image_fd(const void *image, size_t size)
 		return fd;
 	close(fd);
 	return err;
+}
+
+int policyfile_image_fd(const void *image, size_t size)
+{
+	return policyfile_image_text_fd(image, size, "");
+}
+
+int policyfile_text(int fd, uint64_t size, char **text)
+{
+	size_t len, got = 0;
+	struct stat st;
+	ssize_t n = 1;
+	char *s;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (st.st_size < 0 || (uint64_t)st.st_size <= size)
+		return -ENOENT;
+	if ((uint64_t)st.st_size - size > IMAGE_MAX)
+		return -EINVAL;
+	len = (size_t)((uint64_t)st.st_size - size);
+	s = malloc(len + 1);
+	if (!s)
+		return -ENOMEM;
+	for (; got < len && n > 0; got += n > 0 ? (size_t)n : 0)
+		n = pread(fd, s + got, len - got, (off_t)(size + got));
+	s[got] = '\0';
+	if (got == len) {
+		*text = s;
+		return 0;
+	}
+	free(s);
+	return n < 0 ? -errno : -EINVAL;
 }
 
 int policyfile_image_map(int fd, uint64_t size, const void **image)
@@ -225,7 +260,7 @@ int policyfile_image_map(int fd, uint64_t size, const void **image)
 		return -EINVAL;
 	if (fstat(fd, &st))
 		return -errno;
-	if (!size || size > IMAGE_MAX || (uint64_t)st.st_size != size)
+	if (!size || size > IMAGE_MAX || (uint64_t)st.st_size < size)
 		return -EINVAL;
 	map = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
 	if (map == MAP_FAILED)

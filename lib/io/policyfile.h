@@ -19,9 +19,13 @@ int policyfile_load(const char *path, struct policy **out, struct policy_diag *d
 /* A sealed (no write, no shrink, no grow, no more seals), close-on-exec memory file with these bytes, at
  * offset 0. The descriptor, or -errno. */
 int policyfile_image_fd(const void *image, size_t size);
+/* The same with a text behind them: the policy as people read it. */
+int policyfile_image_text_fd(const void *image, size_t size, const char *text);
+/* The text behind an image of this size, malloced; -ENOENT when there is none, or -errno. */
+int policyfile_text(int fd, uint64_t size, char **text);
 /*
  * Map such a file for reading. `size` is what the sender announced. -EINVAL unless it is
- * sealed as above (so that nobody can change or cut it under the reader) and exactly that large. The descriptor stays
+ * sealed as above (so that nobody can change or cut it under the reader) and at least that large. The descriptor stays
  * the caller's and may be closed. policyfile_image_unmap() ends it.
  */
 int policyfile_image_map(int fd, uint64_t size, const void **image);

@@ -3,6 +3,7 @@
 #ifndef TESTS_CONTROL_FAKE_H
 #define TESTS_CONTROL_FAKE_H
 
+#include "core/policy.h"
 #include "daemon/control.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ struct fake_control {
 	struct msg posted[FAKE_POSTED]; /* the last ones, for answers that fit */
 	unsigned nposted;
 	uint32_t reload_seq;
+	enum reload_kind reload_kind;
 	bool closed;
 };
 
@@ -36,10 +38,10 @@ static inline int fake_reload(void *ctx, enum reload_kind kind, const char *text
 {
 	struct fake_control *f = ctx;
 
-	(void)kind;
 	(void)text;
 	(void)len;
 	f->reload_seq = seq;
+	f->reload_kind = kind;
 	return 0;
 }
 
@@ -80,6 +82,44 @@ static inline void fake_close(void *client)
 	((struct fake_control *)client)->closed = true;
 }
 
+static inline int fake_load(void *ctx, const char *from, const char *path, char **data, size_t *len)
+{
+	static const char text[] = "authority ops { type operator; timeout 9s }\n"
+				   "layer guard { weight 9; permit mark !7 log\n default block }\n"
+				   "layer default {\n\tpermit proto icmp icmp-type 8\n"
+				   "\tpend proto tcp from !10.0.0.0/8 to port 22 in eth* ask ops\n"
+				   "\tpend proto udp hook forward out ppp0\n}\n";
+
+	(void)ctx;
+	(void)from;
+	(void)path;
+	*data = strdup(text);
+	*len = sizeof(text) - 1;
+	return *data ? 0 : -ENOMEM;
+}
+
+/* The policy in force of every run: compiled once, never freed. */
+static inline const struct view *fake_policy(void)
+{
+	static const struct policy_loader loader = {.read = fake_load};
+	static struct view view;
+	struct policy_diag diag;
+	struct policy *p;
+
+	if (view.classifier)
+		return &view;
+	if (policy_parse(&p, "/etc/pend/pend.conf", &loader, &diag) < 0 ||
+	    policy_compile(p, &view.image, &view.size) < 0 || policy_print(p, &view.text) < 0 ||
+	    classify_attach(&view.classifier, view.image, view.size) < 0)
+		abort();
+	policy_diag_deinit(&diag);
+	policy_free(p);
+	view.settings_text = view_settings_block(view.text);
+	view.generation = 1;
+	view.if_fd = -1;
+	return &view;
+}
+
 static inline void fake_open(struct fake_control *f)
 {
 	struct control_env env = {
@@ -97,7 +137,7 @@ static inline void fake_open(struct fake_control *f)
 	};
 
 	memset(f, 0, sizeof(*f));
-	f->view.if_fd = -1;
+	f->view = *fake_policy();
 	if (loop_new(&f->loop) < 0 || events_new(&f->events) < 0)
 		abort();
 	env.loop = f->loop;
@@ -107,6 +147,23 @@ static inline void fake_open(struct fake_control *f)
 	f->client = control_open(f->control, f, ROLE_ADMIN, 0);
 	if (!f->client)
 		abort();
+}
+
+/* What was asked to be loaded was; a dry run compiles the policy in force again. */
+static inline void fake_reloaded(struct fake_control *f)
+{
+	static struct candidate same;
+	struct reload_result res = {.diagnostics = "p:1: error\n", .restart = "", .diff = "+a\n"};
+	uint32_t seq = f->reload_seq;
+
+	if (!seq)
+		return;
+	f->reload_seq = 0;
+	same.classifier = f->view.classifier;
+	same.users = 1u << 30; /* it is never freed */
+	if (f->reload_kind == RELOAD_DRY)
+		res.candidate = &same;
+	control_reloaded(f->control, seq, &res);
 }
 
 static inline void fake_shut(struct fake_control *f)

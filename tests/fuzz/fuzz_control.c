@@ -10,12 +10,24 @@ static void answer(struct fake_control *f, unsigned from)
 	for (unsigned i = from; i < f->nposted && i < from + 8; i++) {
 		struct msg m = f->posted[i % FAKE_POSTED];
 		unsigned worker = m.worker;
+		uint32_t first;
 
 		m.type = m.type == MSG_STATS         ? MSG_WORKER_STATS
 			 : m.type == MSG_MAIN_STATUS ? MSG_MAIN_STATUS
 			 : m.type == MSG_HOOK        ? MSG_HOOK_RESULT
+			 : m.type == MSG_RULE_HITS   ? MSG_RULE_HITS
+			 : m.type == MSG_LIST        ? MSG_CONTEXT
 						     : MSG_DONE;
+		first = m.u.hits.first;
 		memset(&m.u, 0, sizeof(m.u));
+		if (m.type == MSG_RULE_HITS) {
+			m.u.hits.first = first;
+			m.u.hits.count = 2;
+		}
+		control_answer(f->control, worker, &m, -1);
+		if (m.type != MSG_CONTEXT)
+			continue;
+		m.type = MSG_DONE;
 		control_answer(f->control, worker, &m, -1);
 	}
 }
@@ -36,6 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			control_overlong(f.client);
 		else
 			control_line(f.client, p, len);
+		fake_reloaded(&f);
 		answer(&f, from);
 		p += len + 1;
 	}

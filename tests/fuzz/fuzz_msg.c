@@ -16,6 +16,8 @@ static const char *const requests[] = {
 	"{\"id\":1,\"op\":\"complete\",\"ids\":[\"a0.1\",\"b1.2\"],\"verdict\":\"permit\"}",
 	"{\"id\":1,\"op\":\"complete\",\"match\":{},\"all\":true,\"verdict\":\"block\"}",
 	"{\"id\":1,\"op\":\"events\",\"follow\":true}",
+	"{\"id\":1,\"op\":\"metrics\"}",
+	"{\"id\":1,\"op\":\"reload\",\"dry_run\":true}",
 };
 
 static void deliver(struct fake_control *f, const struct msg *in)
@@ -47,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake_open(&f);
 	line = requests[data[0] % (sizeof(requests) / sizeof(requests[0]))];
 	control_line(f.client, line, strlen(line));
+	fake_reloaded(&f);
 	for (size_t at = 1; at + sizeof(m) <= size && at < 64 * sizeof(m); at += sizeof(m)) {
 		memcpy(&m, data + at, sizeof(m));
 		deliver(&f, &m);

@@ -3,9 +3,12 @@
  * The control server without sockets or channels: roles, framing errors, bounds, strays, slow clients.
  */
 #include "unit.h"
+#include "openmetrics.h"
 #include "daemon/control.h"
+#include "core/policy.h"
 #include "daemon/ids.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define OUT (1u << 20)
@@ -25,7 +28,7 @@ static struct control_client *cc;
 static struct fake admin;
 static struct msg posted[8192];
 static unsigned nposted, room = 8192, checks;
-static uint32_t followed;
+static uint32_t followed, reload_seq;
 
 static int post(void *ctx, unsigned worker, const struct msg *m)
 {
@@ -43,7 +46,7 @@ static int reload(void *ctx, enum reload_kind kind, const char *text, size_t len
 	(void)kind;
 	(void)text;
 	(void)len;
-	(void)seq;
+	reload_seq = checks ? reload_seq : seq;
 	return checks++ ? -EBUSY : 0;
 }
 
@@ -101,7 +104,7 @@ static void setup(void)
 	room = 8192;
 	ck_assert_int_eq(loop_new(&l), 0);
 	ck_assert_int_eq(events_new(&events), 0);
-	view = (struct view){.if_fd = -1};
+	view_init(&view);
 	env.loop = l;
 	env.events = events;
 	ck_assert_int_eq(control_new(&c, &env), 0);
@@ -114,7 +117,63 @@ static void teardown(void)
 	control_closed(cc);
 	control_free(c);
 	events_free(events);
+	view_deinit(&view);
 	loop_free(l);
+}
+
+static int load(void *ctx, const char *from, const char *path, char **data, size_t *len)
+{
+	(void)from;
+	(void)path;
+	*data = strdup(ctx);
+	*len = strlen(ctx);
+	return *data ? 0 : -ENOMEM;
+}
+
+static void release(void *image, size_t size)
+{
+	(void)size;
+	free(image);
+}
+
+static const char policy_text[] =
+	"settings { timeout 7s }\n"
+	"authority ops { type operator; timeout 9s; on-timeout permit }\n"
+	"layer guard { weight 9; permit; }\n"
+	"layer default {\n\tpermit proto icmp\n\tpend proto tcp to port 22 in eth0 ask ops\n"
+	"\tpermit mark 7\n\tpend proto udp hook forward out ppp0\n\tblock with reset\n}\n";
+
+static void *compile(const char *text, size_t *size, char **print)
+{
+	union {
+		const char *in;
+		char *out; /* load() only reads it */
+	} ctx = {text};
+	struct policy_loader loader = {.read = load, .ctx = ctx.out};
+	struct policy_diag diag;
+	struct policy *p = NULL;
+	void *image;
+	int err = policy_parse(&p, "/etc/p.conf", &loader, &diag);
+
+	ck_assert_msg(err == 0, "%s", diag.text ? diag.text : "?");
+	policy_diag_deinit(&diag);
+	ck_assert_int_eq(policy_compile(p, &image, size), 0);
+	ck_assert_int_eq(policy_print(p, print), 0);
+	policy_free(p);
+	return image;
+}
+
+/* This policy is in force. */
+static void put_in_force(const char *text)
+{
+	char *print;
+	size_t size;
+	void *image = compile(text, &size, &print);
+
+	ck_assert_int_eq(view_set(&view, image, size, release, view.generation + 1), 0);
+	view_set_text(&view, print);
+	free(view.settings_text);
+	view.settings_text = view_settings_block(print);
 }
 
 /* Says a line and expects this in what comes back. */
@@ -192,7 +251,10 @@ START_TEST(observers_may_look_and_not_touch)
 	expect(o, &f, "{\"id\":1,\"op\":\"complete\",\"ids\":[\"a0.1\"],\"verdict\":\"permit\"}",
 	       "\"denied\"");
 	expect(o, &f, "{\"id\":1,\"op\":\"reload\"}", "\"denied\"");
+	expect(o, &f, "{\"id\":1,\"op\":\"reload\",\"dry_run\":false}", "\"denied\"");
 	expect(o, &f, "{\"id\":1,\"op\":\"stop\"}", "\"denied\"");
+	expect(o, &f, "{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
+	ck_assert_uint_eq(f.len, 0);
 	expect(o, &f, "{\"id\":1,\"op\":\"hookup\",\"action\":\"remove\"}", "\"denied\"");
 	ck_assert_uint_eq(nposted, 0);
 	expect(o, &f, "{\"id\":1,\"op\":\"hookup\",\"action\":\"verify\"}", "");
@@ -367,11 +429,291 @@ START_TEST(one_reload_at_a_time)
 	expect(cc, &admin, "{\"id\":1,\"op\":\"reload\"}", "");
 	ck_assert_uint_eq(admin.len, 0);
 	expect(cc, &admin, "{\"id\":2,\"op\":\"check\"}", "\"busy\"");
+	expect(cc, &admin, "{\"id\":2,\"op\":\"reload\",\"dry_run\":true}", "\"busy\"");
 	admin.len = 0;
 	control_reloaded(c, 0, &res);
 	control_reloaded(c, 0x1000, &res);
 	ck_assert_ptr_nonnull(strstr(admin.text, "\"policy\""));
 	ck_assert_ptr_null(strchr(admin.text, '\033'));
+}
+END_TEST
+
+/* ---------------------------------------------------------------------- test ---- */
+
+#define ASK "{\"id\":1,\"op\":\"test\",\"flow\":"
+
+static const struct {
+	const char *line, *want;
+} asked[] = {
+	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\"}", "\"action\":\"pend\""},
+	{ASK "\"tcp 203.0.113.7 > 192.0.2.1:22\"}", "\"timeout\":\"9s\""},
+	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\"}", "\"on_timeout\":\"permit\""},
+	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\"}", "\"file\":\"/etc/p.conf\""},
+	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\"}", "\"line\":6"},
+	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\"}",
+	 "\"text\":\"pend in eth0 proto tcp to port ssh ask ops\""},
+	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\",\"in\":\"eth0\"}", "\"rule\":2"},
+	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\",\"in\":\"eth1\"}", "\"block\":\"reset\""},
+	{ASK "\"icmp 203.0.113.7 > 192.0.2.1\"}", "\"action\":\"permit\""},
+	{ASK "\"tcp 203.0.113.7:1 > 192.0.2.1:23\",\"mark\":7}", "\"action\":\"permit\""},
+	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\"}", "\"action\":\"block\""},
+	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"hook\":\"forward\"}", "\"action\":\"pend\""},
+	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"hook\":\"forward\",\"out\":\"lan0\"}",
+	 "\"action\":\"block\""},
+	{ASK "\"udp [2001:db8::7]:1 > [2001:db8::1]:53\"}",
+	 "\"flow\":\"udp [2001:db8::7]:1 > [2001:db8::1]:53\""},
+	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\",\"trace\":true}", "\"why\":\"wins\""},
+	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\",\"trace\":true}", "\"why\":\"milder\""},
+	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\",\"trace\":true}", "\"condition\":\"proto\""},
+	{ASK "\"nonsense\"}", "\"invalid\""},
+	{ASK "7}", "\"invalid\""},
+	{"{\"id\":1,\"op\":\"test\"}", "\"invalid\""},
+	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"hook\":\"x\"}", "\"invalid\""},
+	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"mark\":4294967296}", "\"invalid\""},
+	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"mark\":-1}", "\"invalid\""},
+	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"out\":\"eth0\"}", "goes out nowhere"},
+	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"in\":\"e\",\"hook\":\"output\"}",
+	 "came in nowhere"},
+	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"in\":\"0123456789012345\"}", "\"invalid\""},
+	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"in\":\"\"}", "\"invalid\""},
+	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"trace\":1}", "\"invalid\""},
+};
+
+START_TEST(the_policy_is_asked)
+{
+	put_in_force(policy_text);
+	expect(cc, &admin, asked[_i].line, asked[_i].want);
+	ck_assert_uint_eq(nposted, 0);
+}
+END_TEST
+
+START_TEST(no_policy_is_said)
+{
+	expect(cc, &admin, asked[0].line, "is not known");
+	expect(cc, &admin, "{\"id\":1,\"op\":\"show\",\"what\":\"policy\"}", "is not known");
+	expect(cc, &admin, "{\"id\":1,\"op\":\"show\",\"what\":\"settings\"}", "is not known");
+}
+END_TEST
+
+/* ---------------------------------------------------------------------- show ---- */
+
+/* The lines of all replies, one after the other. */
+static void lines_of(const struct fake *f, char *out)
+{
+	const char *p = f->text, *nl;
+	json_t *v, *line;
+	size_t i;
+
+	for (*out = '\0'; (nl = strchr(p, '\n')); p = nl + 1) {
+		v = json_loadb(p, (size_t)(nl - p), 0, NULL);
+		json_array_foreach(json_object_get(json_object_get(v, "result"), "lines"), i, line)
+		{
+			out = stpcpy(out, json_string_value(line));
+			out = stpcpy(out, "\n");
+		}
+		json_decref(v);
+	}
+}
+
+START_TEST(the_text_in_force_is_shown)
+{
+	static char text[OUT];
+
+	put_in_force(policy_text);
+	expect(cc, &admin, "{\"id\":1,\"op\":\"show\",\"what\":\"policy\"}", "\"ok\":true");
+	lines_of(&admin, text);
+	ck_assert_str_eq(text, view.text);
+	expect(cc, &admin, "{\"id\":1,\"op\":\"show\",\"what\":\"settings\"}", "\"ok\":true");
+	lines_of(&admin, text);
+	ck_assert_str_eq(text, view.settings_text);
+	ck_assert_ptr_null(strstr(text, "layer"));
+	expect(cc, &admin, "{\"id\":1,\"op\":\"show\",\"what\":\"x\"}", "\"invalid\"");
+	expect(cc, &admin, "{\"id\":1,\"op\":\"show\"}", "\"invalid\"");
+}
+END_TEST
+
+/* More than a part; a slow client; and a reload while the client is slow. */
+START_TEST(a_long_text_in_parts)
+{
+	static char long_text[60000], shown[OUT];
+	size_t len = 0;
+
+	len += (size_t)sprintf(long_text, "layer a {\n");
+	for (int i = 0; i < 1000; i++)
+		len += (size_t)sprintf(long_text + len, "permit to port %d\n", i + 1);
+	sprintf(long_text + len, "}\n");
+	put_in_force(long_text);
+	expect(cc, &admin, "{\"id\":1,\"op\":\"show\",\"what\":\"policy\"}", "\"more\":true");
+	lines_of(&admin, shown);
+	ck_assert_str_eq(shown, view.text);
+	admin.slow = true;
+	expect(cc, &admin, "{\"id\":2,\"op\":\"show\",\"what\":\"policy\"}", "");
+	ck_assert_uint_eq(admin.len, 0);
+	put_in_force(policy_text);
+	admin.slow = false;
+	control_drained(cc);
+	ck_assert_ptr_nonnull(strstr(admin.text, "\"busy\""));
+}
+END_TEST
+
+/* ------------------------------------------------------------------- metrics ---- */
+
+static void answer_stats(unsigned from, bool main)
+{
+	for (unsigned i = from; i < nposted; i++) {
+		struct msg m = {.version = MSG_VERSION, .seq = posted[i].seq};
+
+		if (posted[i].type == MSG_STATS) {
+			m.type = MSG_WORKER_STATS;
+			m.u.stats.stats.pended = 7 + i;
+			m.u.stats.answers = 2;
+			m.u.stats.answer_ns_sum = 1500000000;
+			control_answer(c, posted[i].worker, &m, -1);
+		} else if (posted[i].type == MSG_MAIN_STATUS && main) {
+			m.type = MSG_MAIN_STATUS;
+			m.u.main.generation = 1;
+			control_answer(c, MSG_MAIN, &m, -1);
+		} else if (posted[i].type == MSG_RULE_HITS) {
+			m.type = MSG_RULE_HITS;
+			m.u.hits.rule[1].hits = 42;
+			m.u.hits.first = posted[i].u.hits.first;
+			m.u.hits.count = MSG_HITS;
+			control_answer(c, MSG_MAIN, &m, -1);
+		}
+	}
+}
+
+static void check_metrics(char *text, unsigned least)
+{
+	static struct openmetrics m;
+	char *save = NULL;
+
+	memset(&m, 0, sizeof(m));
+	for (char *p = strtok_r(text, "\n", &save); p; p = strtok_r(NULL, "\n", &save))
+		ck_assert_msg(om_line(&m, p), "%s", m.why);
+	ck_assert(m.eof);
+	ck_assert_uint_ge(m.samples, least);
+}
+
+START_TEST(metrics_are_openmetrics)
+{
+	static char text[OUT];
+
+	put_in_force(policy_text);
+	expect(cc, &admin, "{\"id\":1,\"op\":\"metrics\"}", "");
+	answer_stats(0, true);
+	ck_assert_ptr_nonnull(strstr(admin.text, "\"ok\":true"));
+	lines_of(&admin, text);
+	ck_assert_ptr_nonnull(strstr(text, "pend_pended_total{worker=\"a\"} 7\n"));
+	ck_assert_ptr_nonnull(strstr(text, "pend_pended_total{worker=\"b\"} 8\n"));
+	ck_assert_ptr_nonnull(strstr(text, "pend_decision_seconds_sum 3.000000000\n"));
+	ck_assert_ptr_nonnull(strstr(text, "pend_state{pend_state=\"ok\"} 1\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "pend_rule_hits_total{rule=\"1\",layer=\"default\",action=\"permit\","
+			     "file=\"/etc/p.conf\",line=\"5\"} 42\n"));
+	/* a counter that is new in the status needs a row in the table: this is how to know */
+	ck_assert_msg(!strstr(text, " unknown\n"), "no type in control_metrics.c for %.80s",
+		      strstr(text, " unknown\n") - 40);
+	check_metrics(text, 100);
+}
+END_TEST
+
+/* Nothing is made up about those that do not answer. */
+START_TEST(metrics_without_an_answer)
+{
+	static char text[OUT];
+	mono_t end = mono_add(loop_clock(), 1000 * MONO_NS_PER_MS);
+
+	expect(cc, &admin, "{\"id\":1,\"op\":\"metrics\"}", "");
+	answer_stats(1, false);
+	while (!admin.len && mono_before(loop_clock(), end))
+		loop_once(l, end);
+	lines_of(&admin, text);
+	ck_assert_ptr_nonnull(strstr(text, "pend_worker_up{worker=\"a\"} 0\n"));
+	ck_assert_ptr_nonnull(strstr(text, "pend_worker_up{worker=\"b\"} 1\n"));
+	ck_assert_ptr_null(strstr(text, "pend_pended_total{worker=\"a\"}"));
+	ck_assert_ptr_null(strstr(text, "pend_policy_generation"));
+	check_metrics(text, 50);
+}
+END_TEST
+
+/* ------------------------------------------------------------------- dry run ---- */
+
+static void answer_list(unsigned at, unsigned contexts)
+{
+	struct msg m = {.version = MSG_VERSION, .type = MSG_CONTEXT, .seq = posted[at].seq};
+	unsigned worker = posted[at].worker;
+
+	m.u.info = (struct pend_info){.state = PEND_STATE_PENDED,
+				      .family = 4,
+				      .protocol = 6,
+				      .hook = 1,
+				      .source = {203, 0, 113, 7},
+				      .dest = {192, 0, 2, 1},
+				      .source_port = 4000,
+				      .dest_port = 22};
+	while (contexts--) {
+		m.u.info.context = ids_make(worker, contexts, 1);
+		m.u.info.dest_port = contexts % 2 ? 22 : 23;
+		control_answer(c, worker, &m, -1);
+	}
+	m.type = MSG_DONE;
+	memset(&m.u, 0, sizeof(m.u));
+	control_answer(c, worker, &m, -1);
+}
+
+static struct candidate *candidate(const char *text)
+{
+	struct candidate *x = calloc(1, sizeof(*x));
+	char *print;
+	size_t size;
+
+	x->users = 1;
+	x->image = compile(text, &size, &print);
+	ck_assert_int_eq(classify_attach(&x->classifier, x->image, size), 0);
+	free(print);
+	return x;
+}
+
+START_TEST(dry_run_tells_what_would_be_decided)
+{
+	struct reload_result res = {.diagnostics = "",
+				    .restart = "",
+				    .diff = "@@ -1,1 +1,1 @@\n-\ta\n+\tb\n",
+				    .changed = true};
+
+	put_in_force(policy_text);
+	expect(cc, &admin, "{\"id\":1,\"op\":\"reload\",\"dry_run\":1}", "\"invalid\"");
+	expect(cc, &admin, "{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
+	res.candidate = candidate("layer a { pend proto tcp to port 22\n permit }\n");
+	control_reloaded(c, reload_seq, &res);
+	candidate_put(res.candidate);
+	ck_assert_uint_eq(nposted, 1);
+	answer_list(0, 5);
+	ck_assert_uint_eq(nposted, 2);
+	ck_assert_uint_eq(admin.len, 0);
+	answer_list(1, 0);
+	ck_assert_ptr_nonnull(strstr(admin.text, "\"examined\":5"));
+	ck_assert_ptr_nonnull(strstr(admin.text, "\"decided\":3"));
+	ck_assert_ptr_nonnull(strstr(admin.text, "\"would\":{\"action\":\"permit\""));
+	ck_assert_ptr_nonnull(strstr(admin.text, "\"+ b\""));
+	ck_assert_ptr_nonnull(strstr(admin.text, "\"incomplete\":false"));
+}
+END_TEST
+
+START_TEST(a_client_gone_during_a_dry_run)
+{
+	struct reload_result res = {.diagnostics = "", .restart = "", .diff = ""};
+
+	put_in_force(policy_text);
+	expect(cc, &admin, "{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
+	res.candidate = candidate("layer a { block }\n");
+	control_reloaded(c, reload_seq, &res);
+	candidate_put(res.candidate);
+	control_closed(cc);
+	cc = NULL;
+	answer_list(0, 3);
+	ck_assert_uint_eq(control_stats(c)->stray, 4);
 }
 END_TEST
 
@@ -397,6 +739,14 @@ Suite *suite(void)
 	tcase_add_test(t, half_closed_client_gets_its_answers_first);
 	tcase_add_test(t, overlong_line_is_named);
 	tcase_add_test(t, one_reload_at_a_time);
+	tcase_add_loop_test(t, the_policy_is_asked, 0, sizeof(asked) / sizeof(asked[0]));
+	tcase_add_test(t, no_policy_is_said);
+	tcase_add_test(t, the_text_in_force_is_shown);
+	tcase_add_test(t, a_long_text_in_parts);
+	tcase_add_test(t, metrics_are_openmetrics);
+	tcase_add_test(t, metrics_without_an_answer);
+	tcase_add_test(t, dry_run_tells_what_would_be_decided);
+	tcase_add_test(t, a_client_gone_during_a_dry_run);
 	suite_add_tcase(s, t);
 	return s;
 }
