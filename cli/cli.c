@@ -217,6 +217,7 @@ static int remote_exit(const char *code)
 	} codes[] = {
 		{"not-found", CLI_NOT_FOUND}, {"already", CLI_NOT_FOUND}, {"denied", CLI_DENIED},
 		{"permission", CLI_DENIED},   {"policy", CLI_POLICY},     {"missing", CLI_DEGRADED},
+		{"invalid", CLI_USAGE},
 	};
 
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)

@@ -19,6 +19,8 @@ enum cli_exit {
 	CLI_DENIED = 5,
 	CLI_POLICY = 6,
 	CLI_DEGRADED = 7,
+	CLI_WOULD_BLOCK = 10, /* test --quiet */
+	CLI_WOULD_PEND = 11,
 };
 
 #define CLI_TIMEOUT_MS 6000 /* a little more than the daemon gives itself */
@@ -85,6 +87,9 @@ int cmd_block(struct cli *cli, int argc, char **argv);
 int cmd_events(struct cli *cli, int argc, char **argv);
 int cmd_rules(struct cli *cli, int argc, char **argv);
 int cmd_authorities(struct cli *cli, int argc, char **argv);
+int cmd_test(struct cli *cli, int argc, char **argv);
+int cmd_show(struct cli *cli, int argc, char **argv);
+int cmd_metrics(struct cli *cli, int argc, char **argv);
 int cmd_reload(struct cli *cli, int argc, char **argv);
 int cmd_check(struct cli *cli, int argc, char **argv);
 int cmd_hookup(struct cli *cli, int argc, char **argv);

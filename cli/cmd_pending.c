@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pendctl pending, permit, block. */
 #include "cli/cli.h"
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -42,16 +44,6 @@ static void put_id(const json_t *v, char cell[OUT_CELL])
 	snprintf(cell, OUT_CELL, "%s", out_get(v, "id"));
 }
 
-static void put_protocol(const json_t *v, char cell[OUT_CELL])
-{
-	const char *name = out_get(v, "protocol");
-
-	if (*name)
-		snprintf(cell, OUT_CELL, "%s", name);
-	else
-		snprintf(cell, OUT_CELL, "%lld", out_int(v, "protocol"));
-}
-
 static void put_source(const json_t *v, char cell[OUT_CELL])
 {
 	out_endpoint(v, "source", "source_port", cell);
@@ -87,7 +79,7 @@ static void put_rule(const json_t *v, char cell[OUT_CELL])
 
 /* 80 columns with IPv4 addresses. */
 static const struct out_column columns[] = {
-	{"ID", -7, put_id},          {"PROTO", -5, put_protocol},
+	{"ID", -7, put_id},          {"PROTO", -5, out_protocol},
 	{"SOURCE", -21, put_source}, {"DESTINATION", -20, put_dest},
 	{"AGE", 6, put_age},         {"LEFT", 6, put_left},
 	{"TRY", 3, put_retransmits}, {"RULE", 4, put_rule},
@@ -120,7 +112,7 @@ static int pending_once(struct cli *cli, const struct filter *f, uint32_t limit)
 		json_object_set_new(args, "limit", json_integer(limit));
 	cli->out.ops->list_begin(&cli->out, &list);
 	r = cli_call(cli, "pending", args, rows_put, &cli->out, NULL);
-	cli->out.ops->list_end(&cli->out);
+	cli->out.ops->list_end(&cli->out, r == CLI_OK);
 	return r;
 }
 
@@ -156,10 +148,36 @@ int cmd_pending(struct cli *cli, int argc, char **argv)
 
 /* ----------------------------------------------------------------- permit, block ---- */
 
-/* "a0.1" against "203.0.113.7" and "2001:db8::/32"; the daemon checks both. */
+/* "a0.1": letters, a number, a dot, a number. The daemon knows which there are. */
 static bool looks_like_id(const char *s)
 {
-	return isalpha((unsigned char)*s) && !strchr(s, ':');
+	const char *p = s;
+
+	while (islower((unsigned char)*p))
+		p++;
+	if (p == s || !isdigit((unsigned char)*p))
+		return false;
+	p += strspn(p, "0123456789");
+	if (*p++ != '.' || !isdigit((unsigned char)*p))
+		return false;
+	return p[strspn(p, "0123456789")] == '\0';
+}
+
+/* "203.0.113.7", "2001:db8::/32" */
+static bool looks_like_address(const char *s)
+{
+	unsigned char addr[16];
+	char text[64];
+	const char *slash = strchr(s, '/'), *len = slash ? slash + 1 : "0";
+	size_t n = slash ? (size_t)(slash - s) : strlen(s);
+	bool v6 = strchr(s, ':') != NULL;
+
+	if (n >= sizeof(text) || !*len || strlen(len) > 3 || len[strspn(len, "0123456789")] ||
+	    atoi(len) > (v6 ? 128 : 32))
+		return false;
+	memcpy(text, s, n);
+	text[n] = '\0';
+	return inet_pton(v6 ? AF_INET6 : AF_INET, text, addr) == 1;
 }
 
 struct decision {
@@ -229,11 +247,13 @@ static void decision_match(struct decision *d, const char *source)
 	match = filter_json(&f);
 	if (!json_object_size(match))
 		json_object_set_new(args, "all", json_true());
-	json_object_set_new(args, "match", match);
+	json_object_set(args, "match", match);
 	decision_send(d, args);
 	if (d->completed == before && d->exit == exit && !exit)
-		d->exit = cli_fail(CLI_NOT_FOUND, "nothing is pended%s%s that fits",
-				   source ? " from " : "", source ? source : "");
+		d->exit = cli_fail(CLI_NOT_FOUND, "nothing is pended%s%s%s", source ? " from " : "",
+				   source ? source : "",
+				   json_object_size(match) > (source ? 1 : 0) ? " that fits" : "");
+	json_decref(match);
 }
 
 static void decision_ids(struct decision *d, int argc, char **argv)
@@ -270,11 +290,19 @@ static int decide(struct decision *d, int argc, char **argv)
 
 	if (argc < 2 && !d->all && !filtered)
 		return cli_usage(d->verb, "%s: which? Give an id, an address or --all", d->verb);
-	if (argc > 1 && d->all)
-		return cli_usage(d->verb, "%s: --all goes without ids and addresses", d->verb);
-	for (int i = 1; i < argc && filtered; i++)
-		if (looks_like_id(argv[i]))
+	if (d->all && (argc > 1 || filtered))
+		return cli_usage(d->verb, "%s: --all goes without ids, addresses and conditions",
+				 d->verb);
+	/* all are looked at before the first is decided */
+	for (int i = 1; i < argc; i++) {
+		if (filtered && looks_like_id(argv[i]))
 			return cli_usage(d->verb, "%s: an id needs no conditions", d->verb);
+		if (!looks_like_id(argv[i]) && !looks_like_address(argv[i]))
+			return cli_usage(d->verb,
+					 "%s: \"%s\" is neither an id (a0.1) nor an address "
+					 "(203.0.113.7, 2001:db8::/32)",
+					 d->verb, argv[i]);
+	}
 	d->failed = json_array();
 	decision_ids(d, argc, argv);
 	for (int i = 1; i < argc && d->exit != CLI_NOT_RUNNING && d->exit != CLI_DENIED; i++)

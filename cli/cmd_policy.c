@@ -29,19 +29,92 @@ static void reload_text(struct out *o, const json_t *v)
 		out_printf("Policy %lld is in force.\n", out_int(v, "generation"));
 }
 
+static void would_text(const json_t *c)
+{
+	const json_t *w = json_object_get(c, "would");
+	char source[OUT_CELL], dest[OUT_CELL], proto[OUT_CELL];
+
+	out_endpoint(c, "source", "source_port", source);
+	out_endpoint(c, "dest", "dest_port", dest);
+	out_protocol(c, proto);
+	out_printf("  %s %s %s > %s: ", out_get(c, "id"), proto, source, dest);
+	if (json_object_get(w, "rule"))
+		out_printf("%s by %s:%lld: %s\n", out_get(w, "action"), out_get(w, "file"),
+			   out_int(w, "line"), out_get(w, "text"));
+	else
+		out_printf("%s, as no layer has an opinion\n", out_get(w, "action"));
+}
+
+static void dry_pending(const json_t *v)
+{
+	const json_t *pending = json_object_get(v, "pending"), *c;
+	long long n = out_int(v, "decided"), of = out_int(v, "examined");
+	size_t i;
+
+	out_printf("Of %lld pended connection%s it would decide %lld outright%s\n", of,
+		   of == 1 ? "" : "s", n, n ? ":" : ".");
+	json_array_foreach(pending, i, c) would_text(c);
+	if (n > (long long)i)
+		out_printf("  and %lld more\n", n - (long long)i);
+	if (json_is_true(json_object_get(v, "incomplete")))
+		out_printf("A worker did not answer: there may be more.\n");
+}
+
+/* A diff is read by its first column. */
+static void diff_text(const struct out *o, const json_t *lines)
+{
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach(lines, i, line)
+	{
+		const char *s = json_string_value(line);
+		enum out_style style = *s == '+' ? OUT_GOOD : *s == '-' ? OUT_BAD : OUT_PLAIN;
+
+		if (o->color && style != OUT_PLAIN)
+			fputs(style == OUT_GOOD ? "\033[32m" : "\033[31m", stdout);
+		out_printf("%s", s);
+		fputs(o->color && style != OUT_PLAIN ? "\033[0m\n" : "\n", stdout);
+	}
+}
+
+static void dry_text(struct out *o, const json_t *v)
+{
+	const json_t *diff = json_object_get(v, "diff");
+
+	if (!json_object_get(v, "changed")) { /* it is wrong: there are only diagnostics */
+		reload_text(o, v);
+		return;
+	}
+	if (!json_is_true(json_object_get(v, "changed")))
+		out_printf("The policy in the file is the one in force.\n");
+	else if (!diff)
+		out_printf("The policies differ in more than can be shown.\n");
+	else if (!json_array_size(diff))
+		out_printf("The text is the same; where rules stand, or what set files hold, "
+			   "differs.\n");
+	else
+		out_printf("--- in force\n+++ in the file\n");
+	diff_text(o, diff);
+	reload_text(o, v);
+	dry_pending(v);
+}
+
 int cmd_reload(struct cli *cli, int argc, char **argv)
 {
+	bool dry = false;
+	const struct cli_opt opts[] = {{"dry-run", 'n', CLI_FLAG, &dry}};
 	json_t *v;
 	int r;
 
-	argc = cli_parse(cli, NULL, 0, false, argc, argv);
+	argc = cli_parse(cli, opts, 1, false, argc, argv);
 	if (argc < 0)
 		return CLI_USAGE;
 	if (argc > 1)
-		return cli_usage("reload", "reload takes no argument");
-	r = cli_call(cli, "reload", NULL, NULL, NULL, &v);
+		return cli_usage("reload", "reload takes options only, not \"%s\"", argv[1]);
+	r = cli_call(cli, "reload", dry ? json_pack("{s:b}", "dry_run", 1) : NULL, NULL, NULL, &v);
 	if (v)
-		cli->out.ops->object(&cli->out, v, reload_text);
+		cli->out.ops->object(&cli->out, v, dry ? dry_text : reload_text);
 	json_decref(v);
 	return r;
 }

@@ -17,17 +17,19 @@ static void status_totals(const json_t *t)
 	out_printf("          %lld abandoned, %lld lost, %lld drained\n",
 		   out_int(t, "ended_abandoned"), out_int(t, "ended_lost"),
 		   out_int(t, "ended_drained"));
-	out_printf("direct    %lld permitted, %lld blocked, of %lld packets\n",
+	out_printf("direct    %lld permitted, %lld blocked, of %lld %s\n",
 		   out_int(t, "permitted_direct"), out_int(t, "blocked_direct"),
-		   out_int(t, "packets"));
+		   out_int(t, "packets"), out_noun(out_int(t, "packets"), "packet", "packets"));
 	out_printf("refused   %lld contexts, %lld source, %lld service, %lld bytes, %lld packets, "
 		   "%lld watermark\n",
 		   out_int(t, "limit_contexts"), out_int(t, "limit_source"),
 		   out_int(t, "limit_service"), out_int(t, "limit_bytes"),
 		   out_int(t, "limit_packets"), out_int(t, "watermark_drops"));
 	if (out_int(t, "kernel_lost"))
-		out_printf("lost      %lld packets by the kernel; %lld came back\n",
-			   out_int(t, "kernel_lost"), out_int(t, "reattached"));
+		out_printf("lost      %lld %s by the kernel; %lld came back\n",
+			   out_int(t, "kernel_lost"),
+			   out_noun(out_int(t, "kernel_lost"), "packet", "packets"),
+			   out_int(t, "reattached"));
 }
 
 static void status_hookup(const json_t *v)
@@ -35,8 +37,9 @@ static void status_hookup(const json_t *v)
 	const json_t *h = json_object_get(v, "hookup"), *k = json_object_get(v, "kernel");
 
 	if (h)
-		out_printf("hookup    %s, %s, fail %s (%lld repairs)\n", out_get(h, "kind"),
-			   out_get(h, "state"), out_get(h, "fail"), out_int(h, "repairs"));
+		out_printf("hookup    %s, %s, fail %s (%lld %s)\n", out_get(h, "kind"),
+			   out_get(h, "state"), out_get(h, "fail"), out_int(h, "repairs"),
+			   out_noun(out_int(h, "repairs"), "repair", "repairs"));
 	if (k)
 		out_printf("kernel    %lld queued, %lld + %lld dropped, %lld flushed by others\n",
 			   out_int(k, "queued"), out_int(k, "queue_dropped"),
@@ -45,7 +48,9 @@ static void status_hookup(const json_t *v)
 
 static void status_text(struct out *o, const json_t *v)
 {
-	const json_t *p = json_object_get(v, "policy"), *problem;
+	const json_t *p = json_object_get(v, "policy"), *c = json_object_get(v, "control"),
+		     *problem;
+	long long workers = (long long)json_array_size(json_object_get(v, "workers"));
 	const char *state = out_get(v, "state");
 	char up[OUT_CELL];
 	size_t i;
@@ -53,20 +58,22 @@ static void status_text(struct out *o, const json_t *v)
 	out_age(out_int(v, "uptime_s") * 1000, up);
 	fputs("pendd     ", stdout);
 	out_styled(o, strcmp(state, "ok") ? OUT_BAD : OUT_GOOD, state);
-	out_printf(", version %s, up %s, %zu workers\n", out_get(v, "version"), up,
-		   json_array_size(json_object_get(v, "workers")));
+	out_printf(", version %s, up %s, %lld %s\n", out_get(v, "version"), up, workers,
+		   out_noun(workers, "worker", "workers"));
 	json_array_foreach(json_object_get(v, "problems"), i, problem)
 		out_printf("problem   %s\n", json_string_value(problem));
 	if (p)
-		out_printf("policy    %s, generation %lld, %lld rules, %lld authorities\n",
-			   out_get(p, "file"), out_int(p, "generation"), out_int(p, "rules"),
-			   out_int(p, "authorities"));
+		out_printf("policy    %s, generation %lld, %lld %s, %lld %s\n", out_get(p, "file"),
+			   out_int(p, "generation"), out_int(p, "rules"),
+			   out_noun(out_int(p, "rules"), "rule", "rules"),
+			   out_int(p, "authorities"),
+			   out_noun(out_int(p, "authorities"), "authority", "authorities"));
 	status_hookup(v);
 	status_totals(json_object_get(v, "totals"));
-	out_printf("control   %lld clients, %lld requests, %lld errors\n",
-		   out_int(json_object_get(v, "control"), "clients"),
-		   out_int(json_object_get(v, "control"), "requests"),
-		   out_int(json_object_get(v, "control"), "errors"));
+	out_printf("control   %lld %s, %lld %s, %lld %s\n", out_int(c, "clients"),
+		   out_noun(out_int(c, "clients"), "client", "clients"), out_int(c, "requests"),
+		   out_noun(out_int(c, "requests"), "request", "requests"), out_int(c, "errors"),
+		   out_noun(out_int(c, "errors"), "error", "errors"));
 }
 
 int cmd_status(struct cli *cli, int argc, char **argv)
@@ -123,12 +130,8 @@ static void rule_text(const json_t *v, char cell[OUT_CELL])
 }
 
 static const struct out_column rule_columns[] = {
-	{"RULE", 4, rule_number},
-	{"HITS", 9, rule_hits},
-	{"BYTES", 11, rule_bytes},
-	{"LAST (UTC)", -19, rule_last},
-	{"PLACE", -14, rule_place},
-	{"TEXT", 0, rule_text},
+	{"RULE", 4, rule_number},       {"HITS", 9, rule_hits},     {"BYTES", 11, rule_bytes},
+	{"LAST (UTC)", -19, rule_last}, {"PLACE", -14, rule_place}, {"TEXT", 0, rule_text},
 };
 
 static const struct out_list rule_list = {"rules", "The policy has no rules.", rule_columns, 6};
@@ -166,7 +169,7 @@ static int show_list(struct cli *cli, int argc, char **argv, const struct out_li
 		return r;
 	cli->out.ops->list_begin(&cli->out, list);
 	r = cli_call(cli, list->name, NULL, rows_put, &rows, NULL);
-	cli->out.ops->list_end(&cli->out);
+	cli->out.ops->list_end(&cli->out, r == CLI_OK);
 	return r;
 }
 

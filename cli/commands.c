@@ -37,7 +37,25 @@ const struct command commands[] = {
 	 cmd_events},
 	{"rules", "", "rules in force and how often each matched", "", cmd_rules},
 	{"authorities", "", "who is asked", "", cmd_authorities},
-	{"reload", "", "load the policy again; the old one stays on any error (exit 6)", "",
+	{"test", "'FLOW' [in IFACE] [--hook HOOK] [--mark M] [--trace]",
+	 "what the policy in force says about a connection",
+	 "FLOW is as in 'tcp 203.0.113.7:4000 > 192.0.2.1:22', 'udp [2001:db8::7]:1 > [2001:db8::1]:53'\n"
+	 "or 'icmp 203.0.113.7 > 192.0.2.1'. Without an interface every condition on one holds.\n"
+	 "  in IFACE, out IFACE  where it comes in, where it goes out (--hook forward)\n"
+	 "  --hook HOOK          input (the default), forward or output\n"
+	 "  --mark M             the packet's mark\n"
+	 "  -t, --trace          what every layer says, and why rules did not match\n"
+	 "  -q, --quiet          say nothing; exit 0 for permit, 10 for block, 11 for pend\n",
+	 cmd_test},
+	{"show", "policy|settings", "the policy in force as canonical text, or its settings",
+	 "  policy    all of it, as it could stand in a file\n"
+	 "  settings  those the daemon was started with, and runs with\n",
+	 cmd_show},
+	{"metrics", "", "all counters as OpenMetrics text, for Prometheus and others", "",
+	 cmd_metrics},
+	{"reload", "[--dry-run]", "load the policy again; the old one stays on any error (exit 6)",
+	 "  -n, --dry-run  change nothing: show the difference, and what is pended that the new\n"
+	 "                 policy would permit or block outright\n",
 	 cmd_reload},
 	{"check", "[FILE]", "check a policy file without the daemon (exit 6 when it is wrong)", "",
 	 cmd_check},
@@ -62,7 +80,7 @@ static const char global_help[] =
 	"  --color WHEN         auto, always or never\n"
 	"  -h, --help; -V, --version\n"
 	"\nExit codes: 0 done, 1 failure, 2 usage, 3 pendd is not running, 4 nothing such is pended,\n"
-	"5 not permitted, 6 policy invalid, 7 degraded.\n";
+	"5 not permitted, 6 policy invalid, 7 degraded; of 'test --quiet' also 10 block, 11 pend.\n";
 
 const struct command *command_find(const char *name)
 {
@@ -82,8 +100,8 @@ static void help_all(void)
 
 static void help_one(const struct command *c)
 {
-	printf("usage: pendctl %s %s\n\n%s.\n%s%s", c->name, c->args, c->summary,
-	       *c->help ? "\n" : "", c->help);
+	printf("usage: pendctl %s%s%s\n\n%s.\n%s%s", c->name, *c->args ? " " : "", c->args,
+	       c->summary, *c->help ? "\n" : "", c->help);
 }
 
 int cmd_help(struct cli *cli, int argc, char **argv)

@@ -10,7 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define OUT_CELL 160
+#define OUT_CELL    160
+#define OUT_COLUMNS 12
+#define OUT_KEPT    500 /* rows; columns are as wide as these need */
 
 struct out;
 
@@ -31,7 +33,7 @@ struct out_list {
 struct out_ops {
 	void (*list_begin)(struct out *o, const struct out_list *l);
 	void (*list_row)(struct out *o, const json_t *row);
-	void (*list_end)(struct out *o);
+	void (*list_end)(struct out *o, bool ok); /* not ok: an error came instead of the rest */
 	/* A single result; `text` shows it to people. */
 	void (*object)(struct out *o, const json_t *v,
 		       void (*text)(struct out *o, const json_t *v));
@@ -47,6 +49,9 @@ struct out {
 	bool headers, color, terminal;
 	const struct out_list *list;
 	size_t rows;
+	/* for people: rows that are kept back, so that columns get wide enough for all of them */
+	json_t *kept;
+	int width[OUT_COLUMNS];
 };
 
 extern const struct out_ops out_text, out_json;
@@ -63,6 +68,13 @@ const char *out_get(const json_t *v, const char *key);
 long long out_int(const json_t *v, const char *key);
 /* "203.0.113.7:4000", "[2001:db8::7]:4000", "203.0.113.7" */
 void out_endpoint(const json_t *v, const char *addr_key, const char *port_key, char cell[OUT_CELL]);
+/* The protocol's name, or its number. */
+void out_protocol(const json_t *v, char cell[OUT_CELL]);
+/* "1 rule", "2 rules" */
+static inline const char *out_noun(long long n, const char *one, const char *many)
+{
+	return n == 1 ? one : many;
+}
 /* Milliseconds as "0.4s", "12s", "4m10s", "2h05m", "3d04h". */
 void out_age(long long ms, char cell[OUT_CELL]);
 /* Bytes as "412k", "1.2M". */

@@ -21,9 +21,10 @@ static void json_list_row(struct out *o, const json_t *row)
 	json_dumpf(row, stdout, FLAGS);
 }
 
-static void json_list_end(struct out *o)
+static void json_list_end(struct out *o, bool ok)
 {
 	(void)o;
+	(void)ok;
 	puts("]}");
 	fflush(stdout);
 }

@@ -86,18 +86,24 @@ void out_styled(const struct out *o, enum out_style style, const char *text)
 		fputs(clean, stdout);
 }
 
-static void cell_print(const struct out_column *c, const char *cell, bool last)
+static void cell_print(const struct out *o, size_t column, const char *cell)
 {
-	if (last && c->width <= 0)
+	bool last = column + 1 == o->list->ncolumns;
+	int width = o->width[column];
+
+	if (last && width <= 0)
 		printf("%s\n", cell);
 	else
-		printf("%*s%s", c->width, cell, last ? "\n" : " ");
+		printf("%*s%s", width, cell, last ? "\n" : " ");
 }
 
 static void text_list_begin(struct out *o, const struct out_list *l)
 {
 	o->list = l;
 	o->rows = 0;
+	o->kept = json_array();
+	for (size_t i = 0; i < l->ncolumns; i++)
+		o->width[i] = l->columns[i].width;
 }
 
 static void text_header(const struct out *o)
@@ -109,29 +115,75 @@ static void text_header(const struct out *o)
 	if (o->color)
 		fputs("\033[1m", stdout);
 	for (size_t i = 0; i < l->ncolumns; i++)
-		cell_print(&l->columns[i], l->columns[i].title, i + 1 == l->ncolumns);
+		cell_print(o, i, l->columns[i].title);
 	if (o->color)
 		fputs("\033[0m", stdout);
 }
 
-static void text_list_row(struct out *o, const json_t *row)
+static void cell_make(const struct out *o, size_t column, const json_t *row, char cell[OUT_CELL])
 {
-	const struct out_list *l = o->list;
+	*cell = '\0';
+	o->list->columns[column].format(row, cell);
+	out_clean(cell);
+}
 
-	if (o->rows++ == 0)
-		text_header(o);
-	for (size_t i = 0; i < l->ncolumns; i++) {
-		char cell[OUT_CELL] = "";
+static void row_print(const struct out *o, const json_t *row)
+{
+	char cell[OUT_CELL];
 
-		l->columns[i].format(row, cell);
-		out_clean(cell);
-		cell_print(&l->columns[i], cell, i + 1 == l->ncolumns);
+	for (size_t i = 0; i < o->list->ncolumns; i++) {
+		cell_make(o, i, row, cell);
+		cell_print(o, i, cell);
 	}
 }
 
-static void text_list_end(struct out *o)
+/* IPv6 addresses need more room than most rows do. */
+static void row_measure(struct out *o, const json_t *row)
 {
-	if (!o->rows && o->list->none && o->headers)
+	char cell[OUT_CELL];
+
+	for (size_t i = 0; i < o->list->ncolumns; i++) {
+		int *w = &o->width[i], len;
+
+		cell_make(o, i, row, cell);
+		len = (int)strlen(cell);
+		if (*w < 0 && len > -*w)
+			*w = -len;
+		else if (*w > 0 && len > *w)
+			*w = len;
+	}
+}
+
+/* Those that were kept back; from then on rows go out as they come. */
+static void rows_release(struct out *o)
+{
+	json_t *row;
+	size_t i;
+
+	if (json_array_size(o->kept))
+		text_header(o);
+	json_array_foreach(o->kept, i, row) row_print(o, row);
+	json_decref(o->kept);
+	o->kept = NULL;
+}
+
+static void text_list_row(struct out *o, const json_t *row)
+{
+	o->rows++;
+	if (!o->kept) {
+		row_print(o, row);
+		return;
+	}
+	row_measure(o, row);
+	json_array_append_new(o->kept, json_deep_copy(row));
+	if (json_array_size(o->kept) >= OUT_KEPT)
+		rows_release(o);
+}
+
+static void text_list_end(struct out *o, bool ok)
+{
+	rows_release(o);
+	if (ok && !o->rows && o->list->none && o->headers)
 		printf("%s\n", o->list->none);
 	fflush(stdout);
 }
@@ -183,6 +235,16 @@ void out_endpoint(const json_t *v, const char *addr_key, const char *port_key, c
 		snprintf(cell, OUT_CELL, "[%s]:%lld", addr, port);
 	else
 		snprintf(cell, OUT_CELL, "%s:%lld", addr, port);
+}
+
+void out_protocol(const json_t *v, char cell[OUT_CELL])
+{
+	const char *name = out_get(v, "protocol");
+
+	if (*name)
+		snprintf(cell, OUT_CELL, "%s", name);
+	else
+		snprintf(cell, OUT_CELL, "%lld", out_int(v, "protocol"));
 }
 
 void out_age(long long ms, char cell[OUT_CELL])

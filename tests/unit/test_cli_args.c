@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX 12
+#define MAX 16
 
 struct result {
 	struct cli cli;
@@ -109,6 +109,29 @@ static const struct {
 	{"pendctl -s /nonexistent/x rules --json", CLI_NOT_RUNNING},
 	{"pendctl -s /nonexistent/x authorities now", CLI_USAGE},
 	{"pendctl check a b", CLI_USAGE},
+	{"pendctl -s /nonexistent/x permit zz", CLI_USAGE},
+	{"pendctl -s /nonexistent/x permit a0", CLI_USAGE},
+	{"pendctl -s /nonexistent/x permit a0.1 a0.1x", CLI_USAGE},
+	{"pendctl -s /nonexistent/x permit 203.0.113.300", CLI_USAGE},
+	{"pendctl -s /nonexistent/x permit 203.0.113.0/33", CLI_USAGE},
+	{"pendctl -s /nonexistent/x permit 203.0.113.0/", CLI_USAGE},
+	{"pendctl -s /nonexistent/x permit 2001:db8::/129", CLI_USAGE},
+	{"pendctl -s /nonexistent/x permit fe80::/10", CLI_NOT_RUNNING},
+	{"pendctl -s /nonexistent/x block --all --port 22", CLI_USAGE},
+	{"pendctl -s /nonexistent/x test", CLI_USAGE},
+	{"pendctl -s /nonexistent/x test tcp 203.0.113.7:1", CLI_USAGE},
+	{"pendctl -s /nonexistent/x test tcp 203.0.113.7:1 > 192.0.2.1:22", CLI_NOT_RUNNING},
+	{"pendctl -s /nonexistent/x test tcp 203.0.113.7:1 > 192.0.2.1:22 in", CLI_USAGE},
+	{"pendctl -s /nonexistent/x test a > b in eth0 --mark 0x7 -q", CLI_NOT_RUNNING},
+	{"pendctl -s /nonexistent/x test a > b --mark x", CLI_USAGE},
+	{"pendctl -s /nonexistent/x test a > b --mark 0x100000000", CLI_USAGE},
+	{"pendctl -s /nonexistent/x show", CLI_USAGE},
+	{"pendctl -s /nonexistent/x show rules", CLI_USAGE},
+	{"pendctl -s /nonexistent/x show policy", CLI_NOT_RUNNING},
+	{"pendctl -s /nonexistent/x metrics", CLI_NOT_RUNNING},
+	{"pendctl -s /nonexistent/x metrics now", CLI_USAGE},
+	{"pendctl -s /nonexistent/x reload --dry-run", CLI_NOT_RUNNING},
+	{"pendctl -s /nonexistent/x reload now", CLI_USAGE},
 };
 
 START_TEST(exit_codes)
@@ -157,6 +180,51 @@ START_TEST(ages_and_sizes)
 }
 END_TEST
 
+static void put_name(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%s", out_get(v, "name"));
+}
+
+static void put_long(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%.*s", (int)out_int(v, "len"), "0123456789012345678901234567890");
+}
+
+/* However long the cells, and however many rows: each column begins in one place. */
+START_TEST(columns_do_not_run_together)
+{
+	static const struct out_column columns[] = {
+		{"NAME", -5, put_name}, {"LONG", -6, put_long}, {"AGAIN", 3, put_long}};
+	static const struct out_list list = {"x", "None.", columns, 3};
+	struct out o = {.ops = &out_text, .headers = true};
+	char line[200];
+	int at = -1, n = 0;
+
+	ck_assert_ptr_nonnull(freopen("/tmp/pend-test-columns", "w+", stdout));
+	o.ops->list_begin(&o, &list);
+	for (int i = 0; i < OUT_KEPT + 7; i++) {
+		json_t *row = json_pack("{s:s,s:i}", "name", i % 2 ? "a" : "abcdefgh", "len",
+					1 + i % 28);
+
+		o.ops->list_row(&o, row);
+		json_decref(row);
+	}
+	o.ops->list_end(&o, true);
+	rewind(stdout);
+	while (fgets(line, sizeof(line), stdout)) {
+		const char *p = strpbrk(line, "0L");
+
+		ck_assert_ptr_nonnull(p);
+		ck_assert_int_eq(p[-1], ' ');
+		ck_assert(at < 0 || p - line == at);
+		at = (int)(p - line);
+		n++;
+	}
+	ck_assert_int_eq(n, OUT_KEPT + 8);
+	unlink("/tmp/pend-test-columns");
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *s = suite_create("cli_args");
@@ -168,6 +236,7 @@ Suite *suite(void)
 	tcase_add_loop_test(t, exit_codes, 0, sizeof(codes) / sizeof(codes[0]));
 	tcase_add_test(t, text_for_terminals);
 	tcase_add_test(t, ages_and_sizes);
+	tcase_add_test(t, columns_do_not_run_together);
 	suite_add_tcase(s, t);
 	return s;
 }
