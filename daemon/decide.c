@@ -114,11 +114,18 @@ static void inspect(const struct visit *at, uint32_t rule)
 static bool visit(void *arg, uint32_t rule)
 {
 	const struct visit *at = arg;
+	struct snapshot *s = at->w->snapshot;
+	uint32_t limit = classify_limit_of(s->classifier, rule);
 
 	if (at->meta->flags & PEND_META_COMPLETION)
 		return true;
-	count(at, rule);
-	inspect(at, rule);
+	if (limit != UINT32_MAX && !limiter_take(s->limiter[at->w->number], limit, at->v->family,
+						 at->v->source, at->meta->now_ns))
+		return false;
+	if (classify_rule_action(s->classifier, rule) == CLASSIFY_INSPECT) {
+		count(at, rule);
+		inspect(at, rule);
+	}
 	return true;
 }
 

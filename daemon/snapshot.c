@@ -5,7 +5,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
+
+static int make_limiters(struct snapshot *s)
+{
+	struct siphash_key key;
+	int r = 0;
+
+	s->limiter = calloc(s->workers, sizeof(struct limiter *));
+	if (!s->limiter)
+		return -ENOMEM;
+	if (getrandom(&key, sizeof(key), 0) != (ssize_t)sizeof(key))
+		return -EIO;
+	for (unsigned w = 0; w < s->workers && !r; w++)
+		r = limiter_new(&s->limiter[w], s->classifier, s->workers, &key);
+	return r;
+}
 
 static int attach(struct snapshot *s, unsigned workers)
 {
@@ -16,7 +32,7 @@ static int attach(struct snapshot *s, unsigned workers)
 	s->rules = classify_rules(s->classifier);
 	s->workers = workers;
 	s->hits = calloc((size_t)workers * s->rules + 1, sizeof(*s->hits));
-	return s->hits ? 0 : -ENOMEM;
+	return s->hits ? make_limiters(s) : -ENOMEM;
 }
 
 int snapshot_from_fd(struct snapshot **out, int fd, size_t size, uint32_t generation,
@@ -44,6 +60,9 @@ void snapshot_free(struct snapshot *s)
 {
 	if (!s)
 		return;
+	for (unsigned w = 0; s->limiter && w < s->workers; w++)
+		limiter_free(s->limiter[w]);
+	free(s->limiter);
 	classify_detach(s->classifier);
 	policyfile_image_unmap(s->image, s->size);
 	if (s->fd >= 0)

@@ -7,6 +7,7 @@
 #define DAEMON_SNAPSHOT_H
 
 #include "core/classify.h"
+#include "core/limiter.h"
 #include "daemon/msg.h"
 #include <stdatomic.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ struct snapshot {
 	uint32_t generation;
 	unsigned workers, users;  /* main thread only: workers that still read it */
 	struct rule_column *hits; /* [worker * rules + rule]; each worker writes its own */
+	struct limiter **limiter; /* of each worker; NULL: the policy has no limits */
 	uint32_t rules;
 	uint64_t loaded_ns;
 };

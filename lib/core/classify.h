@@ -47,6 +47,16 @@ struct classify_rule {
 	uint16_t authority; /* for PEND */
 };
 
+#define CLASSIFY_RATE_MAX  1000000u
+#define CLASSIFY_BURST_MAX 10000u
+
+/* How often a rule may match; core/limiter.h keeps what is left. */
+struct classify_limit {
+	uint64_t window_ns;    /* of the quota; 0: it never ends */
+	uint32_t rate, per_s;  /* `rate` in so many seconds; 0: no rate */
+	uint32_t burst, quota; /* quota: per source; 0: none */
+};
+
 struct classifier; /* a checked view of an image */
 
 /* Checks every offset and count of the image: safe for any bytes. The image must outlive the classifier.
@@ -84,8 +94,9 @@ struct classify_context {
 	uint32_t clock;   /* classify_clock(); 0: unknown, and equal to every time (R32) */
 	bool reauthorize; /* PEND_META_REAUTHORIZE */
 	uint8_t reason;   /* enum pend_reason */
-	/* Called for a rule of CLASSIFY_INSPECT that matches; evaluation goes on behind it. NULL: it
-	 * just goes on. Layers are asked from the heaviest down, and none behind a block. */
+	/* Called for a rule that matches but for its limit, or is one of CLASSIFY_INSPECT. False: it
+	 * does not match after all. Behind that, and behind every INSPECT, evaluation goes on with the
+	 * next rule that the index leaves. NULL: no limit is reached, nothing is inspected. Layers are asked from the heaviest down, and none behind a block. */
 	bool (*visit)(void *arg, uint32_t rule);
 	void *arg;
 };
@@ -101,6 +112,12 @@ void classify(const struct classifier *c, const struct pend_values *v, struct cl
 
 uint32_t classify_rules(const struct classifier *c);
 bool classify_rule(const struct classifier *c, uint32_t rule, struct classify_rule *out);
+/* 0: there is no such rule. */
+uint8_t classify_rule_action(const struct classifier *c, uint32_t rule);
+uint32_t classify_limits(const struct classifier *c);
+const struct classify_limit *classify_limit(const struct classifier *c, uint32_t limit);
+/* UINT32_MAX: it has none. */
+uint32_t classify_limit_of(const struct classifier *c, uint32_t rule);
 uint32_t classify_authorities(const struct classifier *c);
 bool classify_authority(const struct classifier *c, uint16_t authority,
 			struct classify_authority *out);

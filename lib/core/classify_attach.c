@@ -38,6 +38,7 @@ static bool attach_sections(struct classifier *c, const struct image_header *h, 
 		sizeof(*c->ports),
 		sizeof(*c->ifaces),
 		sizeof(*c->bits),
+		sizeof(*c->limits),
 	};
 	const void *at[IMAGE_SECTIONS];
 	int i;
@@ -59,6 +60,7 @@ static bool attach_sections(struct classifier *c, const struct image_header *h, 
 	c->ports = at[IMAGE_PORTS];
 	c->ifaces = at[IMAGE_IFACES];
 	c->bits = at[IMAGE_BITS];
+	c->limits = at[IMAGE_LIMITS];
 	return true;
 }
 
@@ -150,6 +152,18 @@ static bool ifaces_ok(const struct classifier *c)
 	return true;
 }
 
+static bool limits_ok(const struct classifier *c)
+{
+	for (uint32_t i = 0; i < c->n[IMAGE_LIMITS]; i++) {
+		const struct classify_limit *l = &c->limits[i];
+
+		if (l->rate > CLASSIFY_RATE_MAX || l->burst > CLASSIFY_BURST_MAX ||
+		    (l->rate && (!l->burst || !l->per_s || l->per_s > 3600)))
+			return false;
+	}
+	return c->n[IMAGE_LIMITS] <= c->n[IMAGE_RULES];
+}
+
 static bool bits_ok(const struct classifier *c, const struct image_rule *r, enum pol_cond cond,
 		    uint32_t at, uint32_t n)
 {
@@ -191,8 +205,9 @@ static bool rules_ok(const struct classifier *c)
 		ifaces += (uint64_t)r->in.n + r->out.n;
 		if (ports > c->n[IMAGE_PORTS] || members > c->n[IMAGE_MEMBERS] ||
 		    ifaces > c->n[IMAGE_IFACES] || !string_ok(c, r->file) ||
-		    !string_ok(c, r->text) || !string_ok(c, r->counter) ||
-		    r->layer >= c->n[IMAGE_LAYERS] || !conditions_ok(c, r) || !action_ok(c, r))
+		    !string_ok(c, r->text) || r->limit > c->n[IMAGE_LIMITS] ||
+		    !string_ok(c, r->counter) || r->layer >= c->n[IMAGE_LAYERS] ||
+		    !conditions_ok(c, r) || !action_ok(c, r))
 			return false;
 	}
 	return true;
@@ -233,7 +248,7 @@ static bool image_ok(struct classifier *c, const void *image, size_t size)
 		return false;
 	n = c->n[IMAGE_STRINGS];
 	return n && !c->strings[n - 1] && authorities_ok(c) && sets_ok(c) && ifaces_ok(c) &&
-	       rules_ok(c) && layers_ok(c);
+	       limits_ok(c) && rules_ok(c) && layers_ok(c);
 }
 
 int classify_attach(struct classifier **out, const void *image, size_t size)
@@ -281,6 +296,26 @@ bool classify_rule(const struct classifier *c, uint32_t rule, struct classify_ru
 				      .action = r->action,
 				      .authority = r->authority};
 	return true;
+}
+
+uint8_t classify_rule_action(const struct classifier *c, uint32_t rule)
+{
+	return rule < c->n[IMAGE_RULES] ? c->rules[rule].action : 0;
+}
+
+uint32_t classify_limits(const struct classifier *c)
+{
+	return c->n[IMAGE_LIMITS];
+}
+
+const struct classify_limit *classify_limit(const struct classifier *c, uint32_t limit)
+{
+	return limit < c->n[IMAGE_LIMITS] ? &c->limits[limit] : NULL;
+}
+
+uint32_t classify_limit_of(const struct classifier *c, uint32_t rule)
+{
+	return rule < c->n[IMAGE_RULES] ? c->rules[rule].limit - 1 : UINT32_MAX;
 }
 
 uint32_t classify_authorities(const struct classifier *c)

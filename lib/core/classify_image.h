@@ -29,7 +29,8 @@ enum image_section {
 	IMAGE_V6,
 	IMAGE_PORTS,
 	IMAGE_IFACES,
-	IMAGE_BITS, /* struct image_bits */
+	IMAGE_BITS,   /* struct image_bits */
+	IMAGE_LIMITS, /* struct classify_limit */
 	IMAGE_SECTIONS,
 };
 
@@ -87,6 +88,7 @@ struct image_rule {
 	uint64_t timeout_ns;
 	uint32_t file, line, text; /* file and text: offsets into IMAGE_STRINGS */
 	uint32_t layer;
+	uint32_t limit;   /* its number in IMAGE_LIMITS, from 1; 0: none */
 	uint32_t counter; /* offset into IMAGE_STRINGS; the first string, an empty one: none */
 	uint32_t seen, neg;
 	struct image_span from, to;     /* of IMAGE_MEMBERS */

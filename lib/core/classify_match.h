@@ -233,11 +233,14 @@ static inline bool match_rest(const struct query *q, const struct image_rule *r)
 /* Of a rule that matches: does it decide, or does evaluation go on behind it? */
 static inline bool decides(const struct query *q, uint32_t rule)
 {
-	if (q->c->rules[rule].action != CLASSIFY_INSPECT)
+	const struct image_rule *r = &q->c->rules[rule];
+	bool inspect = r->action == CLASSIFY_INSPECT, left = true;
+
+	if (!inspect && !r->limit)
 		return true;
 	if (q->now->visit)
-		q->now->visit(q->now->arg, rule);
-	return false;
+		left = q->now->visit(q->now->arg, rule);
+	return left && !inspect;
 }
 
 /* The rule that speaks for this layer, or CLASSIFY_NO_RULE. */

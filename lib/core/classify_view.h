@@ -20,6 +20,7 @@ struct classifier {
 	const struct image_port *ports;
 	const struct image_iface *ifaces;
 	const struct image_bits *bits;
+	const struct classify_limit *limits;
 	struct classify_index index;
 };
 

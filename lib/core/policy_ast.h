@@ -10,6 +10,7 @@
  * policy_file.c     files: the first one and what it includes; policy_parse itself
  * policy_rule.c     rules: conditions and options
  * policy_cond.c     conditions whose values have a grammar of their own
+ * policy_limit.c    how often a rule may match
  * policy_settings.c the settings block, from one table
  * policy_addr.c     addresses, prefixes, ranges, sets of them, set files
  * policy_names.c    services and ICMP types by name
@@ -174,6 +175,8 @@ enum pol_opt {
 	OPT_MODE,
 	OPT_LOG,
 	OPT_COUNTER,
+	OPT_RATE,
+	OPT_QUOTA,
 	OPT_COUNT,
 };
 
@@ -237,6 +240,7 @@ struct pol_rule {
 	uint32_t opts; /* bits of enum pol_opt */
 	struct pol_loc opt_loc[OPT_COUNT];
 	const char *ask, *counter;
+	struct classify_limit limit;
 	struct pol_authority *authority; /* once checked, for pend */
 	uint64_t timeout_ns;
 	uint8_t on_timeout, with, complete, mode;
@@ -441,6 +445,12 @@ bool pol_element_reason(struct pol_parser *ps, void *ctx); /* ctx: uint8_t * */
 void pol_print_time(const struct pol_rule *r, struct pol_text *t);
 void pol_print_day(const struct pol_rule *r, struct pol_text *t);
 void pol_print_reasons(const struct pol_rule *r, struct pol_text *t);
+
+/* policy_limit.c */
+bool pol_parse_rate(struct pol_parser *ps, struct pol_rule *r);
+bool pol_parse_quota(struct pol_parser *ps, struct pol_rule *r); /* up to "per source" */
+bool pol_at_duration(const struct pol_parser *ps);
+void pol_print_limit(const struct pol_rule *r, struct pol_text *t);
 
 /* policy_settings.c */
 bool pol_parse_setting(struct pol_parser *ps);

@@ -344,7 +344,8 @@ static void check_layer(struct pol_parser *ps, const struct pol_layer *l)
 		if (all && all->next == r)
 			pol_warn(ps, &r->loc, "never reached: the rule of line %u matches all",
 				 all->loc.line);
-		if (!all && !r->seen && r->action != CLASSIFY_INSPECT)
+		if (!all && !r->seen && r->action != CLASSIFY_INSPECT &&
+		    !(r->opts & (POL_BIT(OPT_RATE) | POL_BIT(OPT_QUOTA))))
 			all = r;
 	}
 }

@@ -18,6 +18,7 @@ static const uint32_t record_size[IMAGE_SECTIONS] = {
 	[IMAGE_PORTS] = sizeof(struct image_port),
 	[IMAGE_IFACES] = sizeof(struct image_iface),
 	[IMAGE_BITS] = sizeof(struct image_bits),
+	[IMAGE_LIMITS] = sizeof(struct classify_limit),
 };
 
 struct section {
@@ -314,6 +315,19 @@ static void compile_action(const struct pol_rule *r, struct image_rule *out)
 	out->mode = r->mode;
 }
 
+/* The number of its limit, from 1; 0: it has none. */
+static uint32_t compile_limit(struct compiler *c, const struct pol_rule *r)
+{
+	struct classify_limit *out;
+
+	if (!r->limit.rate && !r->limit.quota)
+		return 0;
+	out = more(c, IMAGE_LIMITS, 1);
+	if (out)
+		*out = r->limit;
+	return count(c, IMAGE_LIMITS);
+}
+
 static void compile_rule(struct compiler *c, const struct pol_rule *r, uint32_t layer)
 {
 	struct image_rule out = {.layer = layer, .line = r->loc.line}, *to;
@@ -328,6 +342,7 @@ static void compile_rule(struct compiler *c, const struct pol_rule *r, uint32_t 
 	out.file = c->file_names[r->loc.file];
 	compile_conditions(c, r, &out);
 	compile_action(r, &out);
+	out.limit = compile_limit(c, r);
 	if (r->counter)
 		out.counter = string(c, r->counter);
 	to = more(c, IMAGE_RULES, 1);

@@ -257,6 +257,7 @@ void pol_print_rule(const struct pol_rule *r, struct pol_text *t)
 		pol_text_add(t, r->mode == PEND_MODE_HOLD ? " hold" : " absorb");
 	if (r->opts & POL_BIT(OPT_LOG))
 		pol_text_add(t, " log");
+	pol_print_limit(r, t);
 	if (r->opts & POL_BIT(OPT_COUNTER))
 		pol_text_add(t, " counter %s", r->counter);
 }

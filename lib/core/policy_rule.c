@@ -372,6 +372,7 @@ static const struct opt_word opt_words[] = {
 	{"ask", OPT_ASK},     {"timeout", OPT_TIMEOUT},   {"on-timeout", OPT_ON_TIMEOUT},
 	{"with", OPT_WITH},   {"complete", OPT_COMPLETE}, {"hold", OPT_MODE},
 	{"absorb", OPT_MODE}, {"log", OPT_LOG},           {"counter", OPT_COUNTER},
+	{"rate", OPT_RATE},   {"quota", OPT_QUOTA},
 };
 
 #define NOPTS (sizeof(opt_words) / sizeof(opt_words[0]))
@@ -394,6 +395,25 @@ static bool opt_counter(struct pol_parser *ps, struct pol_rule *r)
 
 	r->counter = pol_new_name(ps, "a name for the counter", &loc);
 	return r->counter != NULL;
+}
+
+/* Behind a quota `in` is a duration's word, or else the condition's. */
+static bool opt_quota(struct pol_parser *ps, struct pol_rule *r)
+{
+	struct pol_loc at;
+
+	if (!pol_parse_quota(ps, r))
+		return false;
+	if (!pol_is(ps, "in"))
+		return true;
+	at = ps->tok.loc;
+	pol_advance(ps);
+	if (pol_at_duration(ps))
+		return pol_duration(ps, "a quota's time", POLICY_TIMEOUT_MAX, &r->limit.window_ns);
+	if (!cond_seen(ps, r, COND_IN, "in", &at))
+		return false;
+	negation(ps, r, COND_IN);
+	return pol_list(ps, element_iface, &r->in, "an interface");
 }
 
 static bool opt_keyword(struct pol_parser *ps, const struct pol_keyword *table, const char *what,
@@ -432,6 +452,10 @@ static bool parse_opt(struct pol_parser *ps, struct pol_rule *r, const struct op
 		return true;
 	case OPT_COUNTER:
 		return opt_counter(ps, r);
+	case OPT_RATE:
+		return pol_parse_rate(ps, r);
+	case OPT_QUOTA:
+		return opt_quota(ps, r);
 	case OPT_COUNT:
 		break;
 	}

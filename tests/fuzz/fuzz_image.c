@@ -20,6 +20,16 @@ static void check_result(const struct classifier *c, const struct classify_resul
 		abort();
 }
 
+static bool take(void *arg, uint32_t rule)
+{
+	const struct classifier *c = arg;
+	const struct classify_limit *l = classify_limit(c, classify_limit_of(c, rule));
+
+	if (rule >= classify_rules(c) || (l && l->rate > CLASSIFY_RATE_MAX))
+		abort();
+	return rule % 2;
+}
+
 /* A few packets that reach every kind of condition. */
 static void use(const struct classifier *c, uint8_t seed)
 {
@@ -46,6 +56,8 @@ static void use(const struct classifier *c, uint8_t seed)
 		now.ifaces = i % 7 ? names : NULL;
 		now.clock = i % 5 ? classify_clock(i % 7, i * 71u) : 0;
 		now.reauthorize = i % 2;
+		now.visit = i % 3 ? take : NULL;
+		now.arg = (void *)(uintptr_t)c;
 		now.reason = (uint8_t)(i % 5);
 		v.tcp_flags = (uint8_t)(i + seed);
 		classify_with(c, &now, &v, &r);

@@ -265,6 +265,18 @@ static inline void emit_conditions(struct random_policy *r)
 	}
 }
 
+static inline void emit_limit(struct random_policy *r)
+{
+	static const char *const per[] = {"second", "minute", "hour"};
+
+	if (!rnd(r, 8))
+		emit(r, " rate %u/%s", 1 + rnd(r, 9), per[rnd(r, 3)]);
+	else if (!rnd(r, 8))
+		emit(r, " rate 7/second burst %u", 1 + rnd(r, 9));
+	if (!rnd(r, 8))
+		emit(r, " quota %u per source%s", 1 + rnd(r, 9), rnd(r, 2) ? " in 1h" : "");
+}
+
 static inline void emit_rule(struct random_policy *r)
 {
 	unsigned action = rnd(r, 3);
@@ -272,6 +284,7 @@ static inline void emit_rule(struct random_policy *r)
 	if (!rnd(r, 8)) {
 		emit(r, "\tinspect");
 		emit_conditions(r);
+		emit_limit(r);
 		emit(r, "\n");
 		return;
 	}
@@ -293,6 +306,7 @@ static inline void emit_rule(struct random_policy *r)
 		emit(r, " with %s", rnd(r, 2) ? "reset" : "unreachable");
 	if (!rnd(r, 4))
 		emit(r, " log");
+	emit_limit(r);
 	if (!rnd(r, 6))
 		emit(r, " counter c%u", rnd(r, 3));
 	emit(r, rnd(r, 2) ? ";\n" : "\n");
@@ -487,11 +501,11 @@ static inline uint32_t ref_number(const struct policy *p, const struct pol_rule 
 static inline bool ref_decides(const struct policy *p, const struct pol_rule *r,
 			       const struct classify_context *now)
 {
-	if (r->action != CLASSIFY_INSPECT)
-		return true;
-	if (now->visit)
-		now->visit(now->arg, ref_number(p, r));
-	return false;
+	bool inspect = r->action == CLASSIFY_INSPECT, left = true;
+
+	if ((inspect || r->limit.rate || r->limit.quota) && now->visit)
+		left = now->visit(now->arg, ref_number(p, r));
+	return left && !inspect;
 }
 
 static inline const struct pol_rule *ref_layer(const struct policy *p, const struct pol_layer *l,

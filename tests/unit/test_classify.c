@@ -363,6 +363,26 @@ START_TEST(inspect_goes_on)
 }
 END_TEST
 
+/* A rule that has nothing left is passed over, as if it did not match. */
+START_TEST(limit_reached)
+{
+	struct pend_values v = tcp_to(22);
+	struct visits seen = {0};
+	struct classify_context now = {.visit = visit, .arg = &seen};
+	static const char text[] = "layer a { permit rate 1/second; block quota 1 per source\n"
+				   "permit to port 22 }";
+	unsigned want;
+
+	ck_assert_uint_eq(decide_at(text, &v, NULL).rule, 0);
+	for (seen.salt = 0; seen.salt < 65536; seen.salt += 1021) {
+		want = visit(&seen, 0) ? 0 : visit(&seen, 1) ? 1 : 2;
+		seen.n = 0;
+		ck_assert_uint_eq(decide_at(text, &v, &now).rule, want);
+		ck_assert_uint_eq(seen.n, want ? 2 : 1);
+	}
+}
+END_TEST
+
 START_TEST(pend_defaults)
 {
 	struct pend_values v = tcp_to(22);
@@ -423,6 +443,7 @@ Suite *suite(void)
 	tcase_add_test(t, time_and_day);
 	tcase_add_test(t, reauthorization);
 	tcase_add_test(t, inspect_goes_on);
+	tcase_add_test(t, limit_reached);
 	tcase_add_test(t, pend_defaults);
 	tcase_add_test(t, edges_of_addresses);
 	suite_add_tcase(s, t);

@@ -165,11 +165,11 @@ END_TEST
 START_TEST(manual_is_complete)
 {
 	static const char *const words[] = {
-		"settings", "include",     "define",    "set",      "authority", "layer",
-		"weight",   "default",     "proto",     "family",   "from",      "to",
-		"port",     "in",          "out",       "hook",     "mark",      "ask",
-		"timeout",  "on-timeout",  "with",      "complete", "hold",      "absorb",
-		"log",      "icmp-type",   "icmp-code", "file",     "inspect", "counter", "tcp-flags", "time",
+		"settings", "include",     "define", "set",   "authority", "layer",      "weight",
+		"default",  "proto",       "family", "from",  "to",        "port",       "in",
+		"out",      "hook",        "mark",   "ask",   "timeout",   "on-timeout", "with",
+		"complete", "hold",        "absorb", "log",   "icmp-type", "icmp-code",  "file",
+		"inspect",  "counter",     "rate",   "burst", "quota",     "tcp-flags",  "time",
 		"day",      "reauthorize", "reason"};
 	char *page = slurp("man/pend.conf.5"), *text, *line, want[80];
 	struct policy *p = parse_good("");
