@@ -1,73 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Parsing: every field, every length, fragments and extension headers (T27). */
-#include "unit.h"
-#include "packet_build.h"
-#include "core/packet.h"
+#include "packet_parse.h"
 #include <sys/mman.h>
 
 #define SAMPLES 60
-
-/* Parse a copy of exactly `len` bytes, so that a sanitizer sees a read beyond them. */
-static enum packet_result parse_exact(struct packet *p, const uint8_t *data, size_t len)
-{
-	uint8_t *copy = malloc(len + !len);
-	enum packet_result r;
-
-	if (!copy)
-		ck_abort_msg("no memory");
-	memcpy(copy, data, len);
-	memset(p, 0xa5, sizeof(*p));
-	r = packet_parse(p, copy, len);
-	p->data = NULL;
-	free(copy);
-	return r;
-}
-
-/* What holds for any bytes: NULL or what does not. */
-static const char *broken(const struct packet *p, size_t len, enum packet_result r)
-{
-	static const uint8_t zero[12];
-	const struct flow *f = &p->flow;
-
-	if (p->len != len || p->l4 > len || p->payload > len)
-		return "an offset is outside";
-	if (p->payload && p->payload < p->l4)
-		return "the payload is before the transport header";
-	if (f->zero)
-		return "flow.zero is not zero";
-	if (f->family == FLOW_V4 && (memcmp(f->src + 4, zero, 12) || memcmp(f->dst + 4, zero, 12)))
-		return "an address is padded with something";
-	if (r == PACKET_FRAGMENT && (p->l4 || p->has_ports || f->sport || f->dport))
-		return "a fragment has ports";
-	if (r == PACKET_OK && (!p->l4 || (f->family != FLOW_V4 && f->family != FLOW_V6)))
-		return "a whole packet has no transport header";
-	return NULL;
-}
-
-/* Check takes microseconds for an assertion, so there is one only where it fails. */
-static void check_invariants(const struct packet *p, size_t len, enum packet_result r)
-{
-	const char *what = broken(p, len, r);
-
-	if (what)
-		ck_abort_msg("%s (%s)", what, packet_result_name(r));
-}
-
-static enum packet_result parse(struct packet *p, const struct build *b)
-{
-	enum packet_result r = parse_exact(p, b->d, b->n);
-
-	check_invariants(p, b->n, r);
-	return r;
-}
-
-static void base(struct build *b, bool v6)
-{
-	if (v6)
-		build_v6(b);
-	else
-		build_v4(b);
-}
 
 /* -------------------------------------------------------------------- IP headers ---- */
 
@@ -395,8 +331,6 @@ END_TEST
 
 /* ------------------------------------------------------------- IPv6 extensions ---- */
 
-static const uint8_t extensions[] = {0, 43, 60, 44, 51, 135, 139, 140};
-
 static void add_extension(struct build *b, uint8_t proto, uint8_t more)
 {
 	if (proto == 44)
@@ -551,206 +485,6 @@ START_TEST(v6_esp_and_no_next_header_end_the_chain)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------- transport ---- */
-
-START_TEST(tcp_kind_of_every_flag_byte)
-{
-	struct build b;
-	struct packet p;
-
-	build_v4(&b);
-	build_tcp(&b, 0, 5);
-	build_data(&b, 7, 0);
-	build_finish(&b);
-	for (unsigned flags = 0; flags < 256; flags++) {
-		int want = PACKET_TCP_MID;
-
-		if (flags & 0x04)
-			want = PACKET_TCP_RST;
-		else if ((flags & 0x02) && !(flags & 0x11))
-			want = PACKET_TCP_SYN; /* whatever of ECE, CWR, PSH, URG; with data */
-		b.d[33] = (uint8_t)flags;
-		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
-		ck_assert_int_eq(p.kind, want);
-		ck_assert_uint_eq(p.tcp_flags, flags);
-		ck_assert_uint_eq(p.payload, 40);
-	}
-}
-END_TEST
-
-START_TEST(tcp_data_offset_of_every_value)
-{
-	struct build b;
-	struct packet p;
-
-	for (unsigned v6 = 0; v6 < 2; v6++) {
-		base(&b, v6);
-		build_tcp(&b, 0x02, 10);
-		build_finish(&b);
-		for (unsigned doff = 0; doff < 16; doff++) {
-			bool ok = doff >= 5 && doff <= 10;
-
-			b.d[b.l4 + 12] = (uint8_t)(doff << 4 | 0xf);
-			ck_assert_int_eq(parse(&p, &b), ok ? PACKET_OK : PACKET_MALFORMED);
-			ck_assert_uint_eq(p.payload, ok ? b.l4 + doff * 4 : 0);
-			ck_assert(p.has_ports);
-		}
-	}
-}
-END_TEST
-
-START_TEST(udp_length_of_every_value)
-{
-	struct build b;
-	struct packet p;
-
-	build_v4(&b);
-	build_udp(&b, 17, 10);
-	build_finish(&b);
-	for (unsigned n = 0; n <= 0xffff; n++) {
-		bool ok = n >= 8 && n <= 18;
-
-		build_put16(b.d + 24, n);
-		if (packet_parse(&p, b.d, b.n) != (ok ? PACKET_OK : PACKET_MALFORMED) ||
-		    p.flow.dport != 53)
-			ck_abort_msg("length %u", n);
-	}
-}
-END_TEST
-
-START_TEST(udplite_coverage_of_every_value)
-{
-	struct build b;
-	struct packet p;
-
-	build_v6(&b);
-	build_udp(&b, 136, 10);
-	build_finish(&b);
-	for (unsigned n = 0; n <= 0xffff; n++) {
-		bool ok = !n || (n >= 8 && n <= 18);
-
-		build_put16(b.d + 44, n);
-		if (packet_parse(&p, b.d, b.n) != (ok ? PACKET_OK : PACKET_MALFORMED) ||
-		    p.flow.proto != 136 || p.kind != PACKET_UDP)
-			ck_abort_msg("coverage %u", n);
-	}
-}
-END_TEST
-
-/* R45: the identifier is part of an echo's key, and of no other message's. */
-START_TEST(icmp_key_of_every_type)
-{
-	struct build b;
-	struct packet p;
-
-	for (unsigned v6 = 0; v6 < 2; v6++) {
-		unsigned request = v6 ? 128 : 8, reply = v6 ? 129 : 0;
-
-		for (unsigned type = 0; type < 256; type++) {
-			base(&b, v6);
-			build_icmp(&b, v6 ? 58 : 1, (uint8_t)type, 3);
-			build_finish(&b);
-			ck_assert_int_eq(parse(&p, &b), PACKET_OK);
-			ck_assert_uint_eq(p.icmp_type, type);
-			ck_assert_uint_eq(p.icmp_code, 3);
-			ck_assert_uint_eq(p.flow.dport, type << 8 | 3);
-			ck_assert_uint_eq(p.flow.sport, type == request || type == reply ? 777 : 0);
-			ck_assert_int_eq(p.kind,
-					 type == request ? PACKET_ICMP_ECHO : PACKET_ICMP_OTHER);
-			ck_assert(!p.has_ports && !p.isn);
-		}
-	}
-}
-END_TEST
-
-START_TEST(icmp_of_the_other_family_is_by_number)
-{
-	struct build b;
-	struct packet p;
-
-	for (unsigned v6 = 0; v6 < 2; v6++) {
-		base(&b, v6);
-		build_icmp(&b, v6 ? 1 : 58, v6 ? 8 : 128, 0);
-		build_finish(&b);
-		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
-		ck_assert_int_eq(p.kind, PACKET_OTHER);
-		ck_assert(!p.flow.sport && !p.flow.dport);
-	}
-}
-END_TEST
-
-START_TEST(sctp_init_has_its_tag)
-{
-	struct build b;
-	struct packet p;
-
-	build_v4(&b);
-	build_sctp(&b, 1, 24);
-	build_finish(&b);
-	ck_assert_int_eq(parse(&p, &b), PACKET_OK);
-	ck_assert_int_eq(p.kind, PACKET_SCTP_INIT);
-	ck_assert_uint_eq(p.isn, 0x5eedf00d);
-	ck_assert_uint_eq(p.flow.dport, 36412);
-	ck_assert_uint_eq(p.payload, 32);
-}
-END_TEST
-
-START_TEST(sctp_chunk_of_every_type)
-{
-	struct build b;
-	struct packet p;
-
-	for (unsigned type = 0; type < 256; type++) {
-		build_v4(&b);
-		build_sctp(&b, (uint8_t)type, 20);
-		build_finish(&b);
-		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
-		ck_assert_int_eq(p.kind, type == 1 ? PACKET_SCTP_INIT : PACKET_SCTP_OTHER);
-		ck_assert_uint_eq(p.isn, type == 1 ? 0x5eedf00d : 0);
-	}
-}
-END_TEST
-
-START_TEST(sctp_init_too_short_is_malformed)
-{
-	struct build b;
-	struct packet p;
-
-	build_v4(&b);
-	build_put16(build_sctp(&b, 1, 20) + 14, 19);
-	build_finish(&b);
-	ck_assert_int_eq(parse(&p, &b), PACKET_MALFORMED);
-	build_v4(&b);
-	build_sctp(&b, 1, 19);
-	build_finish(&b);
-	ck_assert_int_eq(parse(&p, &b), PACKET_TRUNCATED);
-}
-END_TEST
-
-START_TEST(all_other_protocols_by_number)
-{
-	struct build b;
-	struct packet p;
-
-	for (unsigned proto = 0; proto < 256; proto++) {
-		bool v6 = _i, known = false;
-
-		for (size_t i = 0; v6 && i < sizeof(extensions); i++)
-			known |= extensions[i] == proto;
-		if (known || proto == 6 || proto == 17 || proto == 136 || proto == 132 ||
-		    proto == (v6 ? 58 : 1))
-			continue;
-		base(&b, v6);
-		build_l4(&b, (uint8_t)proto, 0);
-		build_finish(&b);
-		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
-		ck_assert_uint_eq(p.flow.proto, proto);
-		ck_assert_int_eq(p.kind, PACKET_OTHER);
-		ck_assert(!p.has_ports && !p.payload && p.l4 == b.l4);
-	}
-}
-END_TEST
-
 /* ------------------------------------------------------------------------- any bytes ---- */
 
 START_TEST(random_changes_to_samples)
@@ -828,27 +562,10 @@ static TCase *t27_case(void)
 	return tc;
 }
 
-static TCase *transport_case(void)
-{
-	TCase *tc = tcase_create("transport");
-
-	tcase_add_test(tc, tcp_kind_of_every_flag_byte);
-	tcase_add_test(tc, tcp_data_offset_of_every_value);
-	tcase_add_test(tc, udp_length_of_every_value);
-	tcase_add_test(tc, udplite_coverage_of_every_value);
-	tcase_add_test(tc, icmp_key_of_every_type);
-	tcase_add_test(tc, icmp_of_the_other_family_is_by_number);
-	tcase_add_test(tc, sctp_init_has_its_tag);
-	tcase_add_test(tc, sctp_chunk_of_every_type);
-	tcase_add_test(tc, sctp_init_too_short_is_malformed);
-	tcase_add_loop_test(tc, all_other_protocols_by_number, 0, 2);
-	return tc;
-}
-
 Suite *suite(void)
 {
 	Suite *s = suite_create("packet");
-	TCase *cases[] = {ip_case(), t27_case(), transport_case()};
+	TCase *cases[] = {ip_case(), t27_case()};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		tcase_set_timeout(cases[i], 60); /* valgrind */
