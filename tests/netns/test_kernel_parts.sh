@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# pend-test: limit=90
+# pend-test: limit=120
 # What needs a part of the kernel that not every kernel has: SCTP, a link that loses and reorders, a queue
 # expression of nf_tables. Each skips by itself.
 . "${0%/*}/lib.sh"
@@ -45,7 +45,7 @@ while True:
 	print("accepted", s.accept()[1][0], flush=True)' >"$WORK/sctp" 2>&1 & }
 	sctp_server
 	wait_for 20 has_line "$WORK/sctp" ready
-	ip netns exec "$C" timeout 20 python3 -c 'import socket, sys
+	ip netns exec "$C" timeout 60 python3 -c 'import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
 s.connect((sys.argv[1], 90))
 print("connected")' $H4 >"$WORK/sctp.client" 2>&1 &
@@ -61,13 +61,13 @@ fi
 
 # ---- a bad link ----
 
-if ip netns exec "$C" tc qdisc add dev eth0 root netem loss 20% delay 20ms 10ms duplicate 5% 2>/dev/null; then
-	client_bg buffer -n 50 -t 40000 -l 10 $H4 80
-	client_bg flush -n 50 -t 40000 -l 10 $H4 81
+if ip netns exec "$C" tc qdisc add dev eth0 root netem loss 10% delay 20ms 10ms duplicate 5% 2>/dev/null; then
+	client_bg buffer -n 50 -t 60000 -l 10 $H4 80
+	client_bg flush -n 50 -t 60000 -l 10 $H4 81
 	holds 20 "a link that loses, repeats and reorders: 100 clients are 100 contexts" pends 100
 	asked=$(($(total pended) - 100))
 	both_done() { ctl permit all >/dev/null; client_done buffer && client_done flush; }
-	holds 60 "the decisions reach them" both_done
+	holds 90 "the decisions reach them" both_done
 	is "$(($(ended buffer connected) + $(ended flush connected)))" 100 "and all connect after their permit"
 	# A decision waits for the next two copies of a SYN; who loses both of them is asked about again.
 	le $(($(total pended) - asked - 100)) 15 "T20: few were asked about twice"

@@ -22,6 +22,7 @@ policy() {
 }
 local_client() { # name arguments
 	ip netns exec "$H" "$BIN/tests/netns/client" "${@:2}" >"$WORK/$1" 2>&1 &
+	# shellcheck disable=SC2034  # lib.sh reads it
 	CLIENT_PID[$1]=$!
 }
 

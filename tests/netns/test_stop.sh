@@ -87,7 +87,6 @@ pendd_start < <(policy)
 PENDD_SETTINGS=
 client_bg held -n 20 -t "$(ms 9000)" $H4 80
 wait_for 5 pends 20
-accepted=$(server_accepted)
 pendd_stop
 is "$PENDD_STATUS" 0 "pendd stops"
 client_wait held
@@ -185,9 +184,7 @@ pendd_stop
 # ---- the daemon dies: fail closed and fail open, with a service manager that keeps its table (R57, I7) ----
 
 managed() { # settings: start pendd under the manager
-	PENDD_SETTINGS=$1
-	pendd_config < <(policy)
-	PENDD_SETTINGS=
+	PENDD_SETTINGS=$1 pendd_config < <(policy)
 	rm -f "$WORK/manager.in" "$WORK/manager" "$WORK/manager.notify"
 	mkfifo "$WORK/manager.in"
 	ip netns exec "$H" python3 "$TOP/tests/netns/manager.py" "$WORK/manager" "$BIN/pendd" -c "$CONFIG" \
