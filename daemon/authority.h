@@ -7,7 +7,9 @@
 #ifndef DAEMON_AUTHORITY_H
 #define DAEMON_AUTHORITY_H
 
-#define PEND_MAX_WORKERS 64
+#include "core/settings.h"
+
+#define PEND_MAX_WORKERS SETTINGS_QUEUES_MAX
 
 /* The descriptors become authority_main's. */
 struct authority_args {

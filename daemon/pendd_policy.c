@@ -29,26 +29,6 @@ static int check(struct pendd *d, const struct policy *p)
 	return 0;
 }
 
-/* What the language allows and this daemon cannot do: told before anything is touched. */
-static int possible(const struct pendd *d)
-{
-	const struct settings *s = &d->settings;
-	const char *what = NULL;
-
-	if (s->queue_count > PEND_MAX_WORKERS)
-		what = "\"queues\" may name 64 queues at most";
-	else if (s->max_contexts > 13000000)
-		what = "\"max-contexts\" may be 13000000 at most";
-	else if (s->priority < -199 || s->priority > 1000)
-		what = "\"priority\" must be from -199, behind connection tracking, to 1000";
-	else if (s->table[0] < 'a' || s->table[0] > 'z')
-		what = "\"table\" must begin with a lower-case letter";
-	if (!what)
-		return 0;
-	fprintf(stderr, "%s: error: %s\n", d->opts.config, what);
-	return -EINVAL;
-}
-
 /* The text goes with the image, for the authority process to show. */
 static int first_snapshot(struct pendd *d, const void *image, size_t size, const char *text)
 {
@@ -80,10 +60,9 @@ int pendd_load_policy(struct pendd *d)
 	if (r)
 		return r;
 	d->settings = *policy_settings(p);
-	r = possible(d);
-	if (!r && d->opts.mode == OPTS_CHECK)
+	if (d->opts.mode == OPTS_CHECK)
 		r = check(d, p);
-	else if (!r)
+	else
 		r = policy_compile(p, &image, &size);
 	if (!r && d->opts.mode != OPTS_CHECK)
 		r = policy_print(p, &text);

@@ -5,20 +5,20 @@
 #include <string.h>
 
 enum kind {
-	KIND_PATH,   /* char[size], an absolute path as a string */
-	KIND_NAME,   /* char[size], a name or "" */
-	KIND_TABLE,  /* char[size], [a-z0-9_-]{1,16} */
-	KIND_QUEUES, /* queue_first and queue_count */
-	KIND_MASK,   /* 8 consecutive bits */
-	KIND_WORD8,  /* uint8_t, of a table */
-	KIND_BOOL,   /* bool, of a table */
-	KIND_HOOKS,  /* a list */
-	KIND_INT,    /* int */
-	KIND_IPT,    /* iptables variant */
-	KIND_U32,    /* uint32_t */
-	KIND_SIZE32, /* uint32_t bytes */
-	KIND_SIZE64, /* uint64_t bytes */
-	KIND_TIME,   /* uint64_t nanoseconds */
+	KIND_PATH,     /* char[size], an absolute path as a string */
+	KIND_NAME,     /* char[size], a name or "" */
+	KIND_TABLE,    /* char[size], [a-z][a-z0-9_-]{0,15} */
+	KIND_QUEUES,   /* queue_first and queue_count */
+	KIND_MASK,     /* 8 consecutive bits */
+	KIND_WORD8,    /* uint8_t, of a table */
+	KIND_BOOL,     /* bool, of a table */
+	KIND_HOOKS,    /* a list */
+	KIND_PRIORITY, /* int */
+	KIND_IPT,      /* iptables variant */
+	KIND_U32,      /* uint32_t */
+	KIND_SIZE32,   /* uint32_t bytes */
+	KIND_SIZE64,   /* uint64_t bytes */
+	KIND_TIME,     /* uint64_t nanoseconds */
 };
 
 struct setting {
@@ -55,7 +55,7 @@ static const struct setting settings[] = {
 	{"hookup", KIND_WORD8, FIELD(hookup), 0, 0, hookups},
 	{"table", KIND_TABLE, FIELD(table), 0, 0, NULL},
 	{"hooks", KIND_HOOKS, FIELD(hooks), 0, 0, NULL},
-	{"priority", KIND_INT, FIELD(priority), 0, 0, NULL},
+	{"priority", KIND_PRIORITY, FIELD(priority), 0, 0, NULL},
 	{"iptables", KIND_IPT, FIELD(iptables), 0, 0, NULL},
 	{"loopback", KIND_BOOL, FIELD(loopback), 0, 0, yes_no},
 	{"multicast", KIND_BOOL, FIELD(multicast), 0, 0, yes_no},
@@ -113,9 +113,11 @@ static bool read_table(struct pol_parser *ps, const struct setting *st, char *ou
 
 	if (!s)
 		return false;
-	if (!*s || strlen(s) > 16 || s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-")])
+	if (s[0] < 'a' || s[0] > 'z' || strlen(s) > 16 ||
+	    s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-")])
 		return pol_error(ps, &loc,
-				 "\"table\" has 1 to 16 lower-case letters, digits, '-' or '_'");
+				 "\"table\" has 1 to 16 lower-case letters, digits, '-' or "
+				 "'_', a letter first");
 	memset(out, 0, st->size);
 	memcpy(out, s, strlen(s));
 	return true;
@@ -137,8 +139,9 @@ static bool read_queues(struct pol_parser *ps, struct settings *s)
 		return pol_error(ps, &loc, "queues are a number from 0 to 65535 or a range");
 	if (!dash)
 		hi = lo;
-	if (hi < lo || hi - lo >= 256)
-		return pol_error(ps, &loc, "a range of queues has 1 to 256 numbers");
+	if (hi < lo || hi - lo >= SETTINGS_QUEUES_MAX)
+		return pol_error(ps, &loc, "a range of queues has 1 to %d numbers",
+				 SETTINGS_QUEUES_MAX);
 	s->queue_first = (uint16_t)lo;
 	s->queue_count = (uint16_t)(hi - lo + 1);
 	return true;
@@ -180,7 +183,7 @@ static bool read_hooks(struct pol_parser *ps, unsigned *out)
 	return true;
 }
 
-static bool read_int(struct pol_parser *ps, const struct setting *st, int *out)
+static bool read_priority(struct pol_parser *ps, const struct setting *st, int *out)
 {
 	struct pol_loc loc;
 	const char *w = pol_word(ps, "a number", &loc);
@@ -190,9 +193,9 @@ static bool read_int(struct pol_parser *ps, const struct setting *st, int *out)
 	if (!w)
 		return false;
 	minus = w[0] == '-';
-	if (str_u64(w + minus, 10000, &v))
-		return pol_error(ps, &loc, "\"%s\" must be a number from -10000 to 10000",
-				 st->name);
+	if (str_u64(w + minus, minus ? -SETTINGS_PRIORITY_MIN : SETTINGS_PRIORITY_MAX, &v))
+		return pol_error(ps, &loc, "\"%s\" must be a number from %d to %d", st->name,
+				 SETTINGS_PRIORITY_MIN, SETTINGS_PRIORITY_MAX);
 	*out = minus ? -(int)v : (int)v;
 	return true;
 }
@@ -249,8 +252,8 @@ static bool read_setting(struct pol_parser *ps, const struct setting *st)
 		return read_mask(ps, field);
 	case KIND_HOOKS:
 		return read_hooks(ps, field);
-	case KIND_INT:
-		return read_int(ps, st, field);
+	case KIND_PRIORITY:
+		return read_priority(ps, st, field);
 	case KIND_U32:
 	case KIND_SIZE32:
 	case KIND_SIZE64:
@@ -332,7 +335,7 @@ static void print_value(const struct setting *st, const struct settings *s, stru
 	case KIND_HOOKS:
 		print_hooks(s->hooks, t);
 		break;
-	case KIND_INT:
+	case KIND_PRIORITY:
 		pol_text_add(t, "%d", *(const int *)field);
 		break;
 	case KIND_IPT:

@@ -12,6 +12,10 @@
 #define SETTINGS_PATH_MAX 108 /* of sockaddr_un */
 #define SETTINGS_NAME_MAX 32
 
+#define SETTINGS_QUEUES_MAX   64     /* one worker each */
+#define SETTINGS_PRIORITY_MIN (-199) /* conntrack (-200) has to come first */
+#define SETTINGS_PRIORITY_MAX 1000
+
 struct settings {
 	/* who and where */
 	char control[SETTINGS_PATH_MAX];       /* control "/run/pend/control.sock" */

@@ -10,10 +10,8 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "core/settings.h"
 #include "io/probe.h"
-
-#define PRIORITY_MIN (-199) /* conntrack (-200) has to come first */
-#define PRIORITY_MAX 1000
 
 void pend_hook_config_init(struct pend_hook_config *c)
 {
@@ -88,8 +86,8 @@ static bool config_valid(const struct pend_hook_config *c)
 	       variant_valid(c->iptables) && c->queue_count > 0 &&
 	       c->queue_first + (unsigned)c->queue_count <= UINT16_MAX + 1u &&
 	       mark_layout_init(&layout, c->mark_mask) && mark_epoch_valid(c->epoch) && c->hooks &&
-	       !(c->hooks & ~all) && c->priority >= PRIORITY_MIN && c->priority <= PRIORITY_MAX &&
-	       c->nft_fd >= -1;
+	       !(c->hooks & ~all) && c->priority >= SETTINGS_PRIORITY_MIN &&
+	       c->priority <= SETTINGS_PRIORITY_MAX && c->nft_fd >= -1;
 }
 
 static void copy_config(struct pend_hook *h, const struct pend_hook_config *c)
