@@ -84,7 +84,7 @@ stop_with pendctl 500
 # on-stop permit: what is buffered goes in at the stop.
 PENDD_SETTINGS='on-stop permit;'
 pendd_start < <(policy)
-PENDD_SETTINGS=
+unset PENDD_SETTINGS
 client_bg held -n 20 -t "$(ms 9000)" $H4 80
 wait_for 5 pends 20
 pendd_stop
@@ -184,6 +184,7 @@ pendd_stop
 # ---- the daemon dies: fail closed and fail open, with a service manager that keeps its table (R57, I7) ----
 
 managed() { # settings: start pendd under the manager
+	# shellcheck disable=SC2034  # lib.sh reads it
 	PENDD_SETTINGS=$1 pendd_config < <(policy)
 	rm -f "$WORK/manager.in" "$WORK/manager" "$WORK/manager.notify"
 	mkfifo "$WORK/manager.in"
