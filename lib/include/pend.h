@@ -89,7 +89,8 @@ enum pend_block {
 /* What becomes of the packet when a pended connection is permitted (R51). */
 enum pend_release {
 	PEND_RELEASE_FLUSH = 0, /* drop it: the peer retransmits and that copy is let in */
-	PEND_RELEASE_BUFFER,    /* let the held packet, or our copy of it, in at once */
+	PEND_RELEASE_BUFFER, /* let the held packet, or our copy of it, in at once. A copy can go to
+				 * this host only, and not behind destination NAT: FLUSH then */
 };
 
 /* Where the packet waits (R11). */
@@ -313,7 +314,8 @@ struct pend_engine_config {
 	uint32_t max_per_service; /* contexts per local address and port; 0 = no limit (default) */
 	uint32_t max_packets;     /* kept per context, default 64 (R52) */
 	uint64_t max_bytes;       /* of copied packets in all, default 64 MiB */
-	uint32_t hold_max;        /* packets left in the kernel before AUTO absorbs; default 4096 */
+	uint32_t hold_max;        /* packets left in the kernel before AUTO absorbs; default 4096.
+	                           * Behind destination NAT: kernel_queue less a reserve, if that is more */
 	uint32_t
 		high_watermark_percent; /* above it an unknown source's first SYN opens no context; default 80, 100 = off */
 	uint32_t kernel_queue;   /* NFQA_CFG_QUEUE_MAXLEN; default 65535 */
@@ -511,11 +513,11 @@ enum { PEND_HOOK_INPUT = 1u << 0, PEND_HOOK_FORWARD = 1u << 1 };
 struct pend_hook_config {
 	enum pend_hook_kind kind;
 	const char *name; /* table or chain prefix, default "pend"; [a-z][a-z0-9_-]{0,15} */
-	uint16_t queue_first, queue_count;
+	uint16_t queue_first, queue_count; /* 1 at least; up to number 65535 */
 	uint32_t mark_mask;
 	uint8_t epoch;
-	unsigned hooks;       /* default INPUT | FORWARD */
-	int priority;         /* default 20: filter + 20, behind the host's own filter */
+	unsigned hooks; /* default INPUT | FORWARD */
+	int priority; /* -199 (behind conntrack) to 1000; default 20, behind the host's own filter */
 	bool loopback;        /* queue what arrives on lo too; default false */
 	bool multicast;       /* queue multicast and broadcast too (R48); default false */
 	bool fail_open;       /* the queue rule's bypass flag */
