@@ -34,6 +34,8 @@ static json_t *status_policy(const struct request *r, const struct msg_main_stat
 	set_int(o, "generation", m->generation);
 	set_int(o, "rules", v->classifier ? classify_rules(v->classifier) : 0);
 	set_int(o, "authorities", v->classifier ? classify_authorities(v->classifier) : 0);
+	set_int(o, "limit_refused", m->limit_refused);
+	set_int(o, "limit_forgotten", m->limit_forgotten);
 	if (m->policy_loaded_ns)
 		json_object_set_new(o, "loaded", cj_time(m->policy_loaded_ns));
 	return o;

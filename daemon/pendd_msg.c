@@ -175,6 +175,7 @@ static void send_status(struct pendd *d, const struct msg *m)
 	st->kernel_dropped = k.queue_dropped;
 	st->user_dropped = k.user_dropped;
 	st->kernel_flushed = d->kernel_flushed;
+	snapshot_limits(d->snapshot, &st->limit_refused, &st->limit_forgotten);
 	st->bad_messages = d->bad_messages;
 	st->authority_restarts = d->authority_restarts;
 	send_fd(d, &out, -1);

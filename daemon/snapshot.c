@@ -84,3 +84,17 @@ void snapshot_count(const struct snapshot *s, uint32_t rule, struct rule_count *
 			out->last_ns = last;
 	}
 }
+
+void snapshot_limits(const struct snapshot *s, uint64_t *refused, uint64_t *forgotten)
+{
+	*refused = *forgotten = 0;
+	for (unsigned w = 0; w < s->workers; w++) {
+		const struct limiter_stats *st = s->limiter[w] ? limiter_stats(s->limiter[w])
+							       : NULL;
+
+		if (!st)
+			continue;
+		*refused += atomic_load_explicit(&st->refused, memory_order_relaxed);
+		*forgotten += atomic_load_explicit(&st->forgotten, memory_order_relaxed);
+	}
+}

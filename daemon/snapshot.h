@@ -37,6 +37,9 @@ void snapshot_free(struct snapshot *s); /* NULL is allowed */
 /* Summed over the workers. */
 void snapshot_count(const struct snapshot *s, uint32_t rule, struct rule_count *out);
 
+/* How often a rate or a quota had nothing left, and how many sources quotas had to forget. */
+void snapshot_limits(const struct snapshot *s, uint64_t *refused, uint64_t *forgotten);
+
 /* By the worker that owns the column: plain stores, no bus lock. */
 static inline void snapshot_hit(struct snapshot *s, unsigned worker, uint32_t rule, size_t bytes,
 				uint64_t now_ns)
