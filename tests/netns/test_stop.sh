@@ -34,7 +34,7 @@ s.sendall(b"{\"id\":1,\"op\":\"events\",\"last\":0,\"follow\":true,\"types\":[\"
 for line in s.makefile():
 	print(line, end="", flush=True)' "$CONTROL" >"$WORK/follow" 2>&1 &
 	FOLLOW=$!
-	wait_for 5 has_line "$WORK/follow" '"kept"'
+	wait_for 20 has_line "$WORK/follow" '"kept"' || not_ok "somebody follows the events" "$(cat "$WORK/follow")"
 }
 
 told_all() {
@@ -82,9 +82,8 @@ stop_with SIGINT 500
 stop_with pendctl 500
 
 # on-stop permit: what is buffered goes in at the stop.
-PENDD_SETTINGS='on-stop permit;'
-pendd_start < <(policy)
-unset PENDD_SETTINGS
+# shellcheck disable=SC2034  # lib.sh reads it
+PENDD_SETTINGS='on-stop permit;' pendd_start < <(policy)
 client_bg held -n 20 -t "$(ms 9000)" $H4 80
 wait_for 5 pends 20
 pendd_stop
