@@ -124,7 +124,7 @@ static void check_packet(const struct loaded *l, struct random_policy *rp, unsig
 START_TEST(random_policies)
 {
 	struct random_policy *rp = malloc(sizeof(*rp));
-	unsigned i, j, counts[4] = {0}, policies = 2500, packets = 400;
+	unsigned i, j, counts[4] = {0}, policies = 3500, packets = 400;
 
 	if (getenv("POLICIES"))
 		policies = (unsigned)atoi(getenv("POLICIES"));
