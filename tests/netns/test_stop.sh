@@ -202,7 +202,7 @@ dies() { # text settings passes|blocked
 	local text=$1 want=$3 got=timeout
 	[ "$want" = blocked ] || got=connected
 	managed "$2"
-	client_bg held -n 3 -t "$(ms 12000)" $H4 80
+	client_bg held -n 3 -t "$(ms 30000)" $H4 80
 	wait_for 5 pends 3
 	manage kill
 	wait_for 5 ends_are 1
@@ -219,7 +219,7 @@ dies() { # text settings passes|blocked
 	client_bg next -t "$(ms 9000)" $H4 80
 	holds 5 "$text: the next daemon pends again" pends_least 1
 	wait_for 5 test "$(ctl count)" -ge 1
-	[ "$want" != blocked ] || holds 9 "$text: and those that were held come back to it" pends 4
+	[ "$want" != blocked ] || holds 20 "$text: and those that were held come back to it" pends 4
 	ctl permit all >/dev/null
 	client_wait next
 	is "$(of next result)" connected "$text: and permits"
