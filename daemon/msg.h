@@ -111,7 +111,7 @@ struct msg_main_status {
 	uint64_t kernel_flushed; /* estimate: packets that vanished from the queues (L6 to L9) */
 	uint64_t reauth_runs, reauth_examined, reauth_ended, reauth_failed; /* of live flows */
 	uint64_t limit_refused, limit_forgotten; /* by rates and quotas of this policy */
-	uint64_t bad_messages; /* from the authority process */
+	uint64_t bad_messages;                   /* from the authority process */
 	uint32_t authority_restarts;
 	char caps[160]; /* what the kernel offers the hookup, as probed */
 };
