@@ -10,6 +10,9 @@ need_queue
 control_start
 server tcp:{5001..5005}
 
+# An hour that is not now, nor soon: the daemon knows the time.
+printf -v later '%02d:00-%02d:59' $((10#$(date +%H) < 12 ? 20 : 2)) $((10#$(date +%H) < 12 ? 20 : 2))
+
 PENDD_SETTINGS='' pendd_start <<-END
 	layer default {
 		inspect proto tcp to port 5001 counter seen
@@ -18,6 +21,7 @@ PENDD_SETTINGS='' pendd_start <<-END
 		block proto tcp to port 5002 with reset
 		permit proto tcp to port 5003 quota 3 per source in 1h
 		block proto tcp to port 5003 with reset
+		block proto tcp to port 5004 with reset time $later
 		permit proto tcp to port 5004 day mon-sun time 00:00-24:00 reauthorize no
 		block with reset
 	}
