@@ -35,6 +35,7 @@ static void status_totals(const json_t *t)
 static void status_hookup(const json_t *v)
 {
 	const json_t *h = json_object_get(v, "hookup"), *k = json_object_get(v, "kernel");
+	const json_t *l = json_object_get(v, "live_flows");
 
 	if (h)
 		out_printf("hookup    %s, %s, fail %s (%lld %s)\n", out_get(h, "kind"),
@@ -44,6 +45,9 @@ static void status_hookup(const json_t *v)
 		out_printf("kernel    %lld queued, %lld + %lld dropped, %lld flushed by others\n",
 			   out_int(k, "queued"), out_int(k, "queue_dropped"),
 			   out_int(k, "user_dropped"), out_int(k, "flushed"));
+	if (l && out_int(l, "runs"))
+		out_printf("live      %lld flows authorized again, %lld ended\n",
+			   out_int(l, "examined"), out_int(l, "ended"));
 }
 
 static void status_text(struct out *o, const json_t *v)

@@ -60,6 +60,17 @@ static json_t *status_hookup(const struct msg_main_status *m)
 	return o;
 }
 
+static json_t *status_reauth(const struct msg_main_status *m)
+{
+	json_t *o = json_object();
+
+	set_int(o, "runs", m->reauth_runs);
+	set_int(o, "examined", m->reauth_examined);
+	set_int(o, "ended", m->reauth_ended);
+	set_int(o, "failed", m->reauth_failed);
+	return o;
+}
+
 static json_t *status_kernel(const struct msg_main_status *m)
 {
 	json_t *o = json_object();
@@ -156,6 +167,7 @@ json_t *status_json(struct request *r)
 		json_object_set_new(o, "policy", status_policy(r, &c->main));
 		json_object_set_new(o, "hookup", status_hookup(&c->main));
 		json_object_set_new(o, "kernel", status_kernel(&c->main));
+		json_object_set_new(o, "live_flows", status_reauth(&c->main));
 	}
 	json_object_set_new(o, "workers", status_workers(r));
 	json_object_set_new(o, "totals", status_totals(c));

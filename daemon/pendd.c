@@ -176,6 +176,7 @@ static int start_loop(struct pendd *d)
 
 	signal(SIGPIPE, SIG_IGN);
 	loop_timer_init(&d->second, pendd_watch, d);
+	loop_timer_init(&d->queues, pendd_watch_queues, d);
 	loop_timer_init(&d->respawn, respawn, d);
 	if (!r && pipe2(d->mail, O_CLOEXEC | O_NONBLOCK) < 0)
 		r = -errno;
@@ -338,8 +339,8 @@ static int drop_rights(struct pendd *d)
 static int start(struct pendd *d)
 {
 	int (*const steps[])(struct pendd *) = {
-		start_policy, start_loop,  start_control,   start_hook,   start_workers,
-		start_ifaces, start_clock, drop_rights,     start_authority, install_hook,
+		start_policy, start_loop,  start_control, start_hook,      start_workers,
+		start_ifaces, start_clock, drop_rights,   start_authority, install_hook,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
@@ -350,6 +351,7 @@ static int start(struct pendd *d)
 	}
 	d->started_ns = loop_clock().ns;
 	loop_timer_arm(d->loop, &d->second, mono_add(loop_clock(), MONO_NS_PER_S));
+	loop_timer_arm(d->loop, &d->queues, mono_add(loop_clock(), MONO_NS_PER_S / 5));
 	return 0;
 }
 

@@ -41,10 +41,13 @@ struct pendd {
 	uint8_t hook_state; /* as in struct msg_main_status */
 	uint64_t kernel_flushed;
 	uint64_t held_before; /* by the last look at the kernel's queues */
-	struct loop_timer second, respawn;
+	struct loop_timer second, queues, respawn;
 	/* re-authorization of live flows */
 	pthread_t reauth_thread;
-	bool reauth_running, reauth_again;
+	bool reauth_running;
+	_Atomic bool reauth_cancel;
+	struct msg waiting; /* MSG_POLICY that waits for that thread to end; type 0: none */
+	int waiting_fd;
 	struct snapshot *reauth_snapshot;
 	uint64_t reauth_runs, reauth_examined, reauth_ended, reauth_failed;
 	int exit_status;
@@ -58,8 +61,11 @@ int pendd_start_authority(struct pendd *d);
 void pendd_authority_gone(struct pendd *d);
 void pendd_send(struct pendd *d, const struct msg *m);
 void pendd_policy_settled(struct pendd *d);
+/* The thread that looked at live flows has ended: take the policy that waited for it. */
+void pendd_policy_resume(struct pendd *d);
 /* daemon/pendd_watch.c: once a second. */
 void pendd_watch(void *pendd);
+void pendd_watch_queues(void *pendd); /* five times a second */
 void pendd_status_line(struct pendd *d);
 uint32_t pendd_clock(struct pendd *d); /* now; and tells the workers */
 /* daemon/pendd_policy.c */

@@ -94,6 +94,36 @@ static void take_policy(struct pendd *d, const struct msg *m, int fd)
 	d->leaving_seq = m->seq;
 }
 
+/*
+ * A policy may not be replaced while live flows are judged by it: a flow that the next one permits could
+ * be ended by it. The judge stops at the next flow, so the wait is short. False: nobody to wait for.
+ */
+static bool wait_for_reauth(struct pendd *d, const struct msg *m, int fd)
+{
+	if (!d->reauth_running)
+		return false;
+	if (d->waiting.type) {
+		reply_done(d, m->seq, PEND_E_BUSY, "another policy is being put in force");
+		return true;
+	}
+	d->reauth_cancel = true;
+	d->waiting = *m;
+	d->waiting_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return true;
+}
+
+void pendd_policy_resume(struct pendd *d)
+{
+	struct msg m = d->waiting;
+
+	if (!m.type)
+		return;
+	d->waiting.type = 0;
+	take_policy(d, &m, d->waiting_fd);
+	if (d->waiting_fd >= 0)
+		close(d->waiting_fd);
+}
+
 /* A memory file, so that text of any length crosses in one message. */
 static int text_fd(const char *text)
 {
@@ -230,7 +260,8 @@ static void message(struct pendd *d, const struct msg *m, int fd)
 		authority_ready(d);
 		break;
 	case MSG_POLICY:
-		take_policy(d, m, fd);
+		if (!wait_for_reauth(d, m, fd))
+			take_policy(d, m, fd);
 		break;
 	case MSG_HOOK:
 		take_hook(d, m);

@@ -15,6 +15,7 @@ struct job {
 	const struct snapshot *snapshot;
 	struct mark_layout marks;
 	uint32_t clock;
+	const _Atomic bool *cancel;
 	int mail;
 };
 
@@ -25,7 +26,7 @@ static void *run(void *arg)
 
 	m.u.reauth = calloc(1, sizeof(*m.u.reauth));
 	if (m.u.reauth)
-		reauth_run(job->snapshot, &job->marks, job->clock, m.u.reauth);
+		reauth_run(job->snapshot, &job->marks, job->clock, job->cancel, m.u.reauth);
 	if (write(job->mail, &m, sizeof(m)) != (ssize_t)sizeof(m))
 		free(m.u.reauth);
 	free(job);
@@ -38,16 +39,16 @@ void pendd_reauthorize(struct pendd *d)
 
 	if (!d->settings.reauthorize || d->stopping)
 		return;
-	if (d->reauth_running) {
-		d->reauth_again = true; /* many changes, one more look */
+	if (d->reauth_running)
 		return;
-	}
 	job = calloc(1, sizeof(*job));
 	if (!job || !mark_layout_init(&job->marks, d->settings.mark_mask)) {
 		free(job);
 		return;
 	}
 	job->snapshot = d->reauth_snapshot = d->snapshot;
+	job->cancel = &d->reauth_cancel;
+	d->reauth_cancel = false;
 	job->mail = d->mail[1];
 	job->clock = pendd_clock(d);
 	d->snapshot->users++;
@@ -62,7 +63,9 @@ void pendd_reauthorize(struct pendd *d)
 
 static void report(const struct reauth_result *r)
 {
-	if (r->error)
+	if (r->error == -ECANCELED)
+		log_debug("reauth", "policy %u: another policy came first", r->generation);
+	else if (r->error)
 		log_error("reauth", "cannot look at the live flows, they go on: %s",
 			  strerror(-r->error));
 	else
@@ -90,10 +93,7 @@ void pendd_reauthorized(struct pendd *d, struct reauth_result *r)
 	}
 	free(r);
 	pendd_released(d, s);
-	if (d->reauth_again) {
-		d->reauth_again = false;
-		pendd_reauthorize(d);
-	}
+	pendd_policy_resume(d);
 }
 
 void pendd_reauth_join(struct pendd *d)
@@ -102,6 +102,7 @@ void pendd_reauth_join(struct pendd *d)
 
 	if (!d->reauth_running)
 		return;
+	d->reauth_cancel = true;
 	pthread_join(d->reauth_thread, NULL);
 	d->reauth_running = false;
 	while (read(d->mail[0], &m, sizeof(m)) == (ssize_t)sizeof(m))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Once a second: the kernel's counters, the hookup, the service manager. */
+/* Once a second: the hookup, the service manager. Five times a second: the kernel's counters, for
+ * peers that come back within a second hide what the kernel dropped. */
 #include "daemon/kernel.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
@@ -96,12 +97,19 @@ void pendd_status_line(struct pendd *d)
 					 : "none");
 }
 
+void pendd_watch_queues(void *pendd)
+{
+	struct pendd *d = pendd;
+
+	watch_queues(d);
+	loop_timer_arm(d->loop, &d->queues, mono_add(loop_now(d->loop), MONO_NS_PER_S / 5));
+}
+
 void pendd_watch(void *pendd)
 {
 	struct pendd *d = pendd;
 
 	pendd_clock(d);
-	watch_queues(d);
 	watch_hook(d);
 	if (notify_watchdog_ns())
 		notify_send("WATCHDOG=1");

@@ -22,6 +22,7 @@ struct run {
 	uint32_t clock;
 	struct reauth_result *result;
 	struct doomed doomed;
+	const _Atomic bool *cancel;
 	bool oom;
 };
 
@@ -62,7 +63,7 @@ static void remember(struct run *run, const struct ct_flow *f)
 	d->flow[d->n++] = *f;
 }
 
-static void judge(void *ctx, const struct ct_flow *f)
+static bool judge(void *ctx, const struct ct_flow *f)
 {
 	struct run *run = ctx;
 	const struct classify_context now = {
@@ -75,6 +76,7 @@ static void judge(void *ctx, const struct ct_flow *f)
 	classify_with(run->s->classifier, &now, &v, &r);
 	if (r.action == CLASSIFY_BLOCK)
 		remember(run, f);
+	return !*run->cancel;
 }
 
 static int end_tcp(struct ct *ct, int diag, const struct mark_layout *l, const struct ct_flow *f)
@@ -94,7 +96,7 @@ static void end_all(struct run *run, struct ct *ct, const struct mark_layout *l)
 {
 	int diag = sockdestroy_open();
 
-	for (size_t i = 0; i < run->doomed.n; i++) {
+	for (size_t i = 0; i < run->doomed.n && !*run->cancel; i++) {
 		const struct ct_flow *f = &run->doomed.flow[i];
 		int r = f->orig.proto == PROTO_TCP ? end_tcp(ct, diag, l, f)
 						   : ct_delete(ct, &f->orig);
@@ -109,9 +111,9 @@ static void end_all(struct run *run, struct ct *ct, const struct mark_layout *l)
 }
 
 void reauth_run(const struct snapshot *s, const struct mark_layout *marks, uint32_t clock,
-		struct reauth_result *result)
+		const _Atomic bool *cancel, struct reauth_result *result)
 {
-	struct run run = {.s = s, .clock = clock, .result = result};
+	struct run run = {.s = s, .clock = clock, .cancel = cancel, .result = result};
 	uint32_t kind = mark_bits(marks, (1u << MARK_KIND_BITS) - 1);
 	mono_t start = loop_clock();
 	struct ct *ct;
@@ -124,6 +126,8 @@ void reauth_run(const struct snapshot *s, const struct mark_layout *marks, uint3
 	if (!result->error && run.oom)
 		result->error = -ENOMEM;
 	end_all(&run, ct, marks);
+	if (*cancel)
+		result->error = -ECANCELED;
 	free(run.doomed.flow);
 	ct_close(ct);
 	result->took_ns = mono_since(loop_clock(), start);

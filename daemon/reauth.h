@@ -13,16 +13,21 @@
 
 #include "core/mark.h"
 #include "daemon/snapshot.h"
+#include <stdbool.h>
 
 struct reauth_result {
 	uint32_t generation; /* of the policy that judged */
-	int error;           /* 0, or -errno: what was not looked at goes on */
+	int error;           /* 0, -ECANCELED, or -errno: what was not looked at goes on */
 	uint64_t examined, ended, failed;
 	uint64_t took_ns;
 };
 
-/* clock: as in struct classify_context. Runs to its end in the calling thread; the packet path does not wait for it. */
+/*
+ * clock: as in struct classify_context. Runs to its end in the calling thread; the packet path does not wait for
+ * it. The policy must stay in force as long as it runs, or flows of its successor would be judged by
+ * it: set *cancel and wait before it is replaced.
+ */
 void reauth_run(const struct snapshot *s, const struct mark_layout *marks, uint32_t clock,
-		struct reauth_result *result);
+		const _Atomic bool *cancel, struct reauth_result *result);
 
 #endif

@@ -267,8 +267,10 @@ static int on_flow(const struct nlmsghdr *nlh, void *data)
 	memcpy(f.seen.dst, reply.src, sizeof(f.seen.dst));
 	if (f.orig.proto != IPPROTO_ICMP && f.orig.proto != IPPROTO_ICMPV6)
 		f.seen.dport = reply.sport;
-	d->fn(d->ctx, &f);
-	return MNL_CB_OK;
+	if (d->fn(d->ctx, &f))
+		return MNL_CB_OK;
+	errno = ECANCELED;
+	return MNL_CB_ERROR;
 }
 
 int ct_dump(struct ct *c, uint32_t mark, uint32_t mask, ct_flow_fn *fn, void *ctx)

@@ -4,6 +4,7 @@
 #define IO_CT_H
 
 #include "core/flow.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct ct;
@@ -28,9 +29,11 @@ struct ct_flow {
 	uint32_t mark;
 };
 
-typedef void ct_flow_fn(void *ctx, const struct ct_flow *f);
+/* False ends the dump. */
+typedef bool ct_flow_fn(void *ctx, const struct ct_flow *f);
 
-/* All flows whose mark, under the mask, is this. May not be used by fn. 0 or -errno. */
+/* All flows whose mark, under the mask, is this. May not be used by fn. 0, -ECANCELED (fn said so; the
+ * socket is of no use then) or -errno. */
 int ct_dump(struct ct *c, uint32_t mark, uint32_t mask, ct_flow_fn *fn, void *ctx);
 /* Change the bits of the mask in its mark. 0, -ENOENT, -errno. */
 int ct_set_mark(struct ct *c, const struct flow *orig, uint32_t mark, uint32_t mask);

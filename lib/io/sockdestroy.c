@@ -20,42 +20,73 @@ int sockdestroy_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The acknowledgement is there when the send returns. */
-static int read_answer(int fd)
-{
-	char buf[1024] __attribute__((aligned(8)));
-	ssize_t n = recv(fd, buf, sizeof(buf), 0);
-	const struct nlmsghdr *nlh = (const struct nlmsghdr *)(const void *)buf;
-	const struct nlmsgerr *e = (const struct nlmsgerr *)(const void *)(buf + NLMSG_HDRLEN);
+enum { STATE_LISTEN = 10 }; /* TCP_LISTEN of net/tcp_states.h */
 
-	if (n < 0)
-		return -errno;
-	if ((size_t)n < NLMSG_HDRLEN + sizeof(*e) || nlh->nlmsg_type != NLMSG_ERROR)
-		return -EPROTO;
-	return e->error;
-}
+struct request {
+	struct nlmsghdr nlh;
+	struct inet_diag_req_v2 r;
+};
 
-int sockdestroy_tcp(int fd, const struct flow *seen)
+static void make_request(struct request *q, uint16_t type, uint16_t flags, const struct flow *seen)
 {
-	struct {
-		struct nlmsghdr nlh;
-		struct inet_diag_req_v2 r;
-	} req;
 	size_t len = seen->family == FLOW_V6 ? 16 : 4;
 
-	memset(&req, 0, sizeof(req));
-	req.nlh.nlmsg_len = sizeof(req);
-	req.nlh.nlmsg_type = SOCK_DESTROY;
-	req.nlh.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	req.r.sdiag_family = seen->family == FLOW_V6 ? AF_INET6 : AF_INET;
-	req.r.sdiag_protocol = IPPROTO_TCP;
-	req.r.idiag_states = UINT32_MAX;
-	req.r.id.idiag_sport = htons(seen->dport);
-	req.r.id.idiag_dport = htons(seen->sport);
-	memcpy(req.r.id.idiag_src, seen->dst, len);
-	memcpy(req.r.id.idiag_dst, seen->src, len);
-	req.r.id.idiag_cookie[0] = req.r.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
-	if (send(fd, &req, sizeof(req), 0) < 0)
+	memset(q, 0, sizeof(*q));
+	q->nlh.nlmsg_len = sizeof(*q);
+	q->nlh.nlmsg_type = type;
+	q->nlh.nlmsg_flags = NLM_F_REQUEST | flags;
+	q->r.sdiag_family = seen->family == FLOW_V6 ? AF_INET6 : AF_INET;
+	q->r.sdiag_protocol = IPPROTO_TCP;
+	q->r.idiag_states = UINT32_MAX;
+	q->r.id.idiag_sport = htons(seen->dport);
+	q->r.id.idiag_dport = htons(seen->sport);
+	memcpy(q->r.id.idiag_src, seen->dst, len);
+	memcpy(q->r.id.idiag_dst, seen->src, len);
+	q->r.id.idiag_cookie[0] = q->r.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+}
+
+/* The answer is there when the send returns. Its length, or -errno: of the call, or of an error message. */
+static ssize_t ask(int fd, const struct request *q, void *buf, size_t cap)
+{
+	const struct nlmsghdr *nlh = buf;
+	const struct nlmsgerr *e = (const struct nlmsgerr *)(const void *)((char *)buf +
+									   NLMSG_HDRLEN);
+	ssize_t n;
+
+	if (send(fd, q, sizeof(*q), 0) < 0)
 		return -errno;
-	return read_answer(fd);
+	n = recv(fd, buf, cap, 0);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < NLMSG_HDRLEN)
+		return -EPROTO;
+	if (nlh->nlmsg_type != NLMSG_ERROR)
+		return n;
+	return (size_t)n < NLMSG_HDRLEN + sizeof(*e) ? -EPROTO : e->error;
+}
+
+/*
+ * The kernel looks a connection up as it does for a packet: where there is none, it finds the
+ * listener, and would destroy that. So the socket is looked at first, and named by its cookie.
+ */
+int sockdestroy_tcp(int fd, const struct flow *seen)
+{
+	char buf[2048] __attribute__((aligned(8)));
+	const struct inet_diag_msg *found =
+		(const struct inet_diag_msg *)(const void *)(buf + NLMSG_HDRLEN);
+	struct request q;
+	ssize_t n;
+
+	make_request(&q, SOCK_DIAG_BY_FAMILY, 0, seen);
+	n = ask(fd, &q, buf, sizeof(buf));
+	if (n < 0)
+		return (int)n;
+	if ((size_t)n < NLMSG_HDRLEN + sizeof(*found))
+		return -EPROTO;
+	if (found->idiag_state == STATE_LISTEN || found->id.idiag_dport != htons(seen->sport))
+		return -ENOENT;
+	make_request(&q, SOCK_DESTROY, NLM_F_ACK, seen);
+	memcpy(q.r.id.idiag_cookie, found->id.idiag_cookie, sizeof(q.r.id.idiag_cookie));
+	n = ask(fd, &q, buf, sizeof(buf));
+	return n < 0 ? (int)n : 0;
 }

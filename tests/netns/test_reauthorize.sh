@@ -43,6 +43,7 @@ pendd_config < <(policy 'permit proto tcp to port 8081')
 check "the new policy is loaded" h_pendctl reload
 check "T8: the flow that is blocked now is reset at the client" wait_for 5 grep -q reset "$WORK/gone.err"
 check "... and its server's socket is gone" wait_for 5 eval '! h ss -tn state established | grep -q ":8080 "'
+check "... but not the socket that listens" eval 'h ss -ltn | grep -q ":8080 "'
 at=$(lines gone) udp=$(wc -l <"$WORK/udp") before=$(lines kept)
 check "R34: the other flow goes on" wait_for 8 has_lines kept $((before + 10))
 is "$(lines gone)" "$at" "not another byte on the blocked one"
