@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Re-authorization of live flows. See reauth.h. */
 #include "daemon/reauth.h"
+#include "daemon/ifaces.h"
 #include "io/ct.h"
 #include "io/loop.h"
+#include "io/route.h"
 #include "io/sockdestroy.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +12,7 @@
 #include <unistd.h>
 
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_ICMP6 = 58 };
+enum { HOOK_LOCAL_IN = 1, HOOK_FORWARD = 2 };
 
 /* The flows to end; the dump must be over before conntrack is changed. */
 struct doomed {
@@ -19,6 +22,7 @@ struct doomed {
 
 struct run {
 	const struct snapshot *s;
+	struct classify_ifaces *ifaces;
 	uint32_t clock;
 	struct reauth_result *result;
 	struct doomed doomed;
@@ -26,7 +30,7 @@ struct run {
 	bool oom;
 };
 
-/* What is known of a live flow. Its interface is not: that is FWP_EMPTY, which equals everything (R32). */
+/* What conntrack knows of a live flow; nothing of interfaces and hooks, which then equal all (R32). */
 static void values_of(const struct flow *f, struct pend_values *v)
 {
 	bool icmp = f->proto == PROTO_ICMP || f->proto == PROTO_ICMP6;
@@ -63,20 +67,47 @@ static void remember(struct run *run, const struct ct_flow *f)
 	d->flow[d->n++] = *f;
 }
 
+static bool blocked(const struct run *run, const struct pend_values *v)
+{
+	const struct classify_context now = {.ifaces = run->ifaces,
+					     .clock = run->clock,
+					     .reauthorize = true,
+					     .reason = PEND_REASON_POLICY_CHANGE};
+	struct classify_result r;
+
+	classify_with(run->s->classifier, &now, v, &r);
+	return r.action == CLASSIFY_BLOCK;
+}
+
 static bool judge(void *ctx, const struct ct_flow *f)
 {
 	struct run *run = ctx;
-	const struct classify_context now = {
-		.clock = run->clock, .reauthorize = true, .reason = PEND_REASON_POLICY_CHANGE};
-	struct classify_result r;
 	struct pend_values v;
 
 	run->result->examined++;
 	values_of(&f->seen, &v);
-	classify_with(run->s->classifier, &now, &v, &r);
-	if (r.action == CLASSIFY_BLOCK)
+	if (blocked(run, &v))
 		remember(run, f);
 	return !*run->cancel;
+}
+
+/*
+ * A rule that names an interface or a hook must not end the flows of all others: before a flow is ended the
+ * routes are asked where it comes in and goes. What they do not know stays unknown.
+ */
+static bool still_blocked(const struct run *run, int routes, const struct flow *f)
+{
+	struct pend_values v;
+	struct route to, from;
+
+	values_of(f, &v);
+	if (routes >= 0 && route_lookup(routes, f->family, f->dst, &to) == 0) {
+		v.hook = to.local ? HOOK_LOCAL_IN : HOOK_FORWARD;
+		v.out_interface = to.local ? 0 : to.interface;
+	}
+	if (routes >= 0 && route_lookup(routes, f->family, f->src, &from) == 0)
+		v.in_interface = from.interface;
+	return blocked(run, &v);
 }
 
 static int end_tcp(struct ct *ct, int diag, const struct mark_layout *l, const struct ct_flow *f)
@@ -94,13 +125,15 @@ static int end_tcp(struct ct *ct, int diag, const struct mark_layout *l, const s
 
 static void end_all(struct run *run, struct ct *ct, const struct mark_layout *l)
 {
-	int diag = sockdestroy_open();
+	int diag = sockdestroy_open(), routes = route_open();
 
 	for (size_t i = 0; i < run->doomed.n && !*run->cancel; i++) {
 		const struct ct_flow *f = &run->doomed.flow[i];
-		int r = f->orig.proto == PROTO_TCP ? end_tcp(ct, diag, l, f)
-						   : ct_delete(ct, &f->orig);
+		int r;
 
+		if (!still_blocked(run, routes, &f->seen))
+			continue;
+		r = f->orig.proto == PROTO_TCP ? end_tcp(ct, diag, l, f) : ct_delete(ct, &f->orig);
 		if (r && r != -ENOENT)
 			run->result->failed++;
 		else
@@ -108,6 +141,8 @@ static void end_all(struct run *run, struct ct *ct, const struct mark_layout *l)
 	}
 	if (diag >= 0)
 		close(diag);
+	if (routes >= 0)
+		close(routes);
 }
 
 void reauth_run(const struct snapshot *s, const struct mark_layout *marks, uint32_t clock,
@@ -122,6 +157,7 @@ void reauth_run(const struct snapshot *s, const struct mark_layout *marks, uint3
 	result->error = ct_open(&ct);
 	if (result->error)
 		return;
+	run.ifaces = ifaces_read();
 	result->error = ct_dump(ct, mark_bits(marks, MARK_PERMIT), kind, judge, &run);
 	if (!result->error && run.oom)
 		result->error = -ENOMEM;
@@ -129,6 +165,7 @@ void reauth_run(const struct snapshot *s, const struct mark_layout *marks, uint3
 	if (*cancel)
 		result->error = -ECANCELED;
 	free(run.doomed.flow);
+	free(run.ifaces);
 	ct_close(ct);
 	result->took_ns = mono_since(loop_clock(), start);
 }

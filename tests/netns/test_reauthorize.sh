@@ -63,4 +63,17 @@ h_pendctl reload >/dev/null
 before=$(lines decided)
 check "R33: a decided flow goes on under a pend rule" wait_for 5 has_lines decided $((before + 5))
 is "$(pending_count)" 0 "and nobody is asked again"
+
+# A rule for another interface or hook is none for these flows.
+pendd_config < <(policy 'permit proto tcp to port 8081')
+h_pendctl reload >/dev/null
+stream other tcp 8081
+check "a stream runs" wait_for 5 has_lines other 3
+pendd_config < <(policy 'block in nosuch0 proto tcp; block hook forward proto tcp; permit proto tcp')
+h_pendctl reload >/dev/null
+before=$(lines other)
+check "a rule for another interface ends nothing" wait_for 5 has_lines other $((before + 5))
+pendd_config < <(policy "block in $(h ip -o -4 addr show to "$H4" | awk '{print $2}') proto tcp; permit proto tcp")
+h_pendctl reload >/dev/null
+check "a rule for its interface ends it" wait_for 5 grep -q reset "$WORK/other.err"
 finish
