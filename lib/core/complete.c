@@ -15,6 +15,9 @@ enum { PROTO_TCP = 6, HOOK_LOCAL_IN = 1 };
 /* A peer that is held for t sends again after at most about t more (RFC 6298 doubles), so what is
  * remembered of a decision must last for that, and for a slow path. */
 #define LINGER_BASE_NS (5 * MONO_NS_PER_S)
+/* A context may be young and its peer's retry interval long already: copies before were lost. What the peer is
+ * owed lasts for the longest interval of a SYN (64 s). */
+#define LINGER_OWED_NS (70 * MONO_NS_PER_S)
 #define LINGER_MAX_NS  (130 * MONO_NS_PER_S)
 /* Younger than this, no retransmission can exist (RFC 6298: the RTO is 1 s at least). */
 #define LINGER_YOUNG_NS (500 * MONO_NS_PER_MS)
@@ -33,7 +36,8 @@ static bool is_tcp(const struct pctx *c)
 
 static uint64_t linger_ns(const struct pend_engine *e, const struct pctx *c)
 {
-	uint64_t ns = 2 * mono_since(e->now, c->created) + LINGER_BASE_NS;
+	uint64_t ns = 2 * mono_since(e->now, c->created) +
+		      (pctx_owed(c) ? LINGER_OWED_NS : LINGER_BASE_NS);
 
 	return ns < LINGER_MAX_NS ? ns : LINGER_MAX_NS;
 }
@@ -399,8 +403,10 @@ void complete_late(struct pend_engine *e, struct pctx *c, const struct engine_in
 		}
 		return;
 	}
+	pctx_used(&e->table, c);
 	c->linger = mono_add(e->now, linger_ns(e, c));
-	track_start(e, c);
+	if (!track_start(e, c) && !(c->flags & PCTX_TRACKED))
+		wheel_arm(&e->table.wheel, &c->timer, c->linger);
 }
 
 static void track_look(struct pend_engine *e, struct pctx *c)

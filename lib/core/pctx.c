@@ -8,7 +8,10 @@
 /* A SYN that was refused above the watermark is remembered for one to two turns; the first
  * retransmission comes after 1 s, or after 3 s from old stacks. */
 #define SEEN_TURN_NS (4 * MONO_NS_PER_S)
-#define SEEN_SLOTS   (1u << 20)
+/* A permit that its peer has not come back for is kept at least this long and twice the time it was
+ * held, whatever the pressure. */
+#define OWED_MIN_NS (5 * MONO_NS_PER_S)
+#define SEEN_SLOTS  (1u << 20)
 /* What the kernel keeps of one queue, whatever its length was set to (nfnetlink_queue.c). */
 #define KERNEL_QUEUE_MAX 65536u
 
@@ -58,6 +61,7 @@ int pctx_table_init(struct pctx_table *t, const struct pctx_limits *l, uint8_t e
 	list_init(&t->completing);
 	list_init(&t->linger_block);
 	list_init(&t->linger_permit);
+	list_init(&t->linger_owed);
 	wheel_init(&t->wheel, now);
 	if (blocks >= SLAB_NONE - KERNEL_QUEUE_MAX)
 		blocks = SLAB_NONE - KERNEL_QUEUE_MAX - 1;
@@ -176,30 +180,31 @@ static bool limits_refuse(struct pctx_table *t, const struct flow *f)
 }
 
 /* The longest lingering context whose peer loses least by being forgotten. */
-static struct pctx *linger_victim(struct pctx_table *t)
+static struct pctx *linger_victim(struct pctx_table *t, mono_t now)
 {
-	struct list *l, *tmp;
+	struct pctx *c;
 
 	if (!list_empty(&t->linger_block))
 		return container_of(t->linger_block.next, struct pctx, link);
-	list_foreach(l, tmp, &t->linger_permit) {
-		struct pctx *c = container_of(l, struct pctx, link);
-
-		if (c->state == PEND_STATE_PERMITTED)
-			return c;
-		break; /* the oldest is an authorization: do not search */
-	}
-	return NULL;
+	if (!list_empty(&t->linger_permit))
+		return container_of(t->linger_permit.next, struct pctx, link);
+	if (list_empty(&t->linger_owed))
+		return NULL;
+	/* Its peer's next copy has had its time, as far as it was not lost. */
+	c = container_of(t->linger_owed.next, struct pctx, link);
+	if (mono_since(now, c->completed) < 2 * mono_since(c->completed, c->created) + OWED_MIN_NS)
+		return NULL;
+	return c;
 }
 
-static struct pctx *slot_get(struct pctx_table *t)
+static struct pctx *slot_get(struct pctx_table *t, mono_t now)
 {
 	struct pctx *c = slab_get(&t->slab);
 	struct pctx *victim;
 
 	if (c)
 		return c;
-	victim = linger_victim(t);
+	victim = linger_victim(t, now);
 	if (!victim)
 		return NULL;
 	pctx_free(t, victim);
@@ -224,7 +229,7 @@ enum pend_status pctx_new(struct pctx_table *t, const struct flow *f, uint32_t i
 
 	if (limits_refuse(t, f))
 		return PEND_E_LIMIT;
-	c = slot_get(t);
+	c = slot_get(t, now);
 	if (!c) {
 		t->stats->limit_contexts++;
 		return PEND_E_LIMIT;
@@ -255,14 +260,31 @@ static void discharge(struct pctx_table *t, struct pctx *c)
 	t->live--;
 }
 
+bool pctx_owed(const struct pctx *c)
+{
+	return c->verdict == PEND_VERDICT_PERMIT && c->state != PEND_STATE_PERMITTED &&
+	       (c->flags & PCTX_ISN) && !(c->flags & PCTX_USED);
+}
+
 void pctx_retire(struct pctx_table *t, struct pctx *c)
 {
-	bool permit = c->verdict == PEND_VERDICT_PERMIT;
+	struct list *to = c->verdict != PEND_VERDICT_PERMIT ? &t->linger_block
+			  : pctx_owed(c)                    ? &t->linger_owed
+							    : &t->linger_permit;
 
 	discharge(t, c);
 	list_del(&c->link);
-	list_add_tail(permit ? &t->linger_permit : &t->linger_block, &c->link);
+	list_add_tail(to, &c->link);
 	t->lingering++;
+}
+
+void pctx_used(struct pctx_table *t, struct pctx *c)
+{
+	if (!pctx_owed(c))
+		return;
+	c->flags |= PCTX_USED;
+	list_del(&c->link);
+	list_add_tail(&t->linger_permit, &c->link);
 }
 
 static bool is_lingering(const struct pctx *c)

@@ -32,6 +32,7 @@ enum pctx_flags {
 	PCTX_EARLY = 1u << 5,    /* completed while STORED (R10): verdict and block say how */
 	PCTX_INJECTED = 1u << 6, /* a copy of ours is on its way (R39) */
 	PCTX_EXPIRED = 1u << 7,  /* the deadline completed it */
+	PCTX_USED = 1u << 9,     /* the peer came back for its permit */
 	PCTX_DNAT = 1u << 8,     /* this host translates its destination: no copy can go in */
 };
 
@@ -94,8 +95,9 @@ struct pctx_table {
 	struct htable by_flow;
 	struct siphash_key key;
 	struct wheel wheel;
-	struct list completing;                  /* in order of their barriers */
-	struct list linger_block, linger_permit; /* oldest first */
+	struct list completing; /* in order of their barriers */
+	/* Oldest first; the last one: permitted, and the peer has not come back for it yet. */
+	struct list linger_block, linger_permit, linger_owed;
 	uint32_t *source, *service; /* counters by keyed hash: collisions only ever make a
 						 limit stricter, and no peer can aim for one */
 	uint32_t count_mask;
@@ -130,6 +132,10 @@ enum pend_status pctx_new(struct pctx_table *t, const struct flow *f, uint32_t i
 			  struct pctx **out);
 /* Gives the charges back and puts it on its linger list; `c` is terminal from here on. */
 void pctx_retire(struct pctx_table *t, struct pctx *c);
+/* The peer of a retired permit came back: it is owed nothing any more. */
+void pctx_used(struct pctx_table *t, struct pctx *c);
+/* Is this a permit that its peer still has to come back for? */
+bool pctx_owed(const struct pctx *c);
 /* Out of the hash, timers and lists; packets must have been taken. The handle is stale from here on. */
 void pctx_free(struct pctx_table *t, struct pctx *c);
 

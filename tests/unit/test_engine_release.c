@@ -198,6 +198,22 @@ START_TEST(R51_authorization_lasts_for_the_next_retransmission)
 }
 END_TEST
 
+/* Copies before this one were lost: the context is young, the peer's retry interval is 64 s. */
+START_TEST(R51_authorization_outlasts_a_lossy_link)
+{
+	top.opt.release = PEND_RELEASE_FLUSH;
+	sim_syn(s, 4000, 1);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_wait(s, 64500);
+	ck_assert(sim_accepted(s, sim_syn(s, 4000, 1)));
+	ck_assert_int_eq(top.calls, 1);
+	sim_syn(s, 4001, 1);
+	sim_complete(s, top.ctx, PEND_VERDICT_BLOCK);
+	sim_wait(s, 60000); /* a refusal is not kept for that long */
+	ck_assert(sim_undecided(s, sim_syn(s, 4001, 1)));
+}
+END_TEST
+
 START_TEST(R52_caps)
 {
 	uint32_t id[70];
@@ -567,6 +583,7 @@ Suite *suite(void)
 	tcase_add_test(tc, R45_echo_request);
 	tcase_add_test(tc, R51_flush_and_buffer);
 	tcase_add_test(tc, R51_authorization_lasts_for_the_next_retransmission);
+	tcase_add_test(tc, R51_authorization_outlasts_a_lossy_link);
 	tcase_add_test(tc, R52_caps);
 	tcase_add_test(tc, R53_no_half_state);
 	tcase_add_test(tc, spill_from_hold_to_absorb);

@@ -267,17 +267,32 @@ END_TEST
 START_TEST(authorizations_are_not_taken)
 {
 	struct flow f = flow(5000);
-	struct pctx *c;
+	struct pctx *c, *last = NULL;
+	pend_context h;
 	uint32_t n = 0;
 
 	while (t.slab.used < t.slab.capacity) {
 		c = add((uint16_t)n++);
 		c->verdict = PEND_VERDICT_PERMIT;
 		c->state = PEND_STATE_FLUSHED;
+		c->flags |= PCTX_ISN;
+		c->completed = c->created;
 		pctx_retire(&t, c);
+		last = c;
 	}
-	ck_assert_int_eq(pctx_new(&t, &f, 1, mono_ms(1000), &c), PEND_E_LIMIT);
+	ck_assert_int_eq(pctx_new(&t, &f, 1, mono_add(last->completed, 4 * MONO_NS_PER_S), &c),
+			 PEND_E_LIMIT);
 	ck_assert_int_eq(st.limit_contexts, 1);
+	/* What its peer came back for is owed to nobody. */
+	h = pctx_handle(&t, last);
+	pctx_used(&t, last);
+	ck_assert_int_eq(pctx_new(&t, &f, 1, mono_add(last->completed, 4 * MONO_NS_PER_S), &c),
+			 PEND_OK);
+	ck_assert_int_eq(pctx_find(&t, h, &c), PEND_E_NOT_FOUND);
+	/* Under pressure an authorization lasts for the next copy, not for the one after. */
+	f.sport++;
+	ck_assert_int_eq(pctx_new(&t, &f, 1, mono_add(mono_ms(1000), 60 * MONO_NS_PER_S), &c),
+			 PEND_OK);
 }
 END_TEST
 
