@@ -31,6 +31,7 @@ static int image_file(size_t *size, int flip)
 START_TEST(hits_are_summed_over_workers)
 {
 	struct snapshot *s = NULL;
+	struct rule_count n;
 	size_t size;
 	int fd = image_file(&size, -1);
 
@@ -38,16 +39,20 @@ START_TEST(hits_are_summed_over_workers)
 	close(fd); /* stays the caller's */
 	ck_assert_int_eq(s->generation, 7);
 	ck_assert(s->rules >= 3);
-	snapshot_hit(s, 0, 1);
-	snapshot_hit(s, 2, 1);
-	snapshot_hit(s, 2, 1);
-	snapshot_hit(s, 1, 0);
-	snapshot_hit(s, 1, s->rules); /* no such rule: nothing */
-	snapshot_hit(s, 2, UINT32_MAX);
-	ck_assert_int_eq(snapshot_hits(s, 1), 3);
-	ck_assert_int_eq(snapshot_hits(s, 0), 1);
-	ck_assert_int_eq(snapshot_hits(s, 2), 0);
-	ck_assert_int_eq(snapshot_hits(s, UINT32_MAX), 0);
+	snapshot_hit(s, 0, 1, 60, 1000);
+	snapshot_hit(s, 2, 1, 100, 3000);
+	snapshot_hit(s, 2, 1, 40, 2000);
+	snapshot_hit(s, 1, 0, 60, 500);
+	snapshot_hit(s, 1, s->rules, 60, 1); /* no such rule: nothing */
+	snapshot_hit(s, 2, UINT32_MAX, 60, 1);
+	snapshot_count(s, 1, &n);
+	ck_assert(n.hits == 3 && n.bytes == 200 && n.last_ns == 2000);
+	snapshot_count(s, 0, &n);
+	ck_assert(n.hits == 1 && n.bytes == 60 && n.last_ns == 500);
+	snapshot_count(s, 2, &n);
+	ck_assert(n.hits == 0 && n.bytes == 0 && n.last_ns == 0);
+	snapshot_count(s, UINT32_MAX, &n);
+	ck_assert(n.hits == 0);
 	snapshot_free(s);
 	snapshot_free(NULL);
 }
