@@ -119,6 +119,7 @@ enum pend_status begin_pend(struct pend_engine *e, struct engine_call *call,
 		s = begin_new(e, call, o);
 	if (s != PEND_OK) {
 		e->stats.pend_failed++;
+		call->limited = s == PEND_E_LIMIT && !call->deferred;
 		return s;
 	}
 	call->pended = true;

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A flood at a limit tells of itself ten times a second; the counters tell how much it is. */
+#define LIMIT_EVENT_NS (100 * MONO_NS_PER_MS)
+
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_ICMPV6 = 58 };
 
 static void notify(struct pend_engine *e, const struct pend_event *ev)
@@ -165,6 +168,10 @@ static void initial(struct pend_engine *e, const struct engine_input *in, const 
 		r.action = e->cfg.default_action;
 	if (r.event)
 		event_bare(e, PEND_EVENT_CLASSIFIED, in, p, &r);
+	if (call.limited && mono_since(e->now, e->limit_told) >= LIMIT_EVENT_NS) {
+		e->limit_told = e->now;
+		event_bare(e, PEND_EVENT_LIMIT, in, p, &r);
+	}
 	apply(e, in, p, r.action, r.block);
 }
 

@@ -96,7 +96,7 @@ struct engine_call {
 	const struct packet *packet;
 	struct pctx *ctx; /* made or taken up again in this call; or the pass's */
 	unsigned callout; /* index of the callout that is asked now */
-	bool pended, deferred, early;
+	bool pended, deferred, limited, early;
 	uint8_t aggregate;        /* of the callouts asked before */
 	struct decision decision; /* early: the context was completed inside the call (R10) */
 	struct engine_call *outer;
@@ -120,6 +120,7 @@ struct pend_engine {
 	uint32_t barrier;    /* number of the send being gathered, from 1 */
 	bool barrier_wanted; /* a context waits for it */
 	bool started, draining;
+	mono_t limit_told; /* the last PEND_EVENT_LIMIT */
 	uint32_t drain_cursor;
 	uint32_t track_budget; /* look-ups left in this second */
 	mono_t track_second;

@@ -249,7 +249,7 @@ enum pend_event_type {
 	PEND_EVENT_ESTABLISHED, /* the handshake of a permitted TCP flow was seen to finish (R44) */
 	PEND_EVENT_CLOSED,      /* a permitted flow came to nothing (reset, or no handshake) */
 	PEND_EVENT_CLASSIFIED,  /* a permit or block without a pend, on request (PEND_OUT_EVENT) */
-	PEND_EVENT_LIMIT,       /* a packet was refused by a limit */
+	PEND_EVENT_LIMIT,       /* a limit refused a pend; at most one in 100 ms */
 	PEND_EVENT_LOOP,        /* R29, R40 */
 };
 
@@ -443,8 +443,8 @@ PEND_API void pend_packet_free(struct pend_packet *p);
 /* The bytes, from the IP header on; valid as long as the packet. */
 PEND_API const void *pend_packet_data(const struct pend_packet *p, size_t *len);
 /*
- * FwpsInjectTransportReceiveAsync0: let a clone of a completed context's packet in. A packet that still waits
- * in the kernel is released instead of sending a copy. PEND_E_NOT_FOUND without a permit that
+ * FwpsInjectTransportReceiveAsync0: let a clone of a completed context's packet in. It is sent through a raw socket
+ * and comes to the queue like the peer's own next copy. PEND_E_NOT_FOUND without a permit that
  * covers its flow, PEND_E_UNSUPPORTED without raw_reinject (the peer will retransmit), PEND_E_SYSTEM. The clone stays the caller's.
  */
 PEND_API enum pend_status pend_inject_receive(struct pend_engine *e, const struct pend_packet *p);

@@ -55,11 +55,15 @@ START_TEST(R19_per_source)
 	for (uint16_t i = 0; i < 5; i++)
 		syn_from(4, 1, (uint16_t)(4000 + i), 22);
 	ck_assert_int_eq(sim_stats(s).limit_source, 2);
+	ck_assert_int_eq(s->events[PEND_EVENT_LIMIT], 1); /* told once in a while */
+	sim_wait(s, 150);
+	syn_from(4, 1, 4100, 22);
+	ck_assert_int_eq(s->events[PEND_EVENT_LIMIT], 2);
 	syn_from(4, 2, 4000, 22); /* another source is not concerned */
 	ck_assert_int_eq(top.pend_status, PEND_OK);
 	for (uint16_t i = 0; i < 5; i++)
 		syn_from(6, 1, (uint16_t)(4000 + i), 22);
-	ck_assert_int_eq(sim_stats(s).limit_source, 4);
+	ck_assert_int_eq(sim_stats(s).limit_source, 5);
 	/* What is decided is not charged. */
 	pend_complete(&s->e, top.ctx, PEND_VERDICT_BLOCK, 0);
 	syn_from(4, 2, 4001, 22);
