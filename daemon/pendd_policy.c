@@ -5,6 +5,7 @@
 #include "daemon/pendd.h"
 #include "io/policyfile.h"
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,7 @@ int pendd_load_policy(struct pendd *d)
 		r = first_snapshot(d, image, size, text);
 	free(text);
 	free(image);
+	malloc_trim(0); /* a large policy's tree is many times its image, and small pieces */
 	return r;
 }
 
