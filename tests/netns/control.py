@@ -20,6 +20,7 @@ import json
 import socket
 import sys
 import time
+import traceback
 
 
 class Control:
@@ -150,10 +151,11 @@ def run(control, verb, words):
 def main():
     control = Control(sys.argv[1])
     for line in sys.stdin:
-        verb, *words = line.split()
         try:
+            verb, *words = line.split()
             print(run(control, verb, words), flush=True)
-        except (OSError, ValueError, KeyError) as e:
+        except Exception as e:  # whatever it is, the test shall read of it
+            traceback.print_exc()
             control.close()
             print("failed: %s: %s" % (type(e).__name__, e), flush=True)
 

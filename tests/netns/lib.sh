@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # The house of a kernel test. A test is a script tests/netns/test_NAME.sh:
 #
-#     # pend-test: limit=60            (also: alone, san, no-vm. See tools/runtests)
+#     # pend-test: limit=60            (also: san, no-vm. See tools/runtests)
 #     . "${0%/*}/lib.sh"
 #     ns_pair                          # namespaces $H (host, 192.0.2.1) and $C (client, 192.0.2.2)
 #     server tcp:80                    # a plain server in the host
