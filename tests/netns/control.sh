@@ -13,7 +13,7 @@ control_start()
 {
 	mkfifo "$WORK/ctl.in" "$WORK/ctl.out"
 	ip netns exec "$H" python3 "$TOP/tests/netns/control.py" "$CONTROL" \
-		<"$WORK/ctl.in" >"$WORK/ctl.out" 2> >(sed 's/^/# control: /' >&2) &
+		<"$WORK/ctl.in" >"$WORK/ctl.out" 2>"$WORK/ctl.err" &
 	exec {CTL_W}>"$WORK/ctl.in" {CTL_R}<"$WORK/ctl.out"
 }
 
