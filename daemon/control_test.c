@@ -65,21 +65,9 @@ static bool has_ports(uint8_t proto)
 
 static void values_of(const struct flow *f, struct pend_values *v)
 {
-	bool icmp = f->proto == 1 || f->proto == 58;
-
-	*v = (struct pend_values){
-		.family = f->family,
-		.protocol = f->proto,
-		.source_port = icmp ? 0 : f->sport,
-		.dest_port = icmp ? 0 : f->dport,
-		.icmp_type = icmp ? (uint8_t)(f->dport >> 8) : 0,
-		.icmp_code = icmp ? (uint8_t)f->dport : 0,
-		.tcp_flags = f->proto == 6 ? 0x02 : 0,
-		.has_ports = has_ports(f->proto),
-		.hook = HOOK_IN,
-	};
-	memcpy(v->source, f->src, sizeof(v->source));
-	memcpy(v->dest, f->dst, sizeof(v->dest));
+	flow_values(f, v);
+	v->has_ports = has_ports(f->proto); /* a port of 0 may be asked about */
+	v->hook = HOOK_IN;
 }
 
 static int ask_hook(const json_t *hook, struct pend_values *v, struct err *e)

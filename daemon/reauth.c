@@ -8,10 +8,9 @@
 #include "io/sockdestroy.h"
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_ICMP6 = 58 };
+enum { PROTO_TCP = 6 };
 enum { HOOK_LOCAL_IN = 1, HOOK_FORWARD = 2 };
 
 /* The flows to end; the dump must be over before conntrack is changed. */
@@ -29,25 +28,6 @@ struct run {
 	const _Atomic bool *cancel;
 	bool oom;
 };
-
-/* What conntrack knows of a live flow; nothing of interfaces and hooks, which then equal all (R32). */
-static void values_of(const struct flow *f, struct pend_values *v)
-{
-	bool icmp = f->proto == PROTO_ICMP || f->proto == PROTO_ICMP6;
-
-	*v = (struct pend_values){
-		.family = f->family,
-		.protocol = f->proto,
-		.source_port = icmp ? 0 : f->sport,
-		.dest_port = icmp ? 0 : f->dport,
-		.icmp_type = icmp ? (uint8_t)(f->dport >> 8) : 0,
-		.icmp_code = icmp ? (uint8_t)f->dport : 0,
-		.tcp_flags = f->proto == PROTO_TCP ? 0x02 : 0,
-		.has_ports = !icmp && (f->sport || f->dport),
-	};
-	memcpy(v->source, f->src, sizeof(v->source));
-	memcpy(v->dest, f->dst, sizeof(v->dest));
-}
 
 static void remember(struct run *run, const struct ct_flow *f)
 {
@@ -85,7 +65,7 @@ static bool judge(void *ctx, const struct ct_flow *f)
 	struct pend_values v;
 
 	run->result->examined++;
-	values_of(&f->seen, &v);
+	flow_values(&f->seen, &v); /* nothing of interfaces and hooks, which then equal all (R32) */
 	if (blocked(run, &v))
 		remember(run, f);
 	return !*run->cancel;
@@ -100,7 +80,7 @@ static bool still_blocked(const struct run *run, int routes, const struct flow *
 	struct pend_values v;
 	struct route to, from;
 
-	values_of(f, &v);
+	flow_values(f, &v);
 	if (routes >= 0 && route_lookup(routes, f->family, f->dst, &to) == 0) {
 		v.hook = to.local ? HOOK_LOCAL_IN : HOOK_FORWARD;
 		v.out_interface = to.local ? 0 : to.interface;

@@ -128,25 +128,11 @@ static void packet_of(const struct pctx *c, struct pend_packet *p)
 
 static void values_of(const struct pctx *c, const struct mark_layout *marks, struct pend_values *v)
 {
-	const struct flow *f = &c->flow;
-	bool icmp = f->proto == 1 || f->proto == 58;
-
-	*v = (struct pend_values){
-		.family = f->family,
-		.protocol = f->proto,
-		.source_port = icmp ? 0 : f->sport,
-		.dest_port = icmp ? 0 : f->dport,
-		.icmp_type = icmp ? (uint8_t)(f->dport >> 8) : 0,
-		.icmp_code = icmp ? (uint8_t)f->dport : 0,
-		.tcp_flags = f->proto == 6 ? 0x02 : 0,
-		.has_ports = !icmp && (f->sport || f->dport),
-		.in_interface = c->iif,
-		.out_interface = c->oif,
-		.mark = c->mark & ~marks->mask,
-		.hook = c->hook,
-	};
-	memcpy(v->source, f->src, sizeof(v->source));
-	memcpy(v->dest, f->dst, sizeof(v->dest));
+	flow_values(&c->flow, v);
+	v->in_interface = c->iif;
+	v->out_interface = c->oif;
+	v->mark = c->mark & ~marks->mask;
+	v->hook = c->hook;
 }
 
 static uint32_t base_flags(const struct pctx *c)

@@ -4,6 +4,7 @@
  * `pendctl test` and read in events. Everything that is printed parses back to the same bytes.
  */
 #include "core/flow.h"
+#include <pend.h>
 #include "core/packet_bytes.h"
 #include "base/str.h"
 #include <arpa/inet.h>
@@ -386,4 +387,22 @@ int flow_parse(const char *s, struct flow *out)
 		return -EINVAL;
 	*out = f;
 	return 0;
+}
+
+void flow_values(const struct flow *f, struct pend_values *v)
+{
+	bool icmp = f->proto == 1 || f->proto == 58;
+
+	*v = (struct pend_values){
+		.family = f->family,
+		.protocol = f->proto,
+		.source_port = icmp ? 0 : f->sport,
+		.dest_port = icmp ? 0 : f->dport,
+		.icmp_type = icmp ? (uint8_t)(f->dport >> 8) : 0,
+		.icmp_code = icmp ? (uint8_t)f->dport : 0,
+		.tcp_flags = f->proto == 6 ? 0x02 : 0,
+		.has_ports = !icmp && (f->sport || f->dport),
+	};
+	memcpy(v->source, f->src, sizeof(v->source));
+	memcpy(v->dest, f->dst, sizeof(v->dest));
 }

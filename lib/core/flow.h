@@ -32,6 +32,13 @@ bool flow_equal(const struct flow *a, const struct flow *b);
  * an echo request becomes the reply and back, so that a reply's flow reversed is its request's. */
 struct flow flow_reverse(const struct flow *f);
 
+struct pend_values;
+/*
+ * What the opening packet of this flow is to a filter, as far as the key tells; all else is zero: unknown.
+ * A TCP flow was opened by a plain SYN.
+ */
+void flow_values(const struct flow *f, struct pend_values *v);
+
 /* Is dst (or src) in 127/8 or ::1? */
 bool flow_addr_loopback(const uint8_t addr[16], uint8_t family);
 /* Does addr match prefix/len? len at most 32 or 128. */

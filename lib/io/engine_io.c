@@ -2,6 +2,7 @@
 /* The engine with its sockets: the rest of pend.h's engine functions. */
 #include "core/engine.h"
 #include "io/ct.h"
+#include "io/loop.h"
 #include "io/nfqueue.h"
 #include "io/raw.h"
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DISPATCH_BUDGET 256u
@@ -33,14 +33,6 @@ struct engine_io {
 static struct engine_io *io_of(struct pend_engine *e)
 {
 	return (struct engine_io *)e->io;
-}
-
-static mono_t clock_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return mono_ns((uint64_t)ts.tv_sec * MONO_NS_PER_S + (uint64_t)ts.tv_nsec);
 }
 
 static void op_verdict(void *ctx, uint32_t id, enum engine_verdict v, uint32_t mark, uint32_t seq)
@@ -107,7 +99,7 @@ static enum engine_track op_track(void *ctx, const struct flow *f)
 static mono_t op_now(void *ctx)
 {
 	(void)ctx;
-	return clock_now();
+	return loop_clock();
 }
 
 static const struct engine_ops ops = {op_verdict, op_inject, op_answer, op_track, op_now};
@@ -126,7 +118,7 @@ enum pend_status pend_engine_open(struct pend_engine **out, const struct pend_en
 	if (!io)
 		return PEND_E_NO_MEMORY;
 	io->raw = (struct raw){-1, -1, -1, -1};
-	s = engine_init(&io->engine, c, &ops, io, &key, clock_now());
+	s = engine_init(&io->engine, c, &ops, io, &key, loop_clock());
 	if (s == PEND_OK && nfqueue_new(&io->nfq) < 0) {
 		engine_deinit(&io->engine);
 		s = PEND_E_NO_MEMORY;
@@ -256,7 +248,7 @@ static int receive(struct pend_engine *e, bool *drained)
 	}
 	if (n < 0)
 		return n;
-	e->now = clock_now();
+	e->now = loop_clock();
 	for (int i = 0; i < n; i++) {
 		if (io->items[i].type == NFQ_ERROR) {
 			on_error(e, &io->items[i]);
@@ -317,7 +309,7 @@ enum pend_status pend_engine_dispatch(struct pend_engine *e, unsigned budget, bo
 	if (e->depth || e->notifying)
 		return PEND_E_BUSY;
 	io = io_of(e);
-	e->now = clock_now();
+	e->now = loop_clock();
 	if (!budget)
 		budget = DISPATCH_BUDGET;
 	/* What was just asked of the kernel it has answered by now: read that in the same go. */
@@ -347,7 +339,7 @@ void pend_engine_close(struct pend_engine *e)
 		return;
 	io = io_of(e);
 	if (e->started && !e->depth && !e->notifying) {
-		e->now = clock_now();
+		e->now = loop_clock();
 		(void)pend_engine_drain(e, PEND_VERDICT_BLOCK, 0);
 		(void)pend_engine_flush(e);
 	}
