@@ -77,3 +77,14 @@ ms() { echo $(($1 * ${WAIT_FACTOR:-1})); }
 median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 most() { sort -n | tail -n 1; }
 least() { sort -n | head -n 1; }
+
+# Three clients of each family, NAME4 and NAME6, were started.
+all_connect() { # name text
+	local f
+	for f in 4 6; do
+		client_wait "$1$f"
+		is "$(ended "$1$f" connected)" 3 "IPv$f: $2"
+		is "$(of "$1$f" received | sort -u)" 10 "IPv$f: and talk"
+	done
+}
+after() { of "$2" at | while read -r at; do since "$1" <<<"$at"; done; }

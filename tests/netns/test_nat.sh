@@ -24,15 +24,6 @@ both() { # name port
 	client_bg "${1}4" -n 3 -t "$(ms 9000)" -l 10 $H4 "$2"
 	client_bg "${1}6" -n 3 -t "$(ms 9000)" -l 10 $H6 "$2"
 }
-all_connect() { # name text
-	local f
-	for f in 4 6; do
-		client_wait "$1$f"
-		is "$(ended "$1$f" connected)" 3 "IPv$f: $2"
-		is "$(of "$1$f" received | sort -u)" 10 "IPv$f: and talk"
-	done
-}
-after() { of "$2" at | while read -r at; do since "$1" <<<"$at"; done; }
 dnat_rules() {
 	case $1 in
 	nft) h nft list table inet pend 2>/dev/null | grep -c 'ct status dnat' ;;
