@@ -43,13 +43,18 @@ enum msg_type {
 	MSG_MAIN_STATUS, /* MSG_MAIN_STATUS back */
 	MSG_RULE_HITS,   /* u.hits.first: MSG_RULE_HITS back with up to MSG_HITS counters, summed */
 	MSG_STOP,        /* shut down as on SIGTERM */
-	MSG_RELOADED,    /* a reload ended on the authority side; u.done.status: for sd_notify */
+	MSG_SETS,        /* u.sets: a memfd of struct classify_edit is attached; MSG_DONE */
+	MSG_REAUTHORIZE, /* u.reauth: the live flows of the filter; MSG_REAUTHORIZED */
+	MSG_POLICY_DRY,  /* as MSG_POLICY: which live flows it would end; MSG_REAUTHORIZED */
+	MSG_LAYER_COUNTS, /* u.layers.first: MSG_LAYER_COUNTS back with up to MSG_LAYERS */
+	MSG_RELOADED,     /* a reload ended on the authority side; u.done.status: for sd_notify */
 
 	/* main thread -> authority process */
 	/* MSG_POLICY too, at start: the image in force, so that rules are shown by name */
 	MSG_RELOAD = 96, /* SIGHUP: parse, compile and send MSG_POLICY */
 	MSG_HOOK_RESULT, /* u.hook: status and text; op PRINT: a memfd with the rules is attached */
 	MSG_BYE,         /* draining is over; exit */
+	MSG_REAUTHORIZED, /* u.reauth: what was done; a memfd of struct reauth_flow is attached */
 };
 
 /* pend_options.tag as the daemon uses it: policy generation << 32 | authority << 16 */
@@ -60,6 +65,8 @@ enum msg_type {
 #define MSG_SCAN     2048 /* table slots a worker looks at for one LIST or COMPLETE_MATCH */
 #define MSG_LIST_MAX 24   /* MSG_CONTEXT per LIST; the cursor then says where to go on */
 #define MSG_HITS     16
+#define MSG_LAYERS   8
+#define MSG_FLOWS    1000 /* struct reauth_flow in one MSG_REAUTHORIZED */
 
 enum msg_complete_reason { /* pend_info.reason */
 			   REASON_NONE = 0,
@@ -76,6 +83,39 @@ enum msg_complete_reason { /* pend_info.reason */
 struct rule_count {
 	uint64_t hits, bytes; /* of IP packets */
 	uint64_t last_ns;     /* CLOCK_BOOTTIME; 0: never */
+};
+
+/* What a layer has said, whether it was overruled or not, since the policy came into force. */
+struct layer_count {
+	uint64_t permit, block, pend;
+	uint64_t veto; /* blocks that overruled a layer of higher weight */
+};
+
+/* A live flow that was ended, or would be; in the direction of its first packet, as this host sees it. */
+struct reauth_flow {
+	uint8_t family, protocol;
+	uint8_t failed; /* it could not be ended, and goes on */
+	uint8_t pad;
+	uint16_t source_port, dest_port;
+	uint8_t source[16], dest[16];
+	uint32_t rule; /* of the policy that judged; UINT32_MAX: none */
+};
+
+/* Question and answer: the filter goes in, the counters come back. */
+struct msg_reauth {
+	uint8_t family;     /* 0 any, 4, 6 */
+	uint8_t protocol;   /* 0 any */
+	uint8_t prefix_len; /* of the source address */
+	uint8_t dry;        /* nothing is ended */
+	uint8_t pended;     /* end what only a pend rule speaks for, too */
+	uint8_t reason;     /* enum pend_reason that the rules see */
+	uint16_t dest_port; /* 0 any */
+	uint32_t rule;      /* only flows that this rule speaks for; UINT32_MAX any */
+	uint8_t source[16];
+	int32_t status;                /* enum pend_status */
+	uint32_t listed;               /* struct reauth_flow in the memfd: MSG_FLOWS at most */
+	uint32_t generation, revision; /* of the policy that judged */
+	uint64_t examined, ended, failed, took_ns;
 };
 
 struct msg_match {
@@ -96,7 +136,9 @@ enum msg_hook_op { HOOK_VERIFY = 1, HOOK_INSTALL, HOOK_REMOVE, HOOK_PRINT };
 
 struct msg_main_status {
 	uint32_t generation; /* of the policy, from 1 */
+	uint32_t revision;   /* changes of its sets since */
 	uint32_t workers;
+	uint32_t pad2;
 	uint64_t started_ns; /* CLOCK_BOOTTIME */
 	uint64_t policy_loaded_ns;
 	uint8_t hook_state; /* 0 none configured, 1 in place, 2 missing, 3 removed by request */
@@ -138,7 +180,7 @@ struct msg {
 			int32_t status;  /* enum pend_status; MSG_POLICY too */
 			uint32_t count;  /* LIST, COMPLETE_MATCH: how many */
 			uint32_t cursor; /* ... where to go on; 0 = finished */
-			uint32_t generation;
+			uint32_t generation, revision;
 			char text[MSG_TEXT];
 		} done;
 		struct pend_info info;
@@ -146,8 +188,17 @@ struct msg {
 		struct {
 			uint64_t size;       /* of the image */
 			uint32_t generation; /* main -> authority: of the policy in force */
-			uint32_t pad;
+			uint32_t revision;   /* ... and how often its sets were changed since */
 		} policy;
+		struct {
+			uint32_t generation; /* of the policy whose sets they are */
+			uint32_t count;      /* of struct classify_edit */
+		} sets;
+		struct msg_reauth reauth;
+		struct {
+			uint32_t first, count, generation, pad;
+			struct layer_count layer[MSG_LAYERS];
+		} layers;
 		struct {
 			uint32_t op; /* enum msg_hook_op */
 			int32_t status;

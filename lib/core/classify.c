@@ -23,6 +23,8 @@ static uint32_t match_layers(const struct query *q)
 		rule = match_layer(q, &c->layers[i]);
 		if (rule == CLASSIFY_NO_RULE)
 			continue;
+		if (q->now->spoke)
+			q->now->spoke(q->now->arg, i, c->rules[rule].action);
 		s = severity(c->rules[rule].action);
 		if (s > worst) {
 			worst = s;

@@ -87,18 +87,49 @@ static inline uint32_t classify_clock(unsigned weekday, unsigned minute)
 	return 1 + weekday * CLASSIFY_DAY + minute;
 }
 
+/*
+ * The local socket that would take the connection. What is not known for want of it is LISTENER_NONE,
+ * and no condition on it matches, negated or not; what could not be found out is LISTENER_UNKNOWN: then a
+ * rule that permits does not match, and every other does.
+ */
+enum classify_listener_state { LISTENER_UNKNOWN, LISTENER_NONE, LISTENER_FOUND };
+
+/* What is asked about it, and what is known: the dearer, the further up. */
+enum classify_listener_field {
+	LISTENER_USER = 1 << 0,
+	LISTENER_CGROUP = 1 << 1, /* and with it the unit */
+	LISTENER_GROUP = 1 << 2,
+	LISTENER_EXECUTABLE = 1 << 3,
+};
+
+struct classify_listener {
+	uint8_t state;     /* enum classify_listener_state */
+	uint8_t known;     /* bits of enum classify_listener_field; FOUND only */
+	uint32_t uid, gid; /* owner of the socket; effective group of a process that holds it */
+	const char *executable; /* of that process: absolute, "" if it was deleted */
+	const char *cgroup;     /* of the socket: "/system.slice/ssh.service" */
+};
+
 /* What is true at the moment of a decision and does not stand in the packet. Zeroes: nothing is known. */
 struct classify_context {
 	/* NULL: no name is known, and `in eth0` is false for every index but 0 (R32). */
 	const struct classify_ifaces *ifaces;
 	uint32_t clock;   /* classify_clock(); 0: unknown, and equal to every time (R32) */
+	uint32_t minute;  /* since 1970, UTC; 0: unknown, and before every end (R32) */
 	bool reauthorize; /* PEND_META_REAUTHORIZE */
 	uint8_t reason;   /* enum pend_reason */
 	/* Called for a rule that matches but for its limit, or is one of CLASSIFY_INSPECT. False: it
 	 * does not match after all. Behind that, and behind every INSPECT, evaluation goes on with the
 	 * next rule that the index leaves. NULL: no limit is reached, nothing is inspected. Layers are asked from the heaviest down, and none behind a block. */
 	bool (*visit)(void *arg, uint32_t rule);
-	void *arg;
+	/* Called at most once in a classify, for a rule that matches but for its conditions on the listener.
+	 * `need`: bits of enum classify_listener_field; what is returned stays until the next call.
+	 * NULL: LISTENER_UNKNOWN. */
+	const struct classify_listener *(*listener)(void *arg, const struct pend_values *v,
+						    unsigned need);
+	/* Called for each layer that has an opinion, which may yet be overruled. NULL: nobody counts. */
+	void (*spoke)(void *arg, uint32_t layer, uint8_t action);
+	void *arg; /* of all three */
 };
 
 /*
@@ -118,6 +149,13 @@ uint32_t classify_limits(const struct classifier *c);
 const struct classify_limit *classify_limit(const struct classifier *c, uint32_t limit);
 /* UINT32_MAX: it has none. */
 uint32_t classify_limit_of(const struct classifier *c, uint32_t rule);
+/* Sets, by index; one without a name is what stands in a rule itself. */
+uint32_t classify_sets(const struct classifier *c);
+const char *classify_set_name(const struct classifier *c, uint32_t set);
+uint32_t classify_set_find(const struct classifier *c, const char *name); /* UINT32_MAX: none */
+/* In order of evaluation. */
+uint32_t classify_layers(const struct classifier *c);
+const char *classify_layer_name(const struct classifier *c, uint32_t layer);
 uint32_t classify_authorities(const struct classifier *c);
 bool classify_authority(const struct classifier *c, uint16_t authority,
 			struct classify_authority *out);

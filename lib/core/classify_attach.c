@@ -118,7 +118,8 @@ static bool sets_ok(const struct classifier *c)
 	for (i = 0; i < c->n[IMAGE_SETS]; i++) {
 		/* Sets do not share intervals, so no image makes this loop longer than it is. */
 		checked += (uint64_t)c->sets[i].v4.n + c->sets[i].v6.n;
-		if (checked > (uint64_t)c->n[IMAGE_V4] + c->n[IMAGE_V6] || !set_ok(c, &c->sets[i]))
+		if (checked > (uint64_t)c->n[IMAGE_V4] + c->n[IMAGE_V6] ||
+		    !string_ok(c, c->sets[i].name) || !set_ok(c, &c->sets[i]))
 			return false;
 	}
 	for (i = 0; i < c->n[IMAGE_MEMBERS]; i++)
@@ -316,6 +317,34 @@ const struct classify_limit *classify_limit(const struct classifier *c, uint32_t
 uint32_t classify_limit_of(const struct classifier *c, uint32_t rule)
 {
 	return rule < c->n[IMAGE_RULES] ? c->rules[rule].limit - 1 : UINT32_MAX;
+}
+
+uint32_t classify_sets(const struct classifier *c)
+{
+	return c->n[IMAGE_SETS];
+}
+
+const char *classify_set_name(const struct classifier *c, uint32_t set)
+{
+	return set < c->n[IMAGE_SETS] ? c->strings + c->sets[set].name : "";
+}
+
+uint32_t classify_set_find(const struct classifier *c, const char *name)
+{
+	for (uint32_t i = 0; *name && i < c->n[IMAGE_SETS]; i++)
+		if (strcmp(classify_set_name(c, i), name) == 0)
+			return i;
+	return UINT32_MAX;
+}
+
+uint32_t classify_layers(const struct classifier *c)
+{
+	return c->n[IMAGE_LAYERS];
+}
+
+const char *classify_layer_name(const struct classifier *c, uint32_t layer)
+{
+	return layer < c->n[IMAGE_LAYERS] ? c->strings + c->layers[layer].name : "";
 }
 
 uint32_t classify_authorities(const struct classifier *c)

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define IMAGE_MAGIC    0x504e4450u /* "PDNP" */
-#define IMAGE_VERSION  2u
+#define IMAGE_VERSION  3u
 #define IMAGE_SIZE_MAX (1u << 30)
 #define IMAGE_ALIGN    8u
 
@@ -60,6 +60,7 @@ struct image_layer {
 
 struct image_set {
 	struct image_span v4, v6;
+	uint32_t name; /* offset into IMAGE_STRINGS; an empty one: what stands in a rule itself */
 };
 
 struct image_v4 {

@@ -98,8 +98,9 @@ static void compile_authorities(struct compiler *c)
 
 /* -------------------------------------------------------------------- addresses ---- */
 
-static void add_set(struct compiler *c, const struct pol_ranges *rs)
+static void add_set(struct compiler *c, const char *name, const struct pol_ranges *rs)
 {
+	uint32_t at = *name ? string(c, name) : 0; /* the first string is an empty one */
 	struct image_set *set = more(c, IMAGE_SETS, 1);
 	struct image_v4 *v4;
 	struct image_v6 *v6;
@@ -107,6 +108,7 @@ static void add_set(struct compiler *c, const struct pol_ranges *rs)
 
 	if (!set)
 		return;
+	set->name = at;
 	set->v4 = (struct image_span){count(c, IMAGE_V4), (uint32_t)rs->n4};
 	set->v6 = (struct image_span){count(c, IMAGE_V6), (uint32_t)rs->n6};
 	v4 = more(c, IMAGE_V4, rs->n4);
@@ -143,7 +145,7 @@ static struct image_span compile_items(struct compiler *c, const struct pol_item
 	if (own.n4 || own.n6) {
 		pol_ranges_normalize(&own);
 		add_member(c, count(c, IMAGE_SETS));
-		add_set(c, &own);
+		add_set(c, "", &own);
 	}
 	pol_ranges_deinit(&own);
 	span.n = count(c, IMAGE_MEMBERS) - span.first;
@@ -414,7 +416,7 @@ static void compile_all(struct compiler *c)
 	compile_files(c);
 	compile_authorities(c);
 	for (s = c->p->sets; s && !c->err; s = s->next)
-		add_set(c, &s->ranges); /* in order, so that a set's number is its index */
+		add_set(c, s->name, &s->ranges); /* in order, so that a set's number is its index */
 	for (l = c->p->layers; l && !c->err; l = l->next)
 		compile_layer(c, l, number++);
 	if (!c->err)
