@@ -67,6 +67,7 @@ enum msg_type {
 #define MSG_HITS     16
 #define MSG_LAYERS   8
 #define MSG_FLOWS    1000 /* struct reauth_flow in one MSG_REAUTHORIZED */
+#define MSG_REASONS  6    /* enum pend_reason */
 
 enum msg_complete_reason { /* pend_info.reason */
 			   REASON_NONE = 0,
@@ -152,6 +153,9 @@ struct msg_main_status {
 	uint64_t user_dropped;   /* user_dropped: our socket was full */
 	uint64_t kernel_flushed; /* estimate: packets that vanished from the queues (L6 to L9) */
 	uint64_t reauth_runs, reauth_examined, reauth_ended, reauth_failed; /* of live flows */
+	struct {
+		uint64_t runs, ended;
+	} reauth_by[MSG_REASONS];
 	uint64_t limit_refused, limit_forgotten; /* by rates and quotas of this policy */
 	uint64_t bad_messages;                   /* from the authority process */
 	uint32_t authority_restarts;

@@ -74,7 +74,15 @@ int pendd_load_policy(struct pendd *d);
 bool pendd_swap(struct pendd *d, struct snapshot *s);
 void pendd_released(struct pendd *d, struct snapshot *s);
 /* daemon/pendd_reauth.c */
-void pendd_reauthorize(struct pendd *d);
+/*
+ * The policy has changed, and all workers have it: live flows are judged again, those of the ranges
+ * (taken over) or all (NULL). Never waits; what is still to be done is joined with what is asked now.
+ * The rules for whoever replaces d->snapshot: while d->reauth_running, set d->reauth_cancel and wait for
+ * pendd_policy_resume(). What was cancelled is done after the next policy has settled, by itself.
+ */
+void pendd_reauthorize(struct pendd *d, struct reauth_ranges *ranges);
+/* MSG_REAUTHORIZE, MSG_POLICY_DRY (`fd`, the caller's: the image): answers by MSG_REAUTHORIZED. */
+void pendd_reauth_request(struct pendd *d, const struct msg *m, int fd);
 void pendd_reauthorized(struct pendd *d, struct reauth_result *r);
 void pendd_reauth_join(struct pendd *d);
 /* daemon/pendd.c */

@@ -68,7 +68,7 @@ void pendd_policy_settled(struct pendd *d)
 	log_notice("policy", "policy %u is in force", d->generation);
 	reply_done(d, d->leaving_seq, PEND_OK, "");
 	pendd_status_line(d);
-	pendd_reauthorize(d);
+	pendd_reauthorize(d, NULL);
 }
 
 static void take_policy(struct pendd *d, const struct msg *m, int fd)
@@ -275,6 +275,10 @@ static void message(struct pendd *d, const struct msg *m, int fd)
 	case MSG_STOP:
 		log_notice("daemon", "stopping: asked to by pendctl");
 		pendd_stop(d, EXIT_SUCCESS);
+		break;
+	case MSG_REAUTHORIZE:
+	case MSG_POLICY_DRY:
+		pendd_reauth_request(d, m, fd);
 		break;
 	case MSG_RELOADED:
 		notify_send("READY=1");

@@ -33,10 +33,11 @@ static void *run(void *arg)
 	return NULL;
 }
 
-void pendd_reauthorize(struct pendd *d)
+void pendd_reauthorize(struct pendd *d, struct reauth_ranges *ranges)
 {
 	struct job *job;
 
+	free(ranges);
 	if (!d->settings.reauthorize || d->stopping)
 		return;
 	if (d->reauth_running)
@@ -110,4 +111,13 @@ void pendd_reauth_join(struct pendd *d)
 			free(m.u.reauth);
 	if (d->reauth_snapshot != d->snapshot)
 		snapshot_free(d->reauth_snapshot);
+}
+
+void pendd_reauth_request(struct pendd *d, const struct msg *m, int fd)
+{
+	struct msg out = {.type = MSG_REAUTHORIZED, .seq = m->seq, .u.reauth = m->u.reauth};
+
+	(void)fd;
+	out.u.reauth.status = PEND_E_UNSUPPORTED;
+	pendd_send(d, &out);
 }

@@ -11,9 +11,17 @@
 #ifndef DAEMON_REAUTH_H
 #define DAEMON_REAUTH_H
 
+#include "core/classify_patch.h"
 #include "core/mark.h"
+#include "daemon/msg.h"
 #include "daemon/snapshot.h"
 #include <stdbool.h>
+
+/* Which addresses have changed: flows from or to one of them are looked at. One malloc. */
+struct reauth_ranges {
+	uint32_t n;
+	struct classify_edit edit[]; /* only family, lo and hi count; in any order */
+};
 
 struct reauth_result {
 	uint32_t generation; /* of the policy that judged */

@@ -131,6 +131,7 @@ enum pend_reason {
 	PEND_REASON_POLICY_CHANGE,
 	PEND_REASON_NEW_ARRIVAL_INTERFACE,
 	PEND_REASON_MID_STREAM,
+	PEND_REASON_NEW_NEXTHOP_INTERFACE,
 };
 
 /* FWPS_INCOMING_VALUES0: what a filter can match on. Addresses in network order, IPv4 in the
