@@ -15,6 +15,8 @@
  * policy_addr.c     addresses, prefixes, ranges, sets of them, set files
  * policy_names.c    services and ICMP types by name
  * policy_check.c    names resolved, contradictions found, defaults filled in
+ * policy_overlay.c  what was changed at run time, over it all
+ * policy_spans.c    ... lists of addresses
  * policy_print.c    canonical text
  * policy_compile.c  the image (core/classify_image.h)
  * policy_util.c     memory, text, diagnostics
@@ -260,6 +262,7 @@ struct pol_file {
 	const char *name;
 	char *text; /* until the parse ends */
 	size_t len;
+	bool one_line; /* places in it are a column */
 };
 
 struct policy {
@@ -321,6 +324,8 @@ struct pol_define {
 struct pol_parser {
 	struct policy *p;
 	const struct policy_loader *loader;
+	const struct policy_overlay *overlay; /* NULL: none */
+	uint32_t overlay_file;                /* of its first rule */
 	struct pol_text diag;
 	unsigned errors, warnings;
 	struct pol_arena tmp; /* tokens */
@@ -484,6 +489,10 @@ void pol_icmp_guess(struct pol_guess *g);
 
 /* policy_check.c */
 void pol_check(struct pol_parser *ps);
+
+/* policy_overlay.c: before the check, and behind it */
+void pol_overlay_rules(struct pol_parser *ps);
+void pol_overlay_finish(struct pol_parser *ps);
 
 /* policy_print.c: one line, without the `;` */
 void pol_print_rule(const struct pol_rule *r, struct pol_text *t);

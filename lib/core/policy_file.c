@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The files of a policy: the first one, what it includes, and the policy as a whole. */
 #include "core/policy_ast.h"
+#include "core/policy_overlay.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,10 +162,11 @@ static void parse_finish(struct pol_parser *ps, struct policy_diag *diag)
 	free(ps->diag.s);
 }
 
-int policy_parse(struct policy **out, const char *path, const struct policy_loader *loader,
-		 struct policy_diag *diag)
+int policy_parse_with(struct policy **out, const char *path, const struct policy_loader *loader,
+		      const struct policy_overlay *overlay, struct policy_diag *diag)
 {
-	struct pol_parser ps = {.loader = loader, .p = calloc(1, sizeof(*ps.p))};
+	struct pol_parser ps = {
+		.loader = loader, .overlay = overlay, .p = calloc(1, sizeof(*ps.p))};
 	int err;
 
 	if (diag)
@@ -173,8 +175,12 @@ int policy_parse(struct policy **out, const char *path, const struct policy_load
 		return -ENOMEM;
 	settings_init(&ps.p->settings);
 	err = parse_first(&ps, path);
+	if (!err && !ps.errors)
+		pol_overlay_rules(&ps);
 	if (!err && !pol_stopped(&ps))
 		pol_check(&ps);
+	if (!err && !pol_stopped(&ps))
+		pol_overlay_finish(&ps);
 	parse_finish(&ps, diag);
 	if (ps.oom || ps.diag.oom)
 		err = -ENOMEM;
@@ -185,6 +191,12 @@ int policy_parse(struct policy **out, const char *path, const struct policy_load
 	else
 		*out = ps.p;
 	return err;
+}
+
+int policy_parse(struct policy **out, const char *path, const struct policy_loader *loader,
+		 struct policy_diag *diag)
+{
+	return policy_parse_with(out, path, loader, NULL, diag);
 }
 
 void policy_free(struct policy *p)

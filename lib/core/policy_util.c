@@ -172,7 +172,9 @@ static void diag_add(struct pol_parser *ps, const struct pol_loc *at, const char
 		     const char *fmt, va_list ap)
 {
 	pol_text_add(&ps->diag, "%s:", ps->p->files[at->file].name);
-	if (at->line)
+	if (at->line && ps->p->files[at->file].one_line)
+		pol_text_add(&ps->diag, "%u:", at->col);
+	else if (at->line)
 		pol_text_add(&ps->diag, "%u:%u:", at->line, at->col);
 	pol_text_add(&ps->diag, " %s: ", kind);
 	pol_text_addv(&ps->diag, fmt, ap);
@@ -276,7 +278,7 @@ uint32_t pol_file_add(struct policy *p, const char *name, char *text, size_t len
 		free(text);
 		return UINT32_MAX;
 	}
-	p->files[p->nfiles] = (struct pol_file){copy, text, len};
+	p->files[p->nfiles] = (struct pol_file){copy, text, len, false};
 	return p->nfiles++;
 }
 
