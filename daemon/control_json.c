@@ -137,6 +137,7 @@ static const char *const reasons[] = {
 	[REASON_TIMEOUT] = "timeout",   [REASON_POLICY] = "policy",
 	[REASON_STATIC] = "static",     [REASON_AUTHORITY] = "authority",
 	[REASON_SHUTDOWN] = "shutdown", [REASON_BACKLOG] = "backlog",
+	[REASON_ABSENT] = "absent",
 };
 
 static const char *const modes[] = {

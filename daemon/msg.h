@@ -77,7 +77,8 @@ enum msg_complete_reason { /* pend_info.reason */
 			   REASON_STATIC,    /* a static authority */
 			   REASON_AUTHORITY, /* a program */
 			   REASON_SHUTDOWN,
-			   REASON_BACKLOG, /* the authority process could not be asked */
+			   REASON_BACKLOG, /* it could not be asked: too much is open */
+			   REASON_ABSENT,  /* nobody answers for the authority, or it fails */
 };
 
 /* What a rule has decided about, or inspected, since its policy came into force. */

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Questions and votes; see ask.h. */
+#include "daemon/ask_impl.h"
+#include "daemon/msg.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+static void vote(struct part *p, enum ask_vote v, uint8_t block, uint32_t reason);
+
+static uint32_t hash_of(const struct ask *a, pend_context context)
+{
+	return (uint32_t)siphash13(&a->key, &context, sizeof(context));
+}
+
+static struct question *find(const struct ask *a, pend_context context)
+{
+	uint32_t hash = hash_of(a, context);
+
+	for (struct hnode *n = htable_first(&a->table, hash); n; n = htable_next(n, hash)) {
+		struct question *q = container_of(n, struct question, node);
+
+		if (q->info.context == context)
+			return q;
+	}
+	return NULL;
+}
+
+/* ---- parts ---- */
+
+/* Out of its server or queue, and of its question. */
+static void part_free(struct ask *a, struct part *p)
+{
+	struct authority *au = p->authority;
+
+	if (p->server) {
+		p->server->open--;
+		au->open--;
+	} else if (list_linked(&p->link)) {
+		au->nwaiting--;
+	}
+	if (p->probe)
+		au->probing = false;
+	list_del(&p->link);
+	list_del(&p->of_question);
+	loop_timer_cancel(a->env.loop, &p->deadline);
+	slab_put(&a->parts, p);
+}
+
+static void part_withdraw(struct ask *a, struct part *p, enum ask_why why)
+{
+	struct authority *au = p->authority;
+
+	if (p->server)
+		a->env.withdrawn(a->env.ctx, p->server->client, au->name, p->question->info.context,
+				 why);
+	part_free(a, p);
+}
+
+static void withdraw_all(struct ask *a, struct question *q, enum ask_why why)
+{
+	struct list *at, *tmp;
+
+	list_foreach(at, tmp, &q->parts)
+		part_withdraw(a, container_of(at, struct part, of_question), why);
+}
+
+static void question_free(struct ask *a, struct question *q)
+{
+	htable_del(&a->table, &q->node);
+	list_del(&q->unsent);
+	ask_def_put(a, q->def);
+	a->stats.open--;
+	slab_put(&a->questions, q);
+}
+
+/* ---- deciding ---- */
+
+static bool say(struct ask *a, struct question *q)
+{
+	return a->env.complete(a->env.ctx, q->info.context, (enum pend_verdict)q->verdict, q->block,
+			       q->reason, q->by) <= 0;
+}
+
+static void decide(struct ask *a, struct question *q, enum pend_verdict v, uint8_t block,
+		   uint32_t reason, const char *by)
+{
+	q->decided = true;
+	q->verdict = v;
+	q->block = block;
+	q->reason = reason;
+	q->by = by;
+	a->stats.decided++;
+	withdraw_all(a, q, ASK_WHY_DECIDED);
+	if (q->starting) /* whoever starts its parts looks at `decided` */
+		return;
+	if (say(a, q))
+		question_free(a, q);
+	else
+		list_add_tail(&a->unsent, &q->unsent);
+}
+
+void ask_room(struct ask *a)
+{
+	struct list *at, *tmp;
+
+	list_foreach(at, tmp, &a->unsent) {
+		struct question *q = container_of(at, struct question, unsent);
+
+		if (!say(a, q))
+			return;
+		question_free(a, q);
+	}
+}
+
+static enum ask_vote by_default(uint8_t d)
+{
+	return d == ASK_BY_PERMIT ? ASK_PERMIT : d == ASK_BY_NEXT ? ASK_CONTINUE : ASK_BLOCK;
+}
+
+/* ---- asking ---- */
+
+static void on_deadline(void *ctx)
+{
+	struct part *p = ctx;
+	struct ask *a = p->question->ask;
+	struct authority *au = p->authority;
+
+	au->stats.timeouts++;
+	if (p->server && p->server->fails < ASK_BREAKER_FAILS)
+		p->server->fails++;
+	if (au->nservers)
+		ask_failed(a, au, p->probe);
+	if (p->server)
+		a->env.withdrawn(a->env.ctx, p->server->client, au->name, p->question->info.context,
+				 ASK_WHY_TIMEOUT);
+	vote(p, by_default(au->def.on_timeout), UINT8_MAX, REASON_TIMEOUT);
+}
+
+static uint64_t time_left(const struct ask *a, const struct part *p)
+{
+	uint64_t all = p->question->info.deadline_ns, now = loop_now(a->env.loop).ns;
+	uint64_t left = all > now ? all - now : 0;
+
+	return left < p->authority->def.timeout_ns ? left : p->authority->def.timeout_ns;
+}
+
+static void send_part(struct ask *a, struct part *p, struct ask_server *s)
+{
+	struct authority *au = p->authority;
+
+	if (list_linked(&p->link)) {
+		list_del(&p->link);
+		au->nwaiting--;
+	}
+	p->server = s;
+	p->sent_ns = loop_now(a->env.loop).ns;
+	list_add_tail(&s->parts, &p->link);
+	s->open++;
+	au->open++;
+	au->stats.asked++;
+	a->env.question(a->env.ctx, s->client, au->name, &p->question->info, time_left(a, p));
+}
+
+void ask_pump(struct ask *a, struct authority *au)
+{
+	while (!list_empty(&au->waiting)) {
+		struct ask_server *s = ask_pick(a, au);
+
+		if (!s)
+			return;
+		send_part(a, container_of(au->waiting.next, struct part, link), s);
+	}
+}
+
+void ask_requeue(struct ask *a, struct part *p)
+{
+	struct authority *au = p->authority;
+
+	(void)a;
+	list_del(&p->link);
+	p->server->open--;
+	au->open--;
+	p->server = NULL;
+	list_add_tail(&au->waiting, &p->link);
+	au->nwaiting++;
+}
+
+void ask_desert(struct ask *a, struct authority *au, bool error)
+{
+	struct list all = LIST_INIT(all), *at;
+
+	/* A vote may end other parts of the same question, never parts of this list but its own. */
+	list_splice_tail(&all, &au->waiting);
+	while ((at = list_pop(&all)) != NULL) {
+		struct part *p = container_of(at, struct part, link);
+
+		if (au->live && au->def.on_absent == ASK_BY_WAIT) {
+			list_add_tail(&au->waiting, &p->link);
+			continue;
+		}
+		au->nwaiting--;
+		if (error) {
+			au->stats.errors++;
+			ask_failed(a, au, p->probe);
+		} else {
+			au->stats.absent++;
+		}
+		vote(p, by_default(error ? au->def.on_error : au->def.on_absent), UINT8_MAX,
+		     REASON_ABSENT);
+	}
+}
+
+/* True: it waits, or was sent. */
+static bool ask_programs(struct ask *a, struct part *p)
+{
+	struct authority *au = p->authority;
+	struct ask_server *s;
+
+	if (!au->live || (!au->nservers && au->def.on_absent != ASK_BY_WAIT)) {
+		au->stats.absent++;
+		vote(p, by_default(au->def.on_absent), UINT8_MAX, REASON_ABSENT);
+		return false;
+	}
+	if (au->open + au->nwaiting >= au->def.max_pending) {
+		au->stats.limited++;
+		a->stats.limited++;
+		vote(p, by_default(au->def.on_absent), UINT8_MAX, REASON_BACKLOG);
+		return false;
+	}
+	if (au->nservers && !ask_breaker_allows(a, au, &p->probe)) {
+		au->stats.refused++;
+		vote(p, by_default(au->def.on_error), UINT8_MAX, REASON_ABSENT);
+		return false;
+	}
+	s = ask_pick(a, au);
+	if (s) {
+		send_part(a, p, s);
+		return true;
+	}
+	list_add_tail(&au->waiting, &p->link);
+	au->nwaiting++;
+	return true;
+}
+
+static bool start_part(struct ask *a, struct question *q, struct authority *au)
+{
+	struct part *p = slab_get(&a->parts);
+
+	if (!p)
+		return false;
+	*p = (struct part){.question = q, .authority = au};
+	list_init(&p->link);
+	list_add_tail(&q->parts, &p->of_question);
+	loop_timer_init(&p->deadline, on_deadline, p);
+	loop_timer_arm(a->env.loop, &p->deadline, mono_add(loop_now(a->env.loop), time_left(a, p)));
+	if (au->def.fixed)
+		vote(p, (enum ask_vote)au->def.fixed, UINT8_MAX, REASON_STATIC);
+	else if (au->def.served)
+		ask_programs(a, p);
+	return true;
+}
+
+static struct authority *member(const struct question *q, unsigned i)
+{
+	return q->def->authority[q->top->def.member[i]];
+}
+
+static bool start_members(struct ask *a, struct question *q)
+{
+	const struct ask_def *d = &q->top->def;
+	bool ok = true;
+
+	if (d->rule == ASK_ONE) {
+		q->left = 1;
+		return start_part(a, q, q->top);
+	}
+	if (d->rule == ASK_CHAIN) {
+		q->left = d->members;
+		return start_part(a, q, member(q, 0));
+	}
+	q->left = d->members;
+	for (unsigned i = 0; i < d->members && ok && !q->decided; i++)
+		ok = start_part(a, q, member(q, i));
+	return ok;
+}
+
+/* ---- votes ---- */
+
+/* After a vote: is it clear what they say together? 0: not yet. */
+static enum ask_vote tally(const struct question *q)
+{
+	const struct ask_def *d = &q->top->def;
+	unsigned need = d->rule == ASK_QUORUM ? d->need : 1;
+
+	switch ((enum ask_rule)d->rule) {
+	case ASK_ONE:
+	case ASK_CHAIN:
+		if (q->permits || q->blocks)
+			return q->permits ? ASK_PERMIT : ASK_BLOCK;
+		break;
+	case ASK_ALL:
+		if (q->blocks)
+			return ASK_BLOCK;
+		if (!q->left && q->permits)
+			return ASK_PERMIT;
+		break;
+	case ASK_ANY:
+	case ASK_QUORUM:
+		if (q->permits >= need)
+			return ASK_PERMIT;
+		if (q->permits + q->left < need && (q->blocks || d->rule == ASK_QUORUM))
+			return ASK_BLOCK;
+		break;
+	}
+	return q->left ? (enum ask_vote)0 : ASK_CONTINUE;
+}
+
+static void settle(struct ask *a, struct question *q, uint8_t block, uint32_t reason,
+		   const char *by)
+{
+	enum ask_vote v = tally(q);
+
+	if (v == ASK_PERMIT)
+		decide(a, q, PEND_VERDICT_PERMIT, UINT8_MAX, reason, by);
+	else if (v == ASK_BLOCK)
+		decide(a, q, PEND_VERDICT_BLOCK, block, reason, by);
+	else if (v == ASK_CONTINUE) /* nobody has an opinion: as when nobody answers in time */
+		decide(a, q, (enum pend_verdict)q->info.on_timeout, UINT8_MAX, REASON_TIMEOUT, by);
+	else if (q->top->def.rule == ASK_CHAIN && !start_part(a, q, member(q, ++q->next)) &&
+		 !q->decided)
+		decide(a, q, PEND_VERDICT_BLOCK, UINT8_MAX, REASON_BACKLOG, by);
+}
+
+/* Ends the part; may free its question. */
+static void vote(struct part *p, enum ask_vote v, uint8_t block, uint32_t reason)
+{
+	struct question *q = p->question;
+	const char *by = p->authority->name;
+	struct ask *a = q->ask;
+
+	part_free(a, p);
+	if (q->decided)
+		return;
+	q->left--;
+	q->permits += v == ASK_PERMIT;
+	q->blocks += v == ASK_BLOCK;
+	settle(a, q, block, reason, by);
+}
+
+/* ---- from outside ---- */
+
+static struct def *def_of(const struct ask *a, uint32_t generation)
+{
+	if (a->now && a->now->generation == generation)
+		return a->now;
+	return a->before && a->before->generation == generation ? a->before : NULL;
+}
+
+static struct question *question_new(struct ask *a, struct def *d, uint16_t index,
+				     const struct pend_info *info)
+{
+	struct question *q = slab_get(&a->questions);
+
+	if (!q)
+		return NULL;
+	*q = (struct question){.ask = a, .info = *info, .top = d->authority[index], .def = d};
+	list_init(&q->parts);
+	list_init(&q->unsent);
+	htable_add(&a->table, &q->node, hash_of(a, info->context));
+	d->users++;
+	a->stats.open++;
+	return q;
+}
+
+void ask_question(struct ask *a, uint32_t generation, uint16_t index, const struct pend_info *info)
+{
+	struct def *d = def_of(a, generation);
+	struct question *q;
+	bool ok;
+
+	if (!d || index >= d->n) {
+		a->stats.unknown++;
+		return; /* its deadline decides */
+	}
+	if (find(a, info->context))
+		return;
+	a->stats.questions++;
+	q = question_new(a, d, index, info);
+	if (!q) {
+		a->stats.limited++;
+		a->env.complete(a->env.ctx, info->context, PEND_VERDICT_BLOCK, UINT8_MAX,
+				REASON_BACKLOG, d->authority[index]->name);
+		return;
+	}
+	q->starting = true;
+	ok = start_members(a, q);
+	q->starting = false;
+	if (!ok && !q->decided)
+		decide(a, q, PEND_VERDICT_BLOCK, UINT8_MAX, REASON_BACKLOG, q->top->name);
+	else if (q->decided && say(a, q))
+		question_free(a, q);
+	else if (q->decided)
+		list_add_tail(&a->unsent, &q->unsent);
+}
+
+void ask_gone(struct ask *a, pend_context context)
+{
+	struct question *q = find(a, context);
+
+	if (!q || q->starting)
+		return;
+	withdraw_all(a, q, ASK_WHY_GONE);
+	question_free(a, q);
+}
+
+/* The part of this question that this client was asked. */
+static struct part *part_of(const struct question *q, const void *client)
+{
+	for (struct list *at = q->parts.next; at != &q->parts; at = at->next) {
+		struct part *p = container_of(at, struct part, of_question);
+
+		if (p->server && p->server->client == client)
+			return p;
+	}
+	return NULL;
+}
+
+static void note_answer(struct ask *a, struct part *p, enum ask_vote v)
+{
+	struct authority *au = p->authority;
+
+	p->server->fails = 0;
+	au->stats.permits += v == ASK_PERMIT;
+	au->stats.blocks += v == ASK_BLOCK;
+	au->stats.continues += v == ASK_CONTINUE;
+	ask_measured(au, loop_now(a->env.loop).ns - p->sent_ns);
+	if (v == ASK_ERROR) {
+		au->stats.errors++;
+		ask_failed(a, au, p->probe);
+	} else {
+		ask_worked(au, p->probe);
+	}
+}
+
+/* Whoever answers late is alive. */
+static void late(struct ask *a, const void *client)
+{
+	for (struct list *at = a->servers.next; at != &a->servers; at = at->next) {
+		struct ask_server *s = container_of(at, struct ask_server, of_client);
+
+		if (s->client != client)
+			continue;
+		s->fails = 0;
+		s->authority->stats.late++;
+		ask_pump(a, s->authority);
+		return;
+	}
+}
+
+enum ask_state ask_answer(struct ask *a, void *client, const struct ask_answer *answer)
+{
+	struct question *q = find(a, answer->context);
+	enum ask_vote v = (enum ask_vote)answer->vote;
+	struct authority *au;
+	struct part *p;
+
+	if (!q || q->decided) {
+		late(a, client);
+		return ASK_NOT_FOUND;
+	}
+	p = part_of(q, client);
+	if (!p)
+		return ASK_NOT_YOURS;
+	au = p->authority;
+	au->refs++; /* the question may be the last that knows it */
+	note_answer(a, p, v);
+	vote(p, v == ASK_ERROR ? by_default(au->def.on_error) : v, answer->block, REASON_AUTHORITY);
+	ask_pump(a, au);
+	ask_authority_put(au);
+	return ASK_OK;
+}
+
+int ask_new(struct ask **out, const struct ask_env *env)
+{
+	struct ask *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return -ENOMEM;
+	a->env = *env;
+	list_init(&a->authorities);
+	list_init(&a->servers);
+	list_init(&a->unsent);
+	list_init(&a->defs);
+	if (getrandom(&a->key, sizeof(a->key), 0) != (ssize_t)sizeof(a->key)) {
+		free(a);
+		return -EIO;
+	}
+	r = htable_init(&a->table, env->max_questions);
+	if (!r)
+		r = slab_init(&a->questions, sizeof(struct question), env->max_questions);
+	if (!r)
+		r = slab_init(&a->parts, sizeof(struct part), 2 * env->max_questions);
+	if (r)
+		ask_free(a);
+	else
+		*out = a;
+	return r;
+}

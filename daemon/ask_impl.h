@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside the questions: ask.c has their life and the votes, ask_authority.c the authorities, their servers
+ * and how they fail.
+ */
+#ifndef DAEMON_ASK_IMPL_H
+#define DAEMON_ASK_IMPL_H
+
+#include "base/htable.h"
+#include "base/list.h"
+#include "base/siphash.h"
+#include "base/slab.h"
+#include "daemon/ask.h"
+
+struct authority;
+struct question;
+
+struct ask_server {
+	struct list of_authority; /* authority->servers */
+	struct list of_client;    /* ask->servers; a client's are found by looking */
+	struct authority *authority;
+	void *client;
+	uint32_t max, open;
+	unsigned fails; /* timeouts one after the other: at ASK_BREAKER_FAILS it is passed over */
+	struct list parts;
+};
+
+/* What one authority is asked about one context. */
+struct part {
+	uint32_t free;    /* the slab's */
+	bool probe;       /* the one question of a half-open breaker */
+	struct list link; /* server->parts, or authority->waiting */
+	struct list of_question;
+	struct question *question;
+	struct authority *authority;
+	struct ask_server *server; /* NULL: it waits */
+	struct loop_timer deadline;
+	uint64_t sent_ns;
+};
+
+struct question {
+	uint32_t free; /* the slab's */
+	struct hnode node;
+	struct ask *ask;
+	struct pend_info info;
+	struct list parts;
+	struct list unsent; /* ask->unsent: decided, and there was no room to say so */
+	struct authority *top;
+	struct def *def; /* of the generation that asked */
+	uint8_t next;    /* CHAIN: the member that is asked */
+	uint8_t permits, blocks, left;
+	bool decided, starting;
+	uint8_t verdict, block;
+	uint32_t reason;
+	const char *by;
+};
+
+/* The definitions of one generation. */
+struct def {
+	struct list link;              /* ask->defs */
+	uint32_t generation, n, users; /* users: questions */
+	struct ask_def *ask;           /* names: those of `authority` */
+	struct authority **authority;
+};
+
+struct authority {
+	struct list link; /* ask->authorities */
+	char *name;
+	struct ask_def def; /* of the newest generation that has it */
+	bool live;          /* it is in the policy in force */
+	unsigned refs;      /* definitions that name it */
+	struct list servers, waiting;
+	uint32_t nservers, open, nwaiting;
+	/* circuit breaker */
+	enum ask_breaker breaker;
+	unsigned fails;
+	uint64_t backoff_ns, open_until_ns;
+	bool probing;
+	struct ask_authority_stats stats;
+	uint64_t bucket[ASK_BUCKETS];
+};
+
+struct ask {
+	struct ask_env env;
+	struct siphash_key key;
+	struct htable table;
+	struct slab questions, parts;
+	struct list authorities, servers, unsent, defs;
+	struct def *now, *before;
+	struct ask_stats stats;
+};
+
+/* ask_authority.c */
+struct authority *ask_authority_find(const struct ask *a, const char *name);
+/* A server with room, the one that had the fewest and the longest pause first; NULL: none now. */
+struct ask_server *ask_pick(struct ask *a, struct authority *au);
+/* May it be asked now? Half-open lets one through, which *probe says. */
+bool ask_breaker_allows(struct ask *a, struct authority *au, bool *probe);
+void ask_failed(struct ask *a, struct authority *au, bool probe);
+void ask_worked(struct authority *au, bool probe);
+void ask_measured(struct authority *au, uint64_t ns);
+void ask_def_put(struct ask *a, struct def *d);
+void ask_authority_put(struct authority *au);
+
+/* ask.c */
+/* What waits goes to servers that have room. */
+void ask_pump(struct ask *a, struct authority *au);
+/* Nobody serves it any more: what is open ends by its definition. `error`: they went away. */
+void ask_desert(struct ask *a, struct authority *au, bool error);
+/* Takes the part from its server, to be put to another. */
+void ask_requeue(struct ask *a, struct part *p);
+
+#endif

@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who is asked, how votes decide, and what servers that are slow, gone or wrong do to it. */
+#include "unit.h"
+#include "base/list.h"
+#include "daemon/ask.h"
+#include "daemon/msg.h"
+#include <errno.h>
+#include <string.h>
+
+#define CLIENTS   4
+#define QUESTIONS 4096u
+#define MS        MONO_NS_PER_MS
+
+enum { OPS, IDP, DNS, YES, NO, LAZY, ANY, ALL, TWO, CHAIN, DEFS };
+
+static struct loop *l;
+static struct ask *a;
+
+/* What the world saw. */
+static struct {
+	int done[QUESTIONS]; /* completions */
+	uint8_t verdict[QUESTIONS];
+	uint32_t reason[QUESTIONS];
+	bool open[CLIENTS][QUESTIONS][DEFS]; /* the client holds this question */
+	unsigned held[CLIENTS], asked, withdrawn;
+	bool backlogged[CLIENTS], no_room;
+	char by[QUESTIONS][16];
+} seen;
+
+static int client_id[CLIENTS];
+static struct ask_def defs[DEFS];
+
+static unsigned number(pend_context c)
+{
+	ck_assert_uint_lt(c, QUESTIONS);
+	return (unsigned)c;
+}
+
+static unsigned def_index(const char *name)
+{
+	for (unsigned i = 0; i < DEFS; i++)
+		if (!strcmp(defs[i].name, name))
+			return i;
+	ck_abort_msg("no authority %s", name);
+	return 0;
+}
+
+static int on_complete(void *ctx, pend_context c, enum pend_verdict v, uint8_t block,
+		       uint32_t reason, const char *by)
+{
+	unsigned n = number(c);
+
+	(void)ctx;
+	(void)block;
+	if (seen.no_room)
+		return 1;
+	seen.done[n]++;
+	seen.verdict[n] = (uint8_t)v;
+	seen.reason[n] = reason;
+	snprintf(seen.by[n], sizeof(seen.by[n]), "%s", by);
+	return 0;
+}
+
+static void on_question(void *ctx, void *client, const char *authority,
+			const struct pend_info *info, uint64_t remaining_ns)
+{
+	unsigned c = (unsigned)*(int *)client, n = number(info->context);
+	bool *open = &seen.open[c][n][def_index(authority)];
+
+	(void)ctx;
+	(void)remaining_ns;
+	ck_assert(!*open);
+	*open = true;
+	seen.held[c]++;
+	seen.asked++;
+}
+
+static void on_withdrawn(void *ctx, void *client, const char *authority, pend_context context,
+			 enum ask_why why)
+{
+	unsigned c = (unsigned)*(int *)client;
+	bool *open = &seen.open[c][number(context)][def_index(authority)];
+
+	(void)ctx;
+	(void)why;
+	ck_assert(*open);
+	*open = false;
+	seen.held[c]--;
+	seen.withdrawn++;
+}
+
+static bool on_backlogged(void *ctx, void *client)
+{
+	(void)ctx;
+	return seen.backlogged[*(int *)client];
+}
+
+static void define(void)
+{
+	static const char *const names[DEFS] = {"ops",  "idp", "dns", "yes", "no",
+						"lazy", "any", "all", "two", "chain"};
+
+	for (unsigned i = 0; i < DEFS; i++)
+		defs[i] = (struct ask_def){.name = names[i],
+					   .max_pending = 64,
+					   .timeout_ns = 1000 * MS,
+					   .on_timeout = ASK_BY_BLOCK,
+					   .on_error = ASK_BY_NEXT};
+	defs[IDP].served = defs[DNS].served = defs[LAZY].served = true;
+	defs[LAZY].on_absent = ASK_BY_WAIT;
+	defs[YES].fixed = ASK_PERMIT;
+	defs[NO].fixed = ASK_BLOCK;
+	defs[ANY].rule = ASK_ANY;
+	defs[ALL].rule = ASK_ALL;
+	defs[TWO].rule = ASK_QUORUM;
+	defs[TWO].need = 2;
+	defs[CHAIN].rule = ASK_CHAIN;
+	for (unsigned i = ANY; i < DEFS; i++) {
+		defs[i].members = 3;
+		defs[i].member[0] = IDP;
+		defs[i].member[1] = DNS;
+		defs[i].member[2] = LAZY;
+	}
+}
+
+static void setup(void)
+{
+	struct ask_env env = {.max_questions = 1024,
+			      .complete = on_complete,
+			      .question = on_question,
+			      .withdrawn = on_withdrawn,
+			      .backlogged = on_backlogged};
+
+	memset(&seen, 0, sizeof(seen));
+	for (int i = 0; i < CLIENTS; i++)
+		client_id[i] = i;
+	ck_assert_int_eq(loop_new(&l), 0);
+	env.loop = l;
+	ck_assert_int_eq(ask_new(&a, &env), 0);
+	define();
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+}
+
+static void teardown(void)
+{
+	ask_free(a);
+	loop_free(l);
+}
+
+static void question_for(unsigned n, unsigned index, uint64_t ms)
+{
+	struct pend_info info = {.context = n,
+				 .on_timeout = PEND_VERDICT_BLOCK,
+				 .deadline_ns = mono_add(loop_now(l), ms * MS).ns};
+
+	ask_question(a, 1, (uint16_t)index, &info);
+}
+
+static void question(unsigned n, unsigned index)
+{
+	question_for(n, index, 1000);
+}
+
+static void serve(unsigned client, unsigned index, uint32_t max)
+{
+	ck_assert_int_eq(ask_serve(a, &client_id[client], defs[index].name, max, NULL), ASK_OK);
+}
+
+/* The client forgets a question of any authority, as one that answers does. */
+static void forget(unsigned client, unsigned n)
+{
+	for (unsigned i = 0; i < DEFS; i++) {
+		if (!seen.open[client][n][i])
+			continue;
+		seen.open[client][n][i] = false;
+		seen.held[client]--;
+		return;
+	}
+}
+
+static enum ask_state answer(unsigned client, unsigned n, enum ask_vote v)
+{
+	struct ask_answer ans = {.context = n, .vote = (uint8_t)v, .block = UINT8_MAX};
+	bool held[DEFS];
+	enum ask_state s;
+
+	for (unsigned i = 0; i < DEFS; i++)
+		held[i] = seen.open[client][n][i];
+	forget(client, n);
+	s = ask_answer(a, &client_id[client], &ans);
+	if (s == ASK_OK)
+		return s;
+	for (unsigned i = 0; i < DEFS; i++) /* it was no answer, so the question is where it was */
+		if (held[i] && !seen.open[client][n][i]) {
+			seen.open[client][n][i] = true;
+			seen.held[client]++;
+		}
+	return s;
+}
+
+static void run_ms(uint64_t ms)
+{
+	mono_t end = mono_add(loop_clock(), ms * MS);
+
+	while (mono_before(loop_clock(), end))
+		ck_assert_int_eq(loop_once(l, end), 0);
+}
+
+static void ended(unsigned n, enum pend_verdict v, uint32_t reason)
+{
+	ck_assert_int_eq(seen.done[n], 1);
+	ck_assert_int_eq(seen.verdict[n], v);
+	ck_assert_uint_eq(seen.reason[n], reason);
+}
+
+static struct ask_authority_stats stats_of(unsigned index)
+{
+	struct ask_authority_stats s;
+
+	for (uint32_t i = 0; ask_authority_stats(a, i, &s); i++)
+		if (!strcmp(s.name, defs[index].name))
+			return s;
+	ck_abort_msg("no stats");
+	return s;
+}
+
+START_TEST(an_answer_decides)
+{
+	serve(0, IDP, 0);
+	question(1, IDP);
+	question(2, IDP);
+	ck_assert_uint_eq(seen.held[0], 2);
+	ck_assert_int_eq(answer(0, 2, ASK_BLOCK), ASK_OK);
+	ck_assert_int_eq(answer(0, 1, ASK_PERMIT), ASK_OK);
+	ended(1, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+	ended(2, PEND_VERDICT_BLOCK, REASON_AUTHORITY);
+	ck_assert_str_eq(seen.by[1], "idp");
+	ck_assert_uint_eq(ask_stats(a)->open, 0);
+	ck_assert_uint_eq(stats_of(IDP).permits, 1);
+	ck_assert_uint_eq(stats_of(IDP).answers, 2);
+}
+END_TEST
+
+START_TEST(answers_that_are_none)
+{
+	serve(0, IDP, 0);
+	serve(1, DNS, 0);
+	question(1, IDP);
+	ck_assert_int_eq(answer(1, 1, ASK_PERMIT), ASK_NOT_YOURS);
+	ck_assert_int_eq(answer(0, 7, ASK_PERMIT), ASK_NOT_FOUND);
+	ck_assert_int_eq(answer(0, 1, ASK_PERMIT), ASK_OK);
+	ck_assert_int_eq(answer(0, 1, ASK_BLOCK), ASK_NOT_FOUND);
+	ended(1, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+	ck_assert_int_eq(ask_serve(a, &client_id[0], "ops", 0, NULL), ASK_NO_AUTHORITY);
+	ck_assert_int_eq(ask_serve(a, &client_id[0], "any", 0, NULL), ASK_NO_AUTHORITY);
+	ck_assert_int_eq(ask_serve(a, &client_id[0], "nobody", 0, NULL), ASK_NO_AUTHORITY);
+	ck_assert_int_eq(ask_unserve(a, &client_id[0], "dns"), ASK_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(nobody_serves)
+{
+	question(1, IDP);
+	ended(1, PEND_VERDICT_BLOCK, REASON_ABSENT);
+	defs[IDP].on_absent = ASK_BY_PERMIT;
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+	question(2, IDP);
+	ended(2, PEND_VERDICT_PERMIT, REASON_ABSENT);
+	question(3, LAZY);
+	ck_assert_int_eq(seen.done[3], 0);
+	serve(0, LAZY, 0);
+	ck_assert(seen.open[0][3][LAZY]);
+	ck_assert_int_eq(answer(0, 3, ASK_PERMIT), ASK_OK);
+	ended(3, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+}
+END_TEST
+
+START_TEST(the_deadline_decides)
+{
+	serve(0, IDP, 0);
+	question_for(1, IDP, 10);
+	question_for(2, OPS, 10);
+	run_ms(40);
+	ended(1, PEND_VERDICT_BLOCK, REASON_TIMEOUT);
+	ended(2, PEND_VERDICT_BLOCK, REASON_TIMEOUT);
+	ck_assert_uint_eq(seen.held[0], 0);
+	ck_assert_int_eq(answer(0, 1, ASK_PERMIT), ASK_NOT_FOUND);
+	ck_assert_uint_eq(stats_of(IDP).timeouts, 1);
+	ck_assert_uint_eq(stats_of(IDP).late, 1);
+}
+END_TEST
+
+START_TEST(room_and_order)
+{
+	serve(0, IDP, 2);
+	for (unsigned n = 1; n <= 6; n++)
+		question(n, IDP);
+	ck_assert_uint_eq(seen.held[0], 2);
+	ck_assert_uint_eq(stats_of(IDP).waiting, 4);
+	ck_assert_int_eq(answer(0, 1, ASK_PERMIT), ASK_OK);
+	ck_assert(seen.open[0][3][IDP]);
+	serve(1, IDP, 0);
+	ck_assert_uint_eq(seen.held[1], 3);
+	ck_assert_uint_eq(stats_of(IDP).waiting, 0);
+	seen.backlogged[0] = seen.backlogged[1] = true;
+	question(7, IDP);
+	ck_assert_uint_eq(stats_of(IDP).waiting, 1);
+	seen.backlogged[1] = false;
+	ask_drained(a, &client_id[1]);
+	ck_assert(seen.open[1][7][IDP]);
+}
+END_TEST
+
+START_TEST(no_more_than_max_pending)
+{
+	serve(0, IDP, 10);
+	for (unsigned n = 0; n < 70; n++)
+		question(n, IDP);
+	ck_assert_uint_eq(stats_of(IDP).open + stats_of(IDP).waiting, 64);
+	ck_assert_uint_eq(stats_of(IDP).limited, 6);
+	ended(64, PEND_VERDICT_BLOCK, REASON_BACKLOG);
+}
+END_TEST
+
+START_TEST(a_server_leaves)
+{
+	serve(0, IDP, 0);
+	serve(1, IDP, 0);
+	for (unsigned n = 1; n <= 4; n++)
+		question(n, IDP);
+	ck_assert_uint_eq(seen.held[0], 2); /* round robin */
+	memset(seen.open[0], 0, sizeof(seen.open[0]));
+	seen.held[0] = 0;
+	ask_client_gone(a, &client_id[0]);
+	ck_assert_uint_eq(seen.held[1], 4);
+	memset(seen.open[1], 0, sizeof(seen.open[1]));
+	ask_client_gone(a, &client_id[1]);
+	for (unsigned n = 1; n <= 4; n++) /* nobody has an opinion */
+		ended(n, PEND_VERDICT_BLOCK, REASON_TIMEOUT);
+	ck_assert_uint_eq(ask_stats(a)->open, 0);
+}
+END_TEST
+
+START_TEST(waiting_outlasts_a_restart)
+{
+	serve(0, LAZY, 0);
+	question(1, LAZY);
+	memset(seen.open, 0, sizeof(seen.open));
+	ask_client_gone(a, &client_id[0]);
+	ck_assert_int_eq(seen.done[1], 0);
+	serve(1, LAZY, 0);
+	ck_assert_int_eq(answer(1, 1, ASK_PERMIT), ASK_OK);
+	ended(1, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+}
+END_TEST
+
+START_TEST(groups)
+{
+	for (unsigned i = 0; i < 3; i++)
+		serve(i, i == 2 ? LAZY : IDP + i, 0);
+	question(1, ANY);
+	ck_assert_int_eq(answer(0, 1, ASK_BLOCK), ASK_OK);
+	ck_assert_int_eq(answer(1, 1, ASK_PERMIT), ASK_OK);
+	ended(1, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+	ck_assert_uint_eq(seen.held[2], 0); /* withdrawn */
+	question(2, ALL);
+	ck_assert_int_eq(answer(0, 2, ASK_PERMIT), ASK_OK);
+	ck_assert_int_eq(answer(1, 2, ASK_CONTINUE), ASK_OK);
+	ck_assert_int_eq(seen.done[2], 0);
+	ck_assert_int_eq(answer(2, 2, ASK_PERMIT), ASK_OK);
+	ended(2, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+	question(3, ALL);
+	ck_assert_int_eq(answer(2, 3, ASK_BLOCK), ASK_OK);
+	ended(3, PEND_VERDICT_BLOCK, REASON_AUTHORITY);
+	question(4, TWO);
+	ck_assert_int_eq(answer(2, 4, ASK_PERMIT), ASK_OK);
+	ck_assert_int_eq(answer(0, 4, ASK_BLOCK), ASK_OK);
+	ck_assert_int_eq(seen.done[4], 0);
+	ck_assert_int_eq(answer(1, 4, ASK_BLOCK), ASK_OK);
+	ended(4, PEND_VERDICT_BLOCK, REASON_AUTHORITY);
+	question(5, ANY);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(answer(i, 5, ASK_CONTINUE), ASK_OK);
+	ended(5, PEND_VERDICT_BLOCK, REASON_TIMEOUT);
+	ck_assert_uint_eq(ask_stats(a)->open, 0);
+}
+END_TEST
+
+START_TEST(chain)
+{
+	for (unsigned i = 0; i < 3; i++)
+		serve(i, i == 2 ? LAZY : IDP + i, 0);
+	question(1, CHAIN);
+	ck_assert_uint_eq(seen.asked, 1);
+	ck_assert_int_eq(answer(0, 1, ASK_CONTINUE), ASK_OK);
+	ck_assert(seen.open[1][1][DNS]);
+	ck_assert_int_eq(answer(1, 1, ASK_ERROR), ASK_OK); /* on-error next */
+	ck_assert_int_eq(answer(2, 1, ASK_PERMIT), ASK_OK);
+	ended(1, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+	ask_client_gone(a, &client_id[0]);
+	ask_client_gone(a, &client_id[1]);
+	question(2, CHAIN); /* the first is absent: block */
+	ended(2, PEND_VERDICT_BLOCK, REASON_ABSENT);
+}
+END_TEST
+
+START_TEST(breaker)
+{
+	unsigned n = 0;
+
+	serve(0, IDP, 0);
+	for (; n < ASK_BREAKER_FAILS; n++) {
+		question(n, IDP);
+		ck_assert_int_eq(answer(0, n, ASK_ERROR), ASK_OK);
+	}
+	ck_assert_int_eq(stats_of(IDP).breaker, ASK_OPEN);
+	question(n, IDP);
+	ended(n++, PEND_VERDICT_BLOCK, REASON_TIMEOUT);
+	ck_assert_uint_eq(seen.held[0], 0);
+	run_ms(ASK_BREAKER_MIN_NS / MS + 20);
+	question(n, IDP); /* the probe */
+	ck_assert_uint_eq(seen.held[0], 1);
+	question(n + 1, IDP);
+	ck_assert_uint_eq(seen.held[0], 1);
+	ended(n + 1, PEND_VERDICT_BLOCK, REASON_TIMEOUT);
+	ck_assert_int_eq(answer(0, n, ASK_PERMIT), ASK_OK);
+	ck_assert_int_eq(stats_of(IDP).breaker, ASK_CLOSED);
+	question(n + 2, IDP);
+	ck_assert_uint_eq(seen.held[0], 1);
+}
+END_TEST
+
+START_TEST(a_stopped_server_is_passed_over)
+{
+	serve(0, IDP, 0);
+	serve(1, IDP, 0);
+	for (unsigned n = 0; n < 20; n++) {
+		question_for(n, IDP, 15);
+		if (seen.open[1][n][IDP])
+			answer(1, n, ASK_PERMIT);
+		run_ms(2);
+	}
+	run_ms(40);
+	/* by now client 0 is known to be stopped */
+	for (unsigned n = 100; n < 110; n++) {
+		question(n, IDP);
+		ck_assert(seen.open[1][n][IDP]);
+		ck_assert_int_eq(answer(1, n, ASK_PERMIT), ASK_OK);
+	}
+	ck_assert_int_eq(answer(0, 0, ASK_PERMIT), ASK_NOT_FOUND); /* it lives again */
+	question(200, IDP);
+	question(201, IDP);
+	ck_assert_uint_eq(seen.held[0], 1);
+}
+END_TEST
+
+START_TEST(gone_and_no_room)
+{
+	serve(0, IDP, 0);
+	question(1, IDP);
+	question(1, IDP); /* known already */
+	ck_assert_uint_eq(seen.asked, 1);
+	ask_gone(a, 1);
+	ck_assert_uint_eq(seen.held[0], 0);
+	ck_assert_int_eq(seen.done[1], 0);
+	ask_gone(a, 1);
+	seen.no_room = true;
+	question(2, YES);
+	question(3, IDP);
+	ck_assert_int_eq(answer(0, 3, ASK_PERMIT), ASK_OK);
+	ask_room(a);
+	ck_assert_uint_eq(ask_stats(a)->open, 2);
+	seen.no_room = false;
+	ask_room(a);
+	ended(2, PEND_VERDICT_PERMIT, REASON_STATIC);
+	ended(3, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+	ck_assert_uint_eq(ask_stats(a)->open, 0);
+}
+END_TEST
+
+START_TEST(policies_come_and_go)
+{
+	struct ask_def few[2];
+	struct pend_info info = {.context = 9, .deadline_ns = mono_add(loop_now(l), 1000 * MS).ns};
+
+	serve(0, IDP, 0);
+	serve(1, DNS, 0);
+	question(1, IDP);
+	question(2, DNS);
+	few[0] = defs[NO];
+	few[1] = defs[IDP];
+	ck_assert_int_eq(ask_configure(a, 2, few, 2), 0);
+	ended(2, PEND_VERDICT_BLOCK, REASON_TIMEOUT); /* by on-error next */
+	ck_assert_int_eq(seen.done[1], 0);
+	question(3, IDP); /* of generation 1 still */
+	ck_assert(seen.open[0][3][IDP]);
+	ask_question(a, 2, 1, &info);
+	ck_assert(seen.open[0][9][IDP]);
+	ask_question(a, 2, 2, &info);
+	ask_question(a, 7, 0, &info);
+	ck_assert_uint_eq(ask_stats(a)->unknown, 2);
+	ck_assert_int_eq(ask_configure(a, 3, few, 1), 0);
+	ck_assert_int_eq(ask_configure(a, 4, few, 1), 0);
+	ck_assert_uint_eq(ask_stats(a)->open, 0);
+	few[0].members = 1;
+	ck_assert_int_eq(ask_configure(a, 5, few, 1), -EINVAL);
+}
+END_TEST
+
+/* Whatever happens: each question ends once, nobody holds more than agreed, nothing is left. */
+static void random_step(uint64_t *state, bool *serving, unsigned *next)
+{
+	unsigned c = (unsigned)(unit_rand(state) >> 33) % CLIENTS;
+	unsigned index = IDP + (c & 1), n;
+
+	switch ((unit_rand(state) >> 33) % 12) {
+	case 0:
+		serve(c, index, 1 + c * 3);
+		serving[c] = true;
+		break;
+	case 1:
+		if (!serving[c] || (unit_rand(state) >> 33) % 4)
+			break;
+		memset(seen.open[c], 0, sizeof(seen.open[c]));
+		seen.held[c] = 0;
+		ask_client_gone(a, &client_id[c]);
+		serving[c] = false;
+		break;
+	case 2:
+		seen.backlogged[c] = !seen.backlogged[c];
+		if (!seen.backlogged[c])
+			ask_drained(a, &client_id[c]);
+		break;
+	case 3:
+		seen.no_room = !seen.no_room;
+		if (!seen.no_room)
+			ask_room(a);
+		break;
+	case 4:
+		loop_once(l, loop_clock());
+		break;
+	case 5:
+		if (!*next)
+			break;
+		n = (unsigned)(unit_rand(state) >> 33) % *next;
+		ask_gone(a, n);
+		if (!seen.done[n])
+			seen.done[n] = 1;
+		break;
+	case 6:
+	case 7:
+	case 8:
+		if (*next < QUESTIONS)
+			question_for((*next)++, (unsigned)(unit_rand(state) >> 33) % DEFS,
+				     1 + (unit_rand(state) >> 33) % 30);
+		break;
+	default:
+		for (n = 0; n < *next && seen.held[c]; n++)
+			if ((seen.open[c][n][IDP] || seen.open[c][n][DNS]) &&
+			    !((unit_rand(state) >> 33) % 3)) {
+				ck_assert_int_eq(
+					answer(c, n,
+					       (enum ask_vote)(1 + (unit_rand(state) >> 33) % 4)),
+					ASK_OK);
+				break;
+			}
+	}
+}
+
+START_TEST(random_lives)
+{
+	uint64_t state = unit_seed("ask");
+	bool serving[CLIENTS] = {0};
+	unsigned next = 0;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		random_step(&state, serving, &next);
+		for (unsigned c = 0; c < CLIENTS; c++)
+			ck_assert_uint_le(seen.held[c], 1 + c * 3);
+	}
+	seen.no_room = false;
+	ask_room(a);
+	run_ms(60);
+	ck_assert_uint_eq(ask_stats(a)->open, 0);
+	for (unsigned n = 0; n < next; n++)
+		ck_assert_msg(seen.done[n] == 1, "question %u ended %d times", n, seen.done[n]);
+	for (unsigned c = 0; c < CLIENTS; c++)
+		ck_assert_uint_eq(seen.held[c], 0);
+}
+END_TEST
+
+Suite *suite(void)
+{
+	Suite *s = suite_create("ask");
+	TCase *tc = tcase_create("ask");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, an_answer_decides);
+	tcase_add_test(tc, answers_that_are_none);
+	tcase_add_test(tc, nobody_serves);
+	tcase_add_test(tc, the_deadline_decides);
+	tcase_add_test(tc, room_and_order);
+	tcase_add_test(tc, no_more_than_max_pending);
+	tcase_add_test(tc, a_server_leaves);
+	tcase_add_test(tc, waiting_outlasts_a_restart);
+	tcase_add_test(tc, groups);
+	tcase_add_test(tc, chain);
+	tcase_add_test(tc, breaker);
+	tcase_add_test(tc, a_stopped_server_is_passed_over);
+	tcase_add_test(tc, gone_and_no_room);
+	tcase_add_test(tc, policies_come_and_go);
+	tcase_add_test(tc, random_lives);
+	tcase_set_timeout(tc, 60);
+	suite_add_tcase(s, tc);
+	return s;
+}
