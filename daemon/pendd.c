@@ -56,7 +56,7 @@ static void on_mail(void *ctx, uint32_t events)
 		if (m.type == MAIL_RELEASED) {
 			pendd_released(d, m.u.snapshot);
 		} else if (m.type == MAIL_REAUTHORIZED) {
-			pendd_reauthorized(d, m.u.reauth);
+			pendd_reauthorized(d);
 		} else if (m.type == MAIL_FAILED) {
 			pendd_stop(d, EXIT_FAILURE);
 		} else if (m.type == MAIL_ENDED && d->running) {
@@ -127,10 +127,12 @@ static void send_ifaces(struct pendd *d)
 static void on_link(void *ctx, uint32_t events)
 {
 	struct pendd *d = ctx;
+	unsigned kinds = ifaces_drain(d->link_fd);
 
 	(void)events;
-	ifaces_drain(d->link_fd);
-	send_ifaces(d);
+	if (kinds & IFACES_LINK)
+		send_ifaces(d);
+	pendd_reauth_link(d, kinds);
 }
 
 /* ---- start ---- */
@@ -316,6 +318,7 @@ static int start_ifaces(struct pendd *d)
 	if (r)
 		return fail(d, EXIT_FAILURE, "cannot watch the network interfaces");
 	send_ifaces(d);
+	pendd_reauth_init(d);
 	return 0;
 }
 
@@ -350,6 +353,7 @@ static int start(struct pendd *d)
 			return r;
 	}
 	d->started_ns = loop_clock().ns;
+	pendd_reauth_begin(d);
 	loop_timer_arm(d->loop, &d->second, mono_add(loop_clock(), MONO_NS_PER_S));
 	loop_timer_arm(d->loop, &d->queues, mono_add(loop_clock(), MONO_NS_PER_S / 5));
 	return 0;

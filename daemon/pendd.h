@@ -49,7 +49,17 @@ struct pendd {
 	struct msg waiting; /* MSG_POLICY that waits for that thread to end; type 0: none */
 	int waiting_fd;
 	struct snapshot *reauth_snapshot;
+	_Atomic bool reauth_stop; /* as reauth_cancel, for good */
+	struct reauth_jobs reauth_jobs;
+	struct reauth_job *reauth_job; /* the thread's, while it runs */
 	uint64_t reauth_runs, reauth_examined, reauth_ended, reauth_failed;
+	struct {
+		uint64_t runs, ended;
+	} reauth_by[MSG_REASONS];
+	uint64_t reauth_took_ns;          /* the last run */
+	struct loop_timer link_timer;     /* links or routes changed: look at live flows soon */
+	uint64_t link_digest;             /* ifaces_digest() at the last look */
+	bool link_changed, route_changed; /* since then */
 	int exit_status;
 	char error[512];
 };
@@ -60,6 +70,7 @@ int pendd_main(int argc, char **argv);
 int pendd_start_authority(struct pendd *d);
 void pendd_authority_gone(struct pendd *d);
 void pendd_send(struct pendd *d, const struct msg *m);
+void pendd_send_fd(struct pendd *d, struct msg *m, int fd); /* takes fd; -1: none */
 void pendd_policy_settled(struct pendd *d);
 /* The thread that looked at live flows has ended: take the policy that waited for it. */
 void pendd_policy_resume(struct pendd *d);
@@ -83,7 +94,11 @@ void pendd_released(struct pendd *d, struct snapshot *s);
 void pendd_reauthorize(struct pendd *d, struct reauth_ranges *ranges);
 /* MSG_REAUTHORIZE, MSG_POLICY_DRY (`fd`, the caller's: the image): answers by MSG_REAUTHORIZED. */
 void pendd_reauth_request(struct pendd *d, const struct msg *m, int fd);
-void pendd_reauthorized(struct pendd *d, struct reauth_result *r);
+void pendd_reauth_link(struct pendd *d, unsigned kinds); /* of ifaces_drain */
+void pendd_reauthorized(struct pendd *d);                /* the thread has ended */
+void pendd_reauth_init(struct pendd *d);
+void pendd_reauth_begin(struct pendd *d);  /* all runs: look at the flows of an earlier daemon */
+void pendd_reauth_forget(struct pendd *d); /* the authority process is gone */
 void pendd_reauth_join(struct pendd *d);
 /* daemon/pendd.c */
 void pendd_stop(struct pendd *d, int status);

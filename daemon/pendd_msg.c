@@ -32,7 +32,7 @@ static void flush(struct pendd *d)
 	loop_mod(d->loop, chan_fd(d->chan), EPOLLIN | (r == CHAN_AGAIN ? (uint32_t)EPOLLOUT : 0u));
 }
 
-static void send_fd(struct pendd *d, struct msg *m, int fd)
+void pendd_send_fd(struct pendd *d, struct msg *m, int fd)
 {
 	m->version = MSG_VERSION;
 	m->worker = MSG_MAIN;
@@ -48,7 +48,7 @@ void pendd_send(struct pendd *d, const struct msg *m)
 {
 	struct msg copy = *m;
 
-	send_fd(d, &copy, -1);
+	pendd_send_fd(d, &copy, -1);
 }
 
 static void reply_done(struct pendd *d, uint32_t seq, enum pend_status s, const char *text)
@@ -58,7 +58,7 @@ static void reply_done(struct pendd *d, uint32_t seq, enum pend_status s, const 
 	m.u.done.status = (int32_t)s;
 	m.u.done.generation = d->generation;
 	snprintf(m.u.done.text, sizeof(m.u.done.text), "%s", text);
-	send_fd(d, &m, -1);
+	pendd_send_fd(d, &m, -1);
 }
 
 /* Whoever asked for the new policy may rely on it from here on: every worker has it. */
@@ -177,7 +177,7 @@ static void take_hook(struct pendd *d, const struct msg *m)
 	out.u.hook.status = (int32_t)s;
 	snprintf(out.u.hook.text, sizeof(out.u.hook.text), "%.*s", MSG_TEXT - 1,
 		 s == PEND_OK ? pend_hook_describe(d->hook) : pend_hook_error(d->hook));
-	send_fd(d, &out, fd);
+	pendd_send_fd(d, &out, fd);
 }
 
 static void send_status(struct pendd *d, const struct msg *m)
@@ -201,6 +201,10 @@ static void send_status(struct pendd *d, const struct msg *m)
 	st->reauth_examined = d->reauth_examined;
 	st->reauth_ended = d->reauth_ended;
 	st->reauth_failed = d->reauth_failed;
+	for (unsigned i = 0; i < MSG_REASONS; i++) {
+		st->reauth_by[i].runs = d->reauth_by[i].runs;
+		st->reauth_by[i].ended = d->reauth_by[i].ended;
+	}
 	st->kernel_queued = k.queued;
 	st->kernel_dropped = k.queue_dropped;
 	st->user_dropped = k.user_dropped;
@@ -208,7 +212,7 @@ static void send_status(struct pendd *d, const struct msg *m)
 	snapshot_limits(d->snapshot, &st->limit_refused, &st->limit_forgotten);
 	st->bad_messages = d->bad_messages;
 	st->authority_restarts = d->authority_restarts;
-	send_fd(d, &out, -1);
+	pendd_send_fd(d, &out, -1);
 }
 
 static void send_hits(struct pendd *d, const struct msg *m)
@@ -223,7 +227,7 @@ static void send_hits(struct pendd *d, const struct msg *m)
 		n++;
 	}
 	out.u.hits.count = n;
-	send_fd(d, &out, -1);
+	pendd_send_fd(d, &out, -1);
 }
 
 /* It shows rules by name: those in force, not those that stand in the file by now. */
@@ -233,7 +237,7 @@ static void show_policy(struct pendd *d)
 
 	m.u.policy.size = d->snapshot->size;
 	m.u.policy.generation = d->snapshot->generation;
-	send_fd(d, &m, fcntl(d->snapshot->fd, F_DUPFD_CLOEXEC, 0));
+	pendd_send_fd(d, &m, fcntl(d->snapshot->fd, F_DUPFD_CLOEXEC, 0));
 }
 
 static void authority_ready(struct pendd *d)
@@ -326,6 +330,7 @@ void pendd_authority_gone(struct pendd *d)
 	chan_free(d->chan);
 	d->chan = NULL;
 	d->authority_ready = false;
+	pendd_reauth_forget(d);
 	if (d->stopping)
 		return;
 	if (!d->ready) {

@@ -1,151 +1,288 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Re-authorization of live flows. See reauth.h. */
 #include "daemon/reauth.h"
+#include "core/classify_place.h"
 #include "daemon/ifaces.h"
+#include "daemon/reauth_end.h"
 #include "io/ct.h"
 #include "io/loop.h"
+#include "io/policyfile.h"
 #include "io/route.h"
-#include "io/sockdestroy.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { PROTO_TCP = 6 };
 enum { HOOK_LOCAL_IN = 1, HOOK_FORWARD = 2 };
+
+#define IMAGE_MAX (1ull << 30)
+#define PLACES    4096u /* a power of two */
+
+/* Where an address is; kept while a job runs, for most flows share theirs. */
+struct place {
+	uint8_t addr[16];
+	uint8_t family; /* 0: empty */
+	bool known;
+	struct route route;
+};
 
 /* The flows to end; the dump must be over before conntrack is changed. */
 struct doomed {
-	struct ct_flow *flow;
-	size_t n, cap;
+	struct ct_flow flow;
+	uint32_t rule;
 };
 
 struct run {
-	const struct snapshot *s;
+	const struct reauth_judge *judge;
+	const struct classifier *classifier;
+	struct reauth_job *job;
+	const _Atomic bool *cancel, *stop;
+	struct classify_context now;
 	struct classify_ifaces *ifaces;
-	uint32_t clock;
-	struct reauth_result *result;
-	struct doomed doomed;
-	const _Atomic bool *cancel;
+	struct classifier *candidate; /* NULL: by the policy in force */
+	const void *image;
+	struct place *place; /* NULL: no rule asks where a flow comes in and goes */
+	int routes;
+	struct doomed *doomed;
+	size_t n, cap;
 	bool oom;
 };
 
-static void remember(struct run *run, const struct ct_flow *f)
+static bool over(const struct run *run)
 {
-	struct doomed *d = &run->doomed;
+	return *run->stop || (*run->cancel && run->job->carried < REAUTH_CARRIED);
+}
 
-	if (d->n == d->cap) {
-		size_t cap = d->cap ? d->cap * 2 : 256;
-		struct ct_flow *flow = realloc(d->flow, cap * sizeof(*flow));
+/* ---- where a flow comes in and goes ---- */
 
-		if (!flow) {
+static unsigned place_slot(const uint8_t addr[16])
+{
+	uint32_t h = 2166136261u;
+
+	for (unsigned i = 0; i < 16; i++)
+		h = (h ^ addr[i]) * 16777619u;
+	return (h ^ h >> 16) & (PLACES - 1);
+}
+
+static const struct route *place_of(struct run *run, uint8_t family, const uint8_t addr[16])
+{
+	struct place *p = &run->place[place_slot(addr)];
+
+	if (p->family != family || memcmp(p->addr, addr, 16) != 0) {
+		p->family = family;
+		memcpy(p->addr, addr, 16);
+		p->known = run->routes >= 0 &&
+			   route_lookup(run->routes, family, addr, &p->route) == 0;
+	}
+	return p->known ? &p->route : NULL;
+}
+
+/*
+ * A rule that names an interface or a hook must not end the flows of all others, so the routes are asked.
+ * What they do not know stays unknown, and equal to everything (R32).
+ */
+static void place(struct run *run, const struct flow *f, struct pend_values *v)
+{
+	const struct route *r = place_of(run, f->family, f->dst);
+
+	if (r) {
+		v->hook = r->local ? HOOK_LOCAL_IN : HOOK_FORWARD;
+		v->out_interface = r->local ? 0 : r->interface;
+	}
+	r = place_of(run, f->family, f->src);
+	if (r)
+		v->in_interface = r->interface;
+}
+
+/* ---- judging ---- */
+
+static bool is_asked_for(const struct reauth_job *job, const struct flow *f)
+{
+	const struct msg_reauth *w = &job->what;
+
+	if (w->family && w->family != f->family)
+		return false;
+	if (w->protocol && w->protocol != f->proto)
+		return false;
+	if (w->dest_port && w->dest_port != f->dport)
+		return false;
+	if (w->family && w->prefix_len && !flow_addr_in(f->src, w->source, w->prefix_len))
+		return false;
+	return !job->ranges || reauth_ranges_has(job->ranges, f->family, f->src) ||
+	       reauth_ranges_has(job->ranges, f->family, f->dst);
+}
+
+static void remember(struct run *run, const struct ct_flow *f, uint32_t rule)
+{
+	if (run->n == run->cap) {
+		size_t cap = run->cap ? run->cap * 2 : 256;
+		struct doomed *d = realloc(run->doomed, cap * sizeof(*d));
+
+		if (!d) {
 			run->oom = true;
 			return;
 		}
-		d->flow = flow;
-		d->cap = cap;
+		run->doomed = d;
+		run->cap = cap;
 	}
-	d->flow[d->n++] = *f;
-}
-
-static bool blocked(const struct run *run, const struct pend_values *v)
-{
-	const struct classify_context now = {.ifaces = run->ifaces,
-					     .clock = run->clock,
-					     .reauthorize = true,
-					     .reason = PEND_REASON_POLICY_CHANGE};
-	struct classify_result r;
-
-	classify_with(run->s->classifier, &now, v, &r);
-	return r.action == CLASSIFY_BLOCK;
+	run->doomed[run->n++] = (struct doomed){.flow = *f, .rule = rule};
 }
 
 static bool judge(void *ctx, const struct ct_flow *f)
 {
 	struct run *run = ctx;
+	const struct msg_reauth *w = &run->job->what;
+	struct classify_result r;
 	struct pend_values v;
 
-	run->result->examined++;
-	flow_values(&f->seen, &v); /* nothing of interfaces and hooks, which then equal all (R32) */
-	if (blocked(run, &v))
-		remember(run, f);
-	return !*run->cancel;
+	if (!is_asked_for(run->job, &f->seen))
+		return !over(run);
+	run->job->result.examined++;
+	flow_values(&f->seen, &v);
+	if (run->place)
+		place(run, &f->seen, &v);
+	classify_with(run->classifier, &run->now, &v, &r);
+	if ((r.action == CLASSIFY_BLOCK || (w->pended && r.action == CLASSIFY_PEND)) &&
+	    (w->rule == UINT32_MAX || w->rule == r.rule))
+		remember(run, f, r.rule);
+	return !over(run);
 }
 
-/*
- * A rule that names an interface or a hook must not end the flows of all others: before a flow is ended the
- * routes are asked where it comes in and goes. What they do not know stays unknown.
- */
-static bool still_blocked(const struct run *run, int routes, const struct flow *f)
+/* ---- ending ---- */
+
+static void list_flow(struct reauth_result *res, const struct doomed *d, bool failed)
 {
-	struct pend_values v;
-	struct route to, from;
+	const struct flow *f = &d->flow.seen;
+	struct reauth_flow *out;
 
-	flow_values(f, &v);
-	if (routes >= 0 && route_lookup(routes, f->family, f->dst, &to) == 0) {
-		v.hook = to.local ? HOOK_LOCAL_IN : HOOK_FORWARD;
-		v.out_interface = to.local ? 0 : to.interface;
-	}
-	if (routes >= 0 && route_lookup(routes, f->family, f->src, &from) == 0)
-		v.in_interface = from.interface;
-	return blocked(run, &v);
-}
-
-static int end_tcp(struct ct *ct, int diag, const struct mark_layout *l, const struct ct_flow *f)
-{
-	uint32_t blocked = mark_bits(l, mark_value(MARK_BLOCKED, 0));
-	/* The mark first: nothing more of it passes, whatever happens to the socket. */
-	int marked = ct_set_mark(ct, &f->orig, blocked, l->mask);
-	int gone = diag >= 0 ? sockdestroy_tcp(diag, &f->seen) : -ENOENT;
-
-	if (!marked || !gone || marked == -ENOENT)
-		return 0;
-	/* No marks by netlink here: without its entry, the next packet is in the middle of nothing. */
-	return ct_delete(ct, &f->orig);
-}
-
-static void end_all(struct run *run, struct ct *ct, const struct mark_layout *l)
-{
-	int diag = sockdestroy_open(), routes = route_open();
-
-	for (size_t i = 0; i < run->doomed.n && !*run->cancel; i++) {
-		const struct ct_flow *f = &run->doomed.flow[i];
-		int r;
-
-		if (!still_blocked(run, routes, &f->seen))
-			continue;
-		r = f->orig.proto == PROTO_TCP ? end_tcp(ct, diag, l, f) : ct_delete(ct, &f->orig);
-		if (r && r != -ENOENT)
-			run->result->failed++;
-		else
-			run->result->ended++;
-	}
-	if (diag >= 0)
-		close(diag);
-	if (routes >= 0)
-		close(routes);
-}
-
-void reauth_run(const struct snapshot *s, const struct mark_layout *marks, uint32_t clock,
-		const _Atomic bool *cancel, struct reauth_result *result)
-{
-	struct run run = {.s = s, .clock = clock, .cancel = cancel, .result = result};
-	uint32_t kind = mark_bits(marks, (1u << MARK_KIND_BITS) - 1);
-	mono_t start = loop_clock();
-	struct ct *ct;
-
-	*result = (struct reauth_result){.generation = s->generation};
-	result->error = ct_open(&ct);
-	if (result->error)
+	if (!res->flow)
+		res->flow = calloc(MSG_FLOWS, sizeof(*res->flow));
+	if (!res->flow || res->listed == MSG_FLOWS)
 		return;
-	run.ifaces = ifaces_read();
-	result->error = ct_dump(ct, mark_bits(marks, MARK_PERMIT), kind, judge, &run);
-	if (!result->error && run.oom)
-		result->error = -ENOMEM;
-	end_all(&run, ct, marks);
-	if (*cancel)
-		result->error = -ECANCELED;
-	free(run.doomed.flow);
-	free(run.ifaces);
+	out = &res->flow[res->listed++];
+	*out = (struct reauth_flow){.family = f->family,
+				    .protocol = f->proto,
+				    .failed = failed,
+				    .source_port = f->sport,
+				    .dest_port = f->dport,
+				    .rule = d->rule};
+	memcpy(out->source, f->src, 16);
+	memcpy(out->dest, f->dst, 16);
+}
+
+static void end_all(struct run *run)
+{
+	struct reauth_result *res = &run->job->result;
+	struct reauth_end *e = NULL;
+
+	if (!run->job->what.dry && run->n)
+		res->error = reauth_end_open(&e, &run->judge->marks);
+	for (size_t i = 0; i < run->n && !res->error && !over(run); i++) {
+		int r = e ? reauth_end_flow(e, &run->doomed[i].flow) : 0;
+
+		res->failed += r != 0;
+		res->ended += r == 0;
+		list_flow(res, &run->doomed[i], r != 0);
+	}
+	reauth_end_close(e);
+}
+
+/* ---- the whole of it ---- */
+
+/* What the next run has to say anew: nothing was changed by a dry one. */
+static void result_begin(struct run *run)
+{
+	struct reauth_result *res = &run->job->result;
+
+	res->error = 0;
+	res->examined = 0;
+	res->generation = run->judge->generation;
+	res->revision = run->judge->revision;
+	if (run->job->what.dry)
+		res->ended = res->failed = res->listed = 0;
+}
+
+static int run_open(struct run *run)
+{
+	struct reauth_job *job = run->job;
+	int r;
+
+	if (job->image >= 0) {
+		r = !job->size || job->size > IMAGE_MAX
+			    ? -EINVAL
+			    : policyfile_image_map(job->image, job->size, &run->image);
+		if (!r)
+			r = classify_attach(&run->candidate, run->image, job->size);
+		if (r)
+			return r;
+		run->classifier = run->candidate;
+	}
+	run->ifaces = ifaces_read();
+	if (classify_depends_on_place(run->classifier)) {
+		run->routes = route_open();
+		run->place = calloc(PLACES, sizeof(*run->place));
+		if (!run->place)
+			return -ENOMEM;
+	}
+	run->now = (struct classify_context){.ifaces = run->ifaces,
+					     .clock = run->judge->clock,
+					     .minute = run->judge->minute,
+					     .reauthorize = true,
+					     .reason = job->what.reason,
+					     .listener = run->judge->listener,
+					     .arg = run->judge->arg};
+	return 0;
+}
+
+static void run_close(struct run *run)
+{
+	if (run->routes >= 0)
+		close(run->routes);
+	free(run->place);
+	free(run->doomed);
+	free(run->ifaces);
+	classify_detach(run->candidate);
+	if (run->image)
+		policyfile_image_unmap(run->image, run->job->size);
+}
+
+static int dump(struct run *run)
+{
+	const struct mark_layout *marks = &run->judge->marks;
+	uint32_t kind = mark_bits(marks, (1u << MARK_KIND_BITS) - 1);
+	struct ct *ct;
+	int r = ct_open(&ct);
+
+	if (r)
+		return r;
+	r = ct_dump(ct, mark_bits(marks, MARK_PERMIT), kind, judge, run);
 	ct_close(ct);
-	result->took_ns = mono_since(loop_clock(), start);
+	return r ? r : run->oom ? -ENOMEM : 0;
+}
+
+void reauth_run(const struct reauth_judge *judge_by, struct reauth_job *job,
+		const _Atomic bool *cancel, const _Atomic bool *stop)
+{
+	struct run run = {.judge = judge_by,
+			  .classifier = judge_by->classifier,
+			  .job = job,
+			  .cancel = cancel,
+			  .stop = stop,
+			  .routes = -1};
+	struct reauth_result *res = &job->result;
+	mono_t start = loop_clock();
+	int r;
+
+	result_begin(&run);
+	r = run_open(&run);
+	if (!r)
+		r = dump(&run);
+	if (!over(&run))
+		end_all(&run); /* also when not all could be looked at */
+	if (r && !res->error)
+		res->error = r;
+	if (over(&run))
+		res->error = -ECANCELED;
+	run_close(&run);
+	res->took_ns += mono_since(loop_clock(), start);
 }

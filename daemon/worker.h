@@ -35,7 +35,6 @@ struct mail {
 	union {
 		struct snapshot *snapshot;
 		struct classify_ifaces *ifaces;
-		struct reauth_result *reauth;
 		int fd;
 		uint8_t epoch;
 		uint8_t verdict;
