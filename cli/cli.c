@@ -266,7 +266,9 @@ int cli_call(struct cli *cli, const char *op, json_t *args, pend_client_fn part,
 		*result = NULL;
 	r = cli_connect(cli);
 	if (r == CLI_OK) {
-		e = pend_client_call(cli->client, op, text, CLI_TIMEOUT_MS, part, ctx, &reply);
+		e = pend_client_call(cli->client, op, text,
+				     cli->timeout_ms ? cli->timeout_ms : CLI_TIMEOUT_MS, part, ctx,
+				     &reply);
 		if (result && reply)
 			*result = json_loads(reply, JSON_DECODE_ANY, NULL);
 		if (e != PEND_CLIENT_OK)
@@ -274,6 +276,37 @@ int cli_call(struct cli *cli, const char *op, json_t *args, pend_client_fn part,
 	}
 	free(text);
 	free(reply);
+	return r;
+}
+
+static bool gather_part(void *ctx, const char *text)
+{
+	json_t *all = ctx, *v = json_loads(text, 0, NULL), *value;
+	const char *key;
+
+	json_object_foreach(v, key, value)
+	{
+		json_t *before = json_object_get(all, key);
+
+		if (json_is_array(before) && json_is_array(value))
+			json_array_extend(before, value);
+		else
+			json_object_set(all, key, value);
+	}
+	json_decref(v);
+	return true;
+}
+
+int cli_gather(struct cli *cli, const char *op, json_t *args, json_t **result)
+{
+	json_t *all = json_object();
+	int r = cli_call(cli, op, args, gather_part, all, NULL);
+
+	if (r != CLI_OK) {
+		json_decref(all);
+		all = NULL;
+	}
+	*result = all;
 	return r;
 }
 

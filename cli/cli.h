@@ -8,6 +8,7 @@
 #include "cli/out.h"
 #include <pend-client.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* Documented in pendctl(1). */
 enum cli_exit {
@@ -24,6 +25,10 @@ enum cli_exit {
 };
 
 #define CLI_TIMEOUT_MS 6000 /* a little more than the daemon gives itself */
+/* A change may wait for another's compile, and its own may be of a million elements. */
+#define CLI_CHANGE_TIMEOUT_MS 60000
+/* A request without op and id, so that the line stays below the protocol's 65,536 bytes. */
+#define CLI_REQUEST_MAX 65400
 
 struct cli {
 	const char *socket; /* NULL: the default */
@@ -31,6 +36,7 @@ struct cli {
 	bool json, no_headers, help, version;
 	struct out out;
 	struct pend_client *client; /* after cli_connect */
+	int timeout_ms;             /* of a call; 0: CLI_TIMEOUT_MS */
 };
 
 enum cli_opt_kind { CLI_FLAG, CLI_TEXT, CLI_NUMBER };
@@ -79,7 +85,30 @@ int cli_remote(struct cli *cli, enum pend_client_error e);
  */
 int cli_call(struct cli *cli, const char *op, json_t *args, pend_client_fn part, void *ctx,
 	     json_t **result);
+/* As cli_call, for a reply in parts: their arrays are put together. */
+int cli_gather(struct cli *cli, const char *op, json_t *args, json_t **result);
+/*
+ * Stay connected, as what the request made goes with the connection: CLI_OK after SIGINT or SIGTERM,
+ * CLI_FAILURE after an error line when the daemon ends it.
+ */
+int cli_session(struct cli *cli);
+/* Can it stand in a request? What cannot would be left out in silence. NULL can. */
+bool cli_utf8(const char *text);
+/* A file's name, or "-": standard input. NULL after an error line. */
+FILE *cli_open(const char *name);
+/*
+ * The next line that says something, without its newline, comment ('#'; `quotes`: not within "...")
+ * and the blanks around; *number counts lines. NULL at the end, or when it cannot be read: ferror().
+ */
+char *cli_line(FILE *f, bool quotes, char **buf, size_t *cap, unsigned *number);
 
+/* What live flows would be or were ended; shared by reload --dry-run and reauthorize. */
+void live_text(const json_t *live, bool would);
+
+int cmd_policy(struct cli *cli, int argc, char **argv);
+int cmd_set(struct cli *cli, int argc, char **argv);
+int cmd_reauthorize(struct cli *cli, int argc, char **argv);
+int cmd_journal(struct cli *cli, int argc, char **argv);
 int cmd_status(struct cli *cli, int argc, char **argv);
 int cmd_pending(struct cli *cli, int argc, char **argv);
 int cmd_permit(struct cli *cli, int argc, char **argv);

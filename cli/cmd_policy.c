@@ -10,18 +10,10 @@
 
 #define EXIT_CONFIG 78 /* pendd -t */
 
-static void lines_text(const json_t *lines)
-{
-	const json_t *line;
-	size_t i;
-
-	json_array_foreach(lines, i, line) out_printf("%s\n", json_string_value(line));
-}
-
 static void reload_text(struct out *o, const json_t *v)
 {
 	(void)o;
-	lines_text(json_object_get(v, "diagnostics"));
+	out_lines(json_object_get(v, "diagnostics"));
 	if (*out_get(v, "needs_restart"))
 		out_printf("These settings changed and need a restart: %s\n",
 			   out_get(v, "needs_restart"));
@@ -98,6 +90,8 @@ static void dry_text(struct out *o, const json_t *v)
 	diff_text(o, diff);
 	reload_text(o, v);
 	dry_pending(v);
+	if (json_object_get(v, "live"))
+		live_text(json_object_get(v, "live"), true);
 }
 
 int cmd_reload(struct cli *cli, int argc, char **argv)
@@ -201,7 +195,7 @@ int cmd_check(struct cli *cli, int argc, char **argv)
 static void hookup_text(struct out *o, const json_t *v)
 {
 	(void)o;
-	lines_text(json_object_get(v, "rules"));
+	out_lines(json_object_get(v, "rules"));
 	if (!json_object_get(v, "rules") && *out_get(v, "text"))
 		out_printf("%s\n", out_get(v, "text"));
 }

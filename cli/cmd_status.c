@@ -56,7 +56,7 @@ static void status_text(struct out *o, const json_t *v)
 		     *problem;
 	long long workers = (long long)json_array_size(json_object_get(v, "workers"));
 	const char *state = out_get(v, "state");
-	char up[OUT_CELL];
+	char up[OUT_CELL], generation[OUT_CELL];
 	size_t i;
 
 	out_age(out_int(v, "uptime_s") * 1000, up);
@@ -66,9 +66,10 @@ static void status_text(struct out *o, const json_t *v)
 		   out_noun(workers, "worker", "workers"));
 	json_array_foreach(json_object_get(v, "problems"), i, problem)
 		out_printf("problem   %s\n", json_string_value(problem));
+	out_generation(p, generation);
 	if (p)
-		out_printf("policy    %s, generation %lld, %lld %s, %lld %s\n", out_get(p, "file"),
-			   out_int(p, "generation"), out_int(p, "rules"),
+		out_printf("policy    %s, generation %s, %lld %s, %lld %s\n", out_get(p, "file"),
+			   generation, out_int(p, "rules"),
 			   out_noun(out_int(p, "rules"), "rule", "rules"),
 			   out_int(p, "authorities"),
 			   out_noun(out_int(p, "authorities"), "authority", "authorities"));

@@ -55,8 +55,40 @@ const struct command commands[] = {
 	 cmd_metrics},
 	{"reload", "[--dry-run]", "load the policy again; the old one stays on any error (exit 6)",
 	 "  -n, --dry-run  change nothing: show the difference, and what is pended that the new\n"
-	 "                 policy would permit or block outright\n",
+	 "                 policy would permit or block outright, and what is live that it would end\n",
 	 cmd_reload},
+	{"policy", "add|delete|replace|list|apply ...",
+	 "rules that come and go while the daemon runs",
+	 "  add [--layer L] [--last] RULE...  before all rules of the layer (--last: behind them)\n"
+	 "  delete ID...                      numbers as add and list show them\n"
+	 "  replace ID RULE...                in one step\n"
+	 "  list                              what was added, by whom and why\n"
+	 "  apply FILE|-                      lines as above, and # comments: all of them or none\n"
+	 "Options of add, replace, apply:\n"
+	 "  --for DURATION, --until TIME      it goes by itself then\n"
+	 "  --session                         it goes when this command ends: on a signal\n"
+	 "  -w, --why TEXT                    kept beside it and in the journal; of delete too\n"
+	 "Words of a rule may be one argument or many; those with quotes or braces want the former.\n",
+	 cmd_policy},
+	{"set", "list|add|delete|flush|load|test ...", "sets of addresses, while the daemon runs",
+	 "  list [NAME]             the sets; with NAME, its elements\n"
+	 "  add NAME ELEMENT...     addresses, prefixes, ranges\n"
+	 "  delete NAME ELEMENT...  take them out\n"
+	 "  flush NAME              take all out\n"
+	 "  load NAME FILE|-        exactly what the file has: one a line, # comments\n"
+	 "  test NAME ADDRESS       is it in the set? exit 0, or 4 if not\n"
+	 "  --for DURATION          until then only\n"
+	 "  --session               until this command ends: on a signal\n"
+	 "  -w, --why TEXT          kept in the journal\n",
+	 cmd_set},
+	{"reauthorize",
+	 "[--dry-run] [--from ADDRESS[/LEN]] [--port N] [--protocol P] [--family 4|6]",
+	 "end the live flows that the policy in force would block",
+	 "Without conditions: all of them. A change of the policy does it by itself.\n"
+	 "  -n, --dry-run  only show them\n",
+	 cmd_reauthorize},
+	{"journal", "[-n N]", "changes of the policy: when, by whom, why",
+	 "  -n, --last N  so many (default 50)\n", cmd_journal},
 	{"check", "[FILE]", "check a policy file without the daemon (exit 6 when it is wrong)", "",
 	 cmd_check},
 	{"hookup", "print|install|remove|verify", "the kernel rules that bring packets to pendd",
@@ -79,7 +111,7 @@ static const char global_help[] =
 	"  -H, --no-headers     tables without the first line\n"
 	"  --color WHEN         auto, always or never\n"
 	"  -h, --help; -V, --version\n"
-	"\nExit codes: 0 done, 1 failure, 2 usage, 3 pendd is not running, 4 nothing such is pended,\n"
+	"\nExit codes: 0 done, 1 failure, 2 usage, 3 pendd is not running, 4 there is nothing such,\n"
 	"5 not permitted, 6 policy invalid, 7 degraded; of 'test --quiet' also 10 block, 11 pend.\n";
 
 const struct command *command_find(const char *name)

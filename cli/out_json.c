@@ -6,7 +6,7 @@
 #include "cli/out.h"
 #include <stdio.h>
 
-#define FLAGS (JSON_ENSURE_ASCII | JSON_COMPACT)
+#define FLAGS (JSON_ENSURE_ASCII | JSON_COMPACT | JSON_ENCODE_ANY)
 
 static void json_list_begin(struct out *o, const struct out_list *l)
 {

@@ -224,6 +224,24 @@ long long out_int(const json_t *v, const char *key)
 	return json_integer_value(json_object_get(v, key));
 }
 
+void out_lines(const json_t *lines)
+{
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach(lines, i, line) out_printf("%s\n", json_string_value(line));
+}
+
+void out_generation(const json_t *v, char cell[OUT_CELL])
+{
+	long long generation = out_int(v, "generation"), revision = out_int(v, "revision");
+
+	if (revision)
+		snprintf(cell, OUT_CELL, "%lld.%lld", generation, revision);
+	else
+		snprintf(cell, OUT_CELL, "%lld", generation);
+}
+
 void out_endpoint(const json_t *v, const char *addr_key, const char *port_key, char cell[OUT_CELL])
 {
 	const char *addr = out_get(v, addr_key);

@@ -6,25 +6,56 @@ _pendctl_ids()
 	pendctl --no-headers pending 2>/dev/null | awk '{print $1}'
 }
 
+# The first word of each line of a table.
+_pendctl_names() # command...
+{
+	pendctl --no-headers "$@" 2>/dev/null | awk '{print $1}'
+}
+
+# Behind "policy" and "set": the action, then what it takes.
+_pendctl_policy() # action
+{
+	local lifetime='--for --until --session --why'
+	case $1 in
+	'') echo 'add delete replace list apply' ;;
+	add) echo "--layer --last $lifetime permit block pend inspect" ;;
+	delete) echo "--why $(_pendctl_names policy list)" ;;
+	replace) echo "$lifetime $(_pendctl_names policy list)" ;;
+	apply) echo "$lifetime" ;;
+	esac
+}
+
+_pendctl_set() # action
+{
+	case $1 in
+	'') echo 'list add delete flush load test' ;;
+	list | test) _pendctl_names set list ;;
+	*) echo "--for --session --why $(_pendctl_names set list)" ;;
+	esac
+}
+
 _pendctl()
 {
-	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' i
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' action='' i
 	local commands='status pending permit block events rules authorities test show metrics reload
-		check hookup stop version help'
+		policy set reauthorize journal check hookup stop version help'
 	local globals='--socket --json --no-headers --color --help --version'
 	local filters='--port --proto --authority --rule'
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-s | --socket | --color) ((i++)) ;;
+		-s | --socket | --color | --why | --for | --until | --layer) ((i++)) ;;
 		-*) ;;
-		*) cmd=${COMP_WORDS[i]}; break ;;
+		*)
+			[ -z "$cmd" ] || { action=${COMP_WORDS[i]}; break; }
+			cmd=${COMP_WORDS[i]}
+			;;
 		esac
 	done
 
 	case $prev in
 	--color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur"); return ;;
-	--proto) mapfile -t COMPREPLY < <(compgen -W 'tcp udp icmp icmpv6 sctp' -- "$cur"); return ;;
+	--proto | --protocol) mapfile -t COMPREPLY < <(compgen -W 'tcp udp icmp icmpv6 sctp' -- "$cur"); return ;;
 	--hook) mapfile -t COMPREPLY < <(compgen -W 'input forward output' -- "$cur"); return ;;
 	in | out) mapfile -t COMPREPLY < <(compgen -W "$(cd /sys/class/net && echo *)" -- "$cur"); return ;;
 	-s | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
@@ -40,6 +71,16 @@ _pendctl()
 	events) mapfile -t COMPREPLY < <(compgen -W '--last --follow --type' -- "$cur") ;;
 	test) mapfile -t COMPREPLY < <(compgen -W 'in out --hook --mark --trace --quiet' -- "$cur") ;;
 	show) mapfile -t COMPREPLY < <(compgen -W 'policy settings' -- "$cur") ;;
+	policy)
+		mapfile -t COMPREPLY < <(compgen -W "$(_pendctl_policy "$action")" -- "$cur")
+		[ "$action" != apply ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
+		;;
+	set)
+		mapfile -t COMPREPLY < <(compgen -W "$(_pendctl_set "$action")" -- "$cur")
+		[ "$action" != load ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
+		;;
+	reauthorize) mapfile -t COMPREPLY < <(compgen -W '--dry-run --from --port --protocol --family' -- "$cur") ;;
+	journal) mapfile -t COMPREPLY < <(compgen -W '--last' -- "$cur") ;;
 	reload) mapfile -t COMPREPLY < <(compgen -W '--dry-run' -- "$cur") ;;
 	check) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	hookup) mapfile -t COMPREPLY < <(compgen -W 'print install remove verify' -- "$cur") ;;
