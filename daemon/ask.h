@@ -91,6 +91,8 @@ struct ask_env {
 			 const struct pend_info *info, uint64_t remaining_ns);
 	void (*withdrawn)(void *ctx, void *client, const char *authority, pend_context context,
 			  enum ask_why why);
+	/* The authority is not in the policy any more, or not one for programs: it is not served. */
+	void (*unserved)(void *ctx, void *client, const char *authority);
 	/* Its output waits: no more questions for now; ask_drained is called when it may have them. */
 	bool (*backlogged)(void *ctx, void *client);
 };
@@ -138,6 +140,7 @@ enum ask_state ask_serve(struct ask *a, void *client, const char *authority, uin
 			 struct ask_server **out);
 /* Again with other bounds: ask_serve of the same client and authority. This ends it. */
 enum ask_state ask_unserve(struct ask *a, void *client, const char *authority);
+bool ask_serves(const struct ask *a, const void *client, const char *authority);
 /* The client is gone: whatever it served goes to others, or counts as an error. */
 void ask_client_gone(struct ask *a, void *client);
 enum ask_state ask_answer(struct ask *a, void *client, const struct ask_answer *answer);

@@ -105,6 +105,13 @@ static struct ask_server *server_find(struct authority *au, const void *client)
 	return NULL;
 }
 
+bool ask_serves(const struct ask *a, const void *client, const char *authority)
+{
+	struct authority *au = ask_authority_find(a, authority);
+
+	return au && server_find(au, client);
+}
+
 static bool has_room(const struct ask *a, const struct ask_server *s)
 {
 	return s->open < s->max && !a->env.backlogged(a->env.ctx, s->client);
@@ -311,8 +318,12 @@ static void drop_servers(struct ask *a, struct authority *au)
 {
 	struct list *at, *tmp;
 
-	list_foreach(at, tmp, &au->servers)
-		server_free(a, container_of(at, struct ask_server, of_authority));
+	list_foreach(at, tmp, &au->servers) {
+		struct ask_server *s = container_of(at, struct ask_server, of_authority);
+
+		a->env.unserved(a->env.ctx, s->client, au->name);
+		server_free(a, s);
+	}
 	ask_desert(a, au, true);
 }
 

@@ -22,7 +22,7 @@ static struct {
 	uint8_t verdict[QUESTIONS];
 	uint32_t reason[QUESTIONS];
 	bool open[CLIENTS][QUESTIONS][DEFS]; /* the client holds this question */
-	unsigned held[CLIENTS], asked, withdrawn;
+	unsigned held[CLIENTS], asked, withdrawn, unserved;
 	bool backlogged[CLIENTS], no_room;
 	char by[QUESTIONS][16];
 } seen;
@@ -89,6 +89,13 @@ static void on_withdrawn(void *ctx, void *client, const char *authority, pend_co
 	seen.withdrawn++;
 }
 
+static void on_unserved(void *ctx, void *client, const char *authority)
+{
+	(void)ctx;
+	ck_assert(ask_serves(a, client, authority));
+	seen.unserved++;
+}
+
 static bool on_backlogged(void *ctx, void *client)
 {
 	(void)ctx;
@@ -129,6 +136,7 @@ static void setup(void)
 			      .complete = on_complete,
 			      .question = on_question,
 			      .withdrawn = on_withdrawn,
+			      .unserved = on_unserved,
 			      .backlogged = on_backlogged};
 
 	memset(&seen, 0, sizeof(seen));
@@ -490,6 +498,8 @@ START_TEST(policies_come_and_go)
 	few[0] = defs[NO];
 	few[1] = defs[IDP];
 	ck_assert_int_eq(ask_configure(a, 2, few, 2), 0);
+	ck_assert_uint_eq(seen.unserved, 1);
+	ck_assert(ask_serves(a, &client_id[0], "idp") && !ask_serves(a, &client_id[1], "dns"));
 	ended(2, PEND_VERDICT_BLOCK, REASON_TIMEOUT); /* by on-error next */
 	ck_assert_int_eq(seen.done[1], 0);
 	question(3, IDP); /* of generation 1 still */
