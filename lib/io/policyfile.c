@@ -180,6 +180,253 @@ int policyfile_load(const char *path, struct policy **out, struct policy_diag *d
 	return policy_parse(out, path, &loader, diag);
 }
 
+/* --------------------------------------------------------------------- sources ---- */
+
+#define SOURCES_MAX (512u << 20)
+
+enum source_type { SOURCE_FILE = 1, SOURCE_LIST };
+
+/* Behind it: `from`, `path` and the data, none with a NUL behind it. */
+struct source {
+	uint64_t len;
+	uint32_t from_len, path_len;
+	uint32_t type;
+	uint32_t has_from;
+};
+
+/* One record as it stands in the bytes. */
+struct found {
+	struct source head;
+	const char *from, *path, *data;
+};
+
+void policyfile_sources_deinit(struct policyfile_sources *s)
+{
+	free(s->data);
+	*s = (struct policyfile_sources){0};
+}
+
+/* The record at `*at`, which moves behind it; false at the end, or where there is none. */
+static bool source_next(const char *data, size_t len, size_t *at, struct found *f)
+{
+	size_t left = len - *at;
+
+	if (left < sizeof(f->head))
+		return false;
+	memcpy(&f->head, data + *at, sizeof(f->head));
+	left -= sizeof(f->head);
+	if (f->head.from_len > left || f->head.path_len > left - f->head.from_len ||
+	    f->head.len > left - f->head.from_len - f->head.path_len)
+		return false;
+	f->from = data + *at + sizeof(f->head);
+	f->path = f->from + f->head.from_len;
+	f->data = f->path + f->head.path_len;
+	*at += sizeof(f->head) + f->head.from_len + f->head.path_len + (size_t)f->head.len;
+	return true;
+}
+
+/* The first one is the file that names all others. */
+bool policyfile_sources_valid(const void *data, size_t len)
+{
+	struct found f;
+	size_t at = 0, n = 0;
+
+	while (source_next(data, len, &at, &f)) {
+		if (f.head.type != SOURCE_FILE && f.head.type != SOURCE_LIST)
+			return false;
+		if (f.head.type == SOURCE_LIST && f.head.len && f.data[f.head.len - 1])
+			return false;
+		if (!n++ && (f.head.type != SOURCE_FILE || f.head.has_from || !f.head.path_len))
+			return false;
+	}
+	return n && at == len;
+}
+
+static bool source_find(const struct policyfile_sources *s, enum source_type type, const char *from,
+			const char *path, struct found *f)
+{
+	size_t at = 0, from_len = from ? strlen(from) : 0, path_len = strlen(path);
+
+	while (source_next(s->data, s->len, &at, f))
+		if (f->head.type == type && f->head.has_from == !!from &&
+		    f->head.from_len == from_len && f->head.path_len == path_len &&
+		    (!from_len || !memcmp(f->from, from, from_len)) &&
+		    !memcmp(f->path, path, path_len))
+			return true;
+	return false;
+}
+
+static void source_add(struct policyfile_sources *s, const void *data, size_t len)
+{
+	size_t cap = s->cap ? s->cap : 4096;
+	char *bigger;
+
+	if (s->lost || s->len + len > SOURCES_MAX) {
+		s->lost = true;
+		return;
+	}
+	while (cap < s->len + len)
+		cap *= 2;
+	if (cap != s->cap) {
+		bigger = realloc(s->data, cap);
+		if (!bigger) {
+			s->lost = true;
+			return;
+		}
+		s->data = bigger;
+		s->cap = cap;
+	}
+	if (len)
+		memcpy(s->data + s->len, data, len);
+	s->len += len;
+}
+
+static void source_keep(struct policyfile_sources *s, enum source_type type, const char *from,
+			const char *path, const char *data, size_t len)
+{
+	struct source head = {.len = len,
+			      .from_len = from ? (uint32_t)strlen(from) : 0,
+			      .path_len = (uint32_t)strlen(path),
+			      .type = type,
+			      .has_from = from != NULL};
+
+	source_add(s, &head, sizeof(head));
+	source_add(s, from ? from : "", head.from_len);
+	source_add(s, path, head.path_len);
+	source_add(s, data, len);
+}
+
+/* A file that is named twice is read once: both shall see the same. */
+static int again_read(void *ctx, const char *from, const char *path, char **data, size_t *len)
+{
+	const struct policyfile_sources *s = ctx;
+	struct found f;
+	char *copy;
+
+	if (!source_find(s, SOURCE_FILE, from, path, &f))
+		return -ENOENT;
+	copy = malloc((size_t)f.head.len + 1);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, f.data, (size_t)f.head.len);
+	copy[f.head.len] = '\0';
+	*data = copy;
+	*len = (size_t)f.head.len;
+	return 0;
+}
+
+static int again_glob(void *ctx, const char *from, const char *pattern, char ***paths, size_t *n)
+{
+	const struct policyfile_sources *s = ctx;
+	size_t count = 0;
+	struct found f;
+	char **list;
+
+	if (!source_find(s, SOURCE_LIST, from, pattern, &f))
+		return -ENOENT;
+	for (size_t i = 0; i < f.head.len; i++)
+		count += !f.data[i];
+	list = calloc(count + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0, at = 0; i < count; i++) {
+		list[i] = strdup(f.data + at);
+		if (!list[i]) {
+			while (i--)
+				free(list[i]);
+			free(list);
+			return -ENOMEM;
+		}
+		at += strlen(list[i]) + 1;
+	}
+	*paths = list;
+	*n = count;
+	return 0;
+}
+
+static int keep_read(void *ctx, const char *from, const char *path, char **data, size_t *len)
+{
+	struct policyfile_sources *s = ctx;
+	int err = again_read(ctx, from, path, data, len);
+
+	if (err != -ENOENT)
+		return err;
+	err = file_read(NULL, from, path, data, len);
+	if (!err)
+		source_keep(s, SOURCE_FILE, from, path, *data, *len);
+	return err;
+}
+
+static int keep_glob(void *ctx, const char *from, const char *pattern, char ***paths, size_t *n)
+{
+	struct policyfile_sources *s = ctx;
+	int err = file_glob(NULL, from, pattern, paths, n);
+	size_t len = 0, at = 0;
+	char *flat;
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < *n; i++)
+		len += strlen((*paths)[i]) + 1;
+	flat = malloc(len + 1);
+	for (size_t i = 0; flat && i < *n; i++) {
+		strcpy(flat + at, (*paths)[i]);
+		at += strlen((*paths)[i]) + 1;
+	}
+	if (flat)
+		source_keep(s, SOURCE_LIST, from, pattern, flat, len);
+	else
+		s->lost = true;
+	free(flat);
+	return 0;
+}
+
+static struct policy_loader file_loader(void)
+{
+	struct policy_loader loader = {.read = file_read, .glob = file_glob};
+
+	return loader;
+}
+
+int policyfile_load_with(const char *path, struct policyfile_sources *keep,
+			 const struct policy_overlay *overlay, struct policy **out,
+			 struct policy_diag *diag)
+{
+	struct policy_loader loader = file_loader();
+
+	if (keep) {
+		loader.read = keep_read;
+		loader.glob = keep_glob;
+		loader.ctx = keep;
+	}
+	return policy_parse_with(out, path, &loader, overlay, diag);
+}
+
+int policyfile_load_again(const struct policyfile_sources *sources,
+			  const struct policy_overlay *overlay, struct policy **out,
+			  struct policy_diag *diag)
+{
+	struct policyfile_sources s = *sources;
+	struct policy_loader loader = file_loader();
+	struct found f;
+	size_t at = 0;
+	char *path;
+	int err;
+
+	*diag = (struct policy_diag){0};
+	if (s.lost || !source_next(s.data, s.len, &at, &f))
+		return -ENODATA;
+	path = strndup(f.path, f.head.path_len);
+	if (!path)
+		return -ENOMEM;
+	loader.read = again_read;
+	loader.glob = again_glob;
+	loader.ctx = &s;
+	err = policy_parse_with(out, path, &loader, overlay, diag);
+	free(path);
+	return err;
+}
+
 /* ----------------------------------------------------------------------- images ---- */
 
 static int write_all(int fd, const char *data, size_t size)
@@ -198,15 +445,37 @@ static int write_all(int fd, const char *data, size_t size)
 	return 0;
 }
 
-int policyfile_image_text_fd(const void *image, size_t size, const char *text)
+#define PARTS_MAGIC "pendpart"
+
+/* Behind the image; the parts stand behind it, in order. */
+struct parts {
+	char magic[8];
+	uint64_t len[POLICYFILE_PARTS];
+};
+
+static int write_parts(int fd, const struct policyfile_bytes *part)
+{
+	struct parts head = {.magic = PARTS_MAGIC};
+	int err;
+
+	for (int i = 0; i < POLICYFILE_PARTS; i++)
+		head.len[i] = part[i].len;
+	err = write_all(fd, (const char *)&head, sizeof(head));
+	for (int i = 0; i < POLICYFILE_PARTS && !err; i++)
+		err = write_all(fd, part[i].data, part[i].len);
+	return err;
+}
+
+int policyfile_parts_fd(const void *image, size_t size,
+			const struct policyfile_bytes part[POLICYFILE_PARTS])
 {
 	int fd = memfd_create("pend-policy", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
 
 	if (fd < 0)
 		return -errno;
 	err = write_all(fd, image, size);
-	if (!err)
-		err = write_all(fd, text, strlen(text));
+	if (!err && part)
+		err = write_parts(fd, part);
 	if (!err && fcntl(fd, F_ADD_SEALS, SEALS))
 		err = -errno;
 	if (!err && lseek(fd, 0, SEEK_SET) < 0)
@@ -217,37 +486,85 @@ int policyfile_image_text_fd(const void *image, size_t size, const char *text)
 	return err;
 }
 
+int policyfile_image_text_fd(const void *image, size_t size, const char *text)
+{
+	const struct policyfile_bytes part[POLICYFILE_PARTS] = {
+		[POLICYFILE_TEXT] = {text, strlen(text)}};
+
+	return policyfile_parts_fd(image, size, part);
+}
+
 int policyfile_image_fd(const void *image, size_t size)
 {
-	return policyfile_image_text_fd(image, size, "");
+	return policyfile_parts_fd(image, size, NULL);
+}
+
+static int read_at(int fd, uint64_t at, void *to, size_t len)
+{
+	size_t got = 0;
+	ssize_t n = 1;
+
+	for (; got < len && n > 0; got += n > 0 ? (size_t)n : 0)
+		n = pread(fd, (char *)to + got, len - got, (off_t)(at + got));
+	return got == len ? 0 : n < 0 ? -errno : -EINVAL;
+}
+
+/* Where the part is, all lengths being right. */
+static int find_part(int fd, uint64_t size, enum policyfile_part which, uint64_t *at, uint64_t *len)
+{
+	struct parts head;
+	struct stat st;
+	uint64_t end;
+	int err;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (st.st_size < 0 || size > IMAGE_MAX || (uint64_t)st.st_size < size)
+		return -EINVAL;
+	if ((uint64_t)st.st_size == size)
+		return -ENOENT;
+	err = read_at(fd, size, &head, sizeof(head));
+	if (err || memcmp(head.magic, PARTS_MAGIC, sizeof(head.magic)))
+		return err ? err : -EINVAL;
+	end = size + sizeof(head);
+	for (unsigned i = 0; i < POLICYFILE_PARTS; i++) {
+		if (head.len[i] > IMAGE_MAX)
+			return -EINVAL;
+		if (i == (unsigned)which)
+			*at = end;
+		end += head.len[i];
+	}
+	*len = head.len[which];
+	return end == (uint64_t)st.st_size ? 0 : -EINVAL;
+}
+
+int policyfile_part(int fd, uint64_t size, enum policyfile_part which, char **data, size_t *len)
+{
+	uint64_t at = 0, n = 0;
+	int err = find_part(fd, size, which, &at, &n);
+	char *s;
+
+	if (err || !n)
+		return err ? err : -ENOENT;
+	s = malloc((size_t)n + 1);
+	if (!s)
+		return -ENOMEM;
+	err = read_at(fd, at, s, (size_t)n);
+	if (err) {
+		free(s);
+		return err;
+	}
+	s[n] = '\0';
+	*data = s;
+	*len = (size_t)n;
+	return 0;
 }
 
 int policyfile_text(int fd, uint64_t size, char **text)
 {
-	size_t len, got = 0;
-	struct stat st;
-	ssize_t n = 1;
-	char *s;
+	size_t len;
 
-	if (fstat(fd, &st))
-		return -errno;
-	if (st.st_size < 0 || (uint64_t)st.st_size <= size)
-		return -ENOENT;
-	if ((uint64_t)st.st_size - size > IMAGE_MAX)
-		return -EINVAL;
-	len = (size_t)((uint64_t)st.st_size - size);
-	s = malloc(len + 1);
-	if (!s)
-		return -ENOMEM;
-	for (; got < len && n > 0; got += n > 0 ? (size_t)n : 0)
-		n = pread(fd, s + got, len - got, (off_t)(size + got));
-	s[got] = '\0';
-	if (got == len) {
-		*text = s;
-		return 0;
-	}
-	free(s);
-	return n < 0 ? -errno : -EINVAL;
+	return policyfile_part(fd, size, POLICYFILE_TEXT, text, &len);
 }
 
 int policyfile_image_map(int fd, uint64_t size, const void **image)
