@@ -3,9 +3,8 @@
  * The client library; see pend-client.h. Everything goes through one path: bytes are fed in, whole
  * lines come out as JSON values, a sink looks at each. Blocking calls are a loop around that.
  */
-#include <pend-client.h>
+#include "client/client_impl.h"
 #include <errno.h>
-#include <jansson.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -179,7 +178,7 @@ void pend_client_sent(struct pend_client *c, size_t len)
 
 /* ----------------------------------------------------------- lines of the server ---- */
 
-static const char *text_of(const json_t *o, const char *key)
+const char *client_text(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 
@@ -188,14 +187,14 @@ static const char *text_of(const json_t *o, const char *key)
 
 static enum pend_client_error remote_error(struct pend_client *c, const json_t *error)
 {
-	const char *code = text_of(error, "code");
+	const char *code = client_text(error, "code");
 	enum pend_client_error e = PEND_CLIENT_E_REMOTE;
 
 	if (strcmp(code, "denied") == 0)
 		e = PEND_CLIENT_E_DENIED;
 	if (strcmp(code, "timeout") == 0)
 		e = PEND_CLIENT_E_TIMEOUT;
-	return fail(c, e, code, "%s", text_of(error, "message"));
+	return fail(c, e, code, "%s", client_text(error, "message"));
 }
 
 static enum pend_client_error greeting(struct pend_client *c, const json_t *v)
@@ -206,8 +205,8 @@ static enum pend_client_error greeting(struct pend_client *c, const json_t *v)
 	if (!json_is_object(pend))
 		return fail_for_good(c, PEND_CLIENT_E_PROTOCOL, "what answers there is not pendd");
 	c->greeted = true;
-	snprintf(c->version, sizeof(c->version), "%s", text_of(pend, "version"));
-	snprintf(c->role, sizeof(c->role), "%s", text_of(pend, "role"));
+	snprintf(c->version, sizeof(c->version), "%s", client_text(pend, "version"));
+	snprintf(c->role, sizeof(c->role), "%s", client_text(pend, "role"));
 	if (json_is_object(error)) {
 		e = remote_error(c, error);
 		if (strcmp(c->code, "busy") == 0)
@@ -221,11 +220,8 @@ static enum pend_client_error greeting(struct pend_client *c, const json_t *v)
 	return PEND_CLIENT_OK;
 }
 
-/* What a line is handed to. PEND_CLIENT_OK to go on; *stop: leave the rest of the input for later. */
-typedef enum pend_client_error (*sink_fn)(struct pend_client *c, void *ctx, json_t *v, bool *stop);
-
 static enum pend_client_error take_line(struct pend_client *c, const char *line, size_t len,
-					sink_fn sink, void *ctx, bool *stop)
+					client_sink_fn sink, void *ctx, bool *stop)
 {
 	json_error_t je;
 	json_t *v = json_loadb(line, len, JSON_REJECT_DUPLICATES, &je);
@@ -246,7 +242,8 @@ static enum pend_client_error take_line(struct pend_client *c, const char *line,
 }
 
 /* Hands whole lines to the sink; after *stop the remaining ones stay in the buffer. */
-static enum pend_client_error take_lines(struct pend_client *c, sink_fn sink, void *ctx, bool *stop)
+static enum pend_client_error take_lines(struct pend_client *c, client_sink_fn sink, void *ctx,
+					 bool *stop)
 {
 	enum pend_client_error e = c->failed;
 	size_t used = 0;
@@ -268,7 +265,7 @@ static enum pend_client_error take_lines(struct pend_client *c, sink_fn sink, vo
 }
 
 static enum pend_client_error feed(struct pend_client *c, const void *data, size_t len,
-				   sink_fn sink, void *ctx, bool *stop)
+				   client_sink_fn sink, void *ctx, bool *stop)
 {
 	if (c->failed)
 		return c->failed;
@@ -313,7 +310,8 @@ enum pend_client_error pend_client_feed(struct pend_client *c, const void *data,
 }
 
 /* One read, without blocking. */
-static enum pend_client_error read_some(struct pend_client *c, sink_fn sink, void *ctx, bool *stop)
+static enum pend_client_error read_some(struct pend_client *c, client_sink_fn sink, void *ctx,
+					bool *stop)
 {
 	char buf[READ_SIZE];
 	ssize_t n;
@@ -339,7 +337,24 @@ enum pend_client_error pend_client_read(struct pend_client *c, pend_client_fn fn
 	return c->failed ? c->failed : read_some(c, sink_lines, &s, &stop);
 }
 
+enum pend_client_error client_read(struct pend_client *c, client_sink_fn sink, void *ctx)
+{
+	bool stop = false;
+	enum pend_client_error e = c->failed ? c->failed : take_lines(c, sink, ctx, &stop);
+
+	return e == PEND_CLIENT_OK ? read_some(c, sink, ctx, &stop) : e;
+}
+
 /* ---------------------------------------------------------------------- requests ---- */
+
+enum pend_client_error client_put(struct pend_client *c, const char *text, size_t len)
+{
+	if (c->failed)
+		return c->failed;
+	if (!buffer_add(&c->out, text, len))
+		return fail_for_good(c, PEND_CLIENT_E_NO_MEMORY, "out of memory");
+	return PEND_CLIENT_OK;
+}
 
 static json_t *request_make(struct pend_client *c, const char *op, const char *args)
 {
@@ -430,7 +445,8 @@ static enum pend_client_error wait_socket(struct pend_client *c, int64_t deadlin
 }
 
 /* Run the connection until the sink says stop. The deadline begins anew with every progress. */
-static enum pend_client_error run(struct pend_client *c, int timeout_ms, sink_fn sink, void *ctx)
+static enum pend_client_error run(struct pend_client *c, int timeout_ms, client_sink_fn sink,
+				  void *ctx)
 {
 	enum pend_client_error e = PEND_CLIENT_OK;
 	bool stop = false;
@@ -562,8 +578,8 @@ static enum pend_client_error complete_result(struct pend_client *c, const char 
 	enum pend_client_error e = PEND_CLIENT_OK;
 
 	if (failed)
-		e = fail(c, PEND_CLIENT_E_REMOTE, text_of(failed, "code"),
-			 "%s is not pending (any more)", text_of(failed, "id"));
+		e = fail(c, PEND_CLIENT_E_REMOTE, client_text(failed, "code"),
+			 "%s is not pending (any more)", client_text(failed, "id"));
 	json_decref(o);
 	return e;
 }

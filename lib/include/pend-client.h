@@ -121,6 +121,76 @@ PEND_CLIENT_API enum pend_client_error pend_client_feed(struct pend_client *c, c
 PEND_CLIENT_API const void *pend_client_output(const struct pend_client *c, size_t *len);
 PEND_CLIENT_API void pend_client_sent(struct pend_client *c, size_t len);
 
+/* ------------------------------------------------------------------ authorities ---- */
+
+/*
+ * Answering: a server serves one authority of the policy. It connects, says so, is put questions and
+ * answers them, at once or later, in any order; when the connection ends it connects again, ever
+ * slower up to 5 s, until it is stopped. Questions whose time is over, or that somebody else has
+ * answered, are withdrawn; an answer to one of those does no harm.
+ */
+struct pend_client_server;
+
+struct pend_client_question {
+	const char *id;                        /* "a0.1": to answer with */
+	const char *authority;                 /* of the policy: the one that is served */
+	const char *protocol;                  /* "tcp", or a number */
+	const char *source, *dest, *interface; /* "" where not known */
+	uint16_t source_port, dest_port;
+	uint32_t rule, generation; /* as `pendctl rules` numbers them */
+	uint32_t retransmits;
+	uint64_t remaining_ms;
+	const char *json; /* all of it, as an object */
+};
+
+enum pend_client_answer {
+	PEND_CLIENT_ANSWER_PERMIT,
+	PEND_CLIENT_ANSWER_BLOCK,
+	PEND_CLIENT_ANSWER_CONTINUE, /* no opinion: the next authority is asked */
+	PEND_CLIENT_ANSWER_ERROR,    /* could not find out: the authority's on-error decides */
+	PEND_CLIENT_ANSWER_LATER,    /* not yet: pend_client_server_answer will be called */
+};
+
+/* Called from inside pend_client_server_run and _process. All but `question` may be NULL. */
+struct pend_client_handlers {
+	/* What it points at is valid during the call; keep a copy of the id. */
+	enum pend_client_answer (*question)(void *ctx, struct pend_client_server *s,
+					    const struct pend_client_question *q);
+	void (*withdrawn)(void *ctx, struct pend_client_server *s, const char *id, const char *why);
+	/* It serves (again), or why it does not: then it tries again by itself. */
+	void (*state)(void *ctx, struct pend_client_server *s, bool serving, const char *why);
+};
+
+/* `handlers` is copied. NULL path: PEND_CLIENT_SOCKET. max: questions open at once, 0: 1000. NULL: out
+ * of memory. Does not connect yet. */
+PEND_CLIENT_API struct pend_client_server *
+pend_client_server_new(const char *path, const char *authority, uint32_t max,
+		       const struct pend_client_handlers *handlers, void *ctx);
+PEND_CLIENT_API void pend_client_server_free(struct pend_client_server *s); /* NULL is allowed */
+/* Serve until pend_client_server_stop; blocks. PEND_CLIENT_OK, or E_NO_MEMORY. */
+PEND_CLIENT_API enum pend_client_error pend_client_server_run(struct pend_client_server *s);
+/* From inside a handler, or from a signal handler. */
+PEND_CLIENT_API void pend_client_server_stop(struct pend_client_server *s);
+/*
+ * The answer to a question that was put off. `how` (of a block): NULL, "drop", "reset" or
+ * "unreachable"; `why`: a short text for the record, or NULL. Sent with the next _process or _run round. E_INVALID:
+ * no id, or not connected: the question was withdrawn with the connection.
+ */
+PEND_CLIENT_API enum pend_client_error pend_client_server_answer(struct pend_client_server *s,
+								 const char *id,
+								 enum pend_client_answer answer,
+								 const char *how, const char *why);
+/*
+ * For event loops: wait for the descriptor (-1: none now) to be readable, and writable while
+ * _wants_write, at most _timeout_ms, then call _process. The descriptor changes with each connection.
+ */
+PEND_CLIENT_API int pend_client_server_fd(const struct pend_client_server *s);
+PEND_CLIENT_API bool pend_client_server_wants_write(const struct pend_client_server *s);
+PEND_CLIENT_API int pend_client_server_timeout_ms(const struct pend_client_server *s);
+PEND_CLIENT_API enum pend_client_error pend_client_server_process(struct pend_client_server *s);
+/* The connection, for requests of its own with pend_client_send; NULL: none now. */
+PEND_CLIENT_API struct pend_client *pend_client_server_client(struct pend_client_server *s);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Serving an authority; see pend-client.h. */
+#include "client/client_impl.h"
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define GREETING_MS  2000
+#define BACKOFF_MIN  50
+#define BACKOFF_MAX  5000
+#define STOP_MS      1000
+#define ID_MAX       40
+#define ANSWERS_FULL 49152 /* bytes of one line: the daemon's bound is 65,536 */
+
+struct pend_client_server {
+	char *path, *authority;
+	uint32_t max;
+	struct pend_client_handlers on;
+	void *ctx;
+	struct pend_client *client; /* NULL: not connected */
+	bool serving;
+	uint64_t serve_id;
+	int64_t retry_at;
+	int backoff_ms;
+	volatile sig_atomic_t stop;
+	/* answers that were not sent yet: the inside of the array */
+	char *answers;
+	size_t len, cap;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+struct pend_client_server *pend_client_server_new(const char *path, const char *authority,
+						  uint32_t max,
+						  const struct pend_client_handlers *handlers,
+						  void *ctx)
+{
+	struct pend_client_server *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->path = strdup(path ? path : PEND_CLIENT_SOCKET);
+	s->authority = strdup(authority);
+	s->max = max;
+	s->on = *handlers;
+	s->ctx = ctx;
+	s->backoff_ms = BACKOFF_MIN;
+	if (s->path && s->authority)
+		return s;
+	pend_client_server_free(s);
+	return NULL;
+}
+
+void pend_client_server_free(struct pend_client_server *s)
+{
+	if (!s)
+		return;
+	pend_client_close(s->client);
+	free(s->answers);
+	free(s->path);
+	free(s->authority);
+	free(s);
+}
+
+void pend_client_server_stop(struct pend_client_server *s)
+{
+	s->stop = 1;
+}
+
+struct pend_client *pend_client_server_client(struct pend_client_server *s)
+{
+	return s->client;
+}
+
+static void lost(struct pend_client_server *s, const char *text)
+{
+	char why[512];
+
+	snprintf(why, sizeof(why), "%s", text); /* it may be the connection's */
+	pend_client_close(s->client);
+	s->client = NULL;
+	s->serving = false;
+	s->len = 0;
+	s->retry_at = now_ms() + s->backoff_ms;
+	s->backoff_ms = 2 * s->backoff_ms < BACKOFF_MAX ? 2 * s->backoff_ms : BACKOFF_MAX;
+	if (s->on.state)
+		s->on.state(s->ctx, s, false, why);
+}
+
+static void dial(struct pend_client_server *s)
+{
+	enum pend_client_error e = pend_client_connect(&s->client, s->path, GREETING_MS);
+	json_t *o = json_pack("{s:s}", "authority", s->authority);
+	char *args;
+
+	if (o && s->max)
+		json_object_set_new(o, "max", json_integer(s->max));
+	args = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	json_decref(o);
+	if (e == PEND_CLIENT_OK)
+		e = args ? pend_client_send(s->client, "serve", args, &s->serve_id)
+			 : PEND_CLIENT_E_NO_MEMORY;
+	free(args);
+	if (e == PEND_CLIENT_OK)
+		return;
+	lost(s, s->client ? pend_client_message(s->client) : pend_client_error_text(e));
+}
+
+/* ---- answers ---- */
+
+static bool answers_add(struct pend_client_server *s, const char *text)
+{
+	size_t len = strlen(text), cap = s->cap ? s->cap : 4096;
+	char *p;
+
+	while (cap < s->len + len + 1)
+		cap *= 2;
+	if (cap != s->cap) {
+		p = realloc(s->answers, cap);
+		if (!p)
+			return false;
+		s->answers = p;
+		s->cap = cap;
+	}
+	memcpy(s->answers + s->len, text, len + 1);
+	s->len += len;
+	return true;
+}
+
+/* All that was gathered, as one line. */
+static enum pend_client_error answers_send(struct pend_client_server *s)
+{
+	static const char head[] = "{\"op\":\"answer\",\"answers\":[", tail[] = "]}\n";
+	enum pend_client_error e;
+
+	if (!s->len || !s->client)
+		return PEND_CLIENT_OK;
+	e = client_put(s->client, head, sizeof(head) - 1);
+	if (e == PEND_CLIENT_OK)
+		e = client_put(s->client, s->answers, s->len);
+	if (e == PEND_CLIENT_OK)
+		e = client_put(s->client, tail, sizeof(tail) - 1);
+	s->len = 0;
+	return e;
+}
+
+static const char *answer_name(enum pend_client_answer a)
+{
+	switch (a) {
+	case PEND_CLIENT_ANSWER_PERMIT:
+		return "permit";
+	case PEND_CLIENT_ANSWER_BLOCK:
+		return "block";
+	case PEND_CLIENT_ANSWER_CONTINUE:
+		return "continue";
+	case PEND_CLIENT_ANSWER_ERROR:
+	case PEND_CLIENT_ANSWER_LATER:
+		break;
+	}
+	return "error";
+}
+
+/* Ids are letters, digits and a dot: what is none would break the line. */
+static bool id_ok(const char *id)
+{
+	size_t len = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789.");
+
+	return len && !id[len] && len < ID_MAX;
+}
+
+static bool how_ok(const char *how)
+{
+	return !how || !strcmp(how, "drop") || !strcmp(how, "reset") || !strcmp(how, "unreachable");
+}
+
+enum pend_client_error pend_client_server_answer(struct pend_client_server *s, const char *id,
+						 enum pend_client_answer answer, const char *how,
+						 const char *why)
+{
+	char head[160];
+	json_t *text = why ? json_stringn(why, strnlen(why, 200)) : NULL;
+	char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
+	bool ok = s->client && id_ok(id) && how_ok(how);
+
+	json_decref(text);
+	if (ok) {
+		snprintf(head, sizeof(head), "%s{\"id\":\"%s\",\"verdict\":\"%s\"%s%s%s%s",
+			 s->len ? "," : "", id, answer_name(answer), how ? ",\"block\":\"" : "",
+			 how ? how : "", how ? "\"" : "", quoted ? ",\"why\":" : "");
+		ok = answers_add(s, head) && (!quoted || answers_add(s, quoted)) &&
+		     answers_add(s, "}");
+	}
+	free(quoted);
+	if (!ok)
+		return PEND_CLIENT_E_INVALID;
+	return s->len < ANSWERS_FULL ? PEND_CLIENT_OK : answers_send(s);
+}
+
+/* ---- lines ---- */
+
+static uint64_t number_of(const json_t *o, const char *key)
+{
+	json_int_t v = json_integer_value(json_object_get(o, key));
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+static void question(struct pend_client_server *s, const json_t *o)
+{
+	char proto[16];
+	const json_t *p = json_object_get(o, "protocol");
+	struct pend_client_question q = {
+		.id = client_text(o, "id"),
+		.authority = client_text(o, "authority"),
+		.protocol = client_text(o, "protocol"),
+		.source = client_text(o, "source"),
+		.dest = client_text(o, "dest"),
+		.interface = client_text(o, "interface"),
+		.source_port = (uint16_t)number_of(o, "source_port"),
+		.dest_port = (uint16_t)number_of(o, "dest_port"),
+		.rule = (uint32_t)number_of(o, "rule"),
+		.generation = (uint32_t)number_of(o, "generation"),
+		.retransmits = (uint32_t)number_of(o, "retransmits"),
+		.remaining_ms = number_of(o, "remaining_ms"),
+	};
+	char *json = json_dumps(o, JSON_COMPACT);
+	enum pend_client_answer a;
+
+	if (json_is_integer(p)) {
+		snprintf(proto, sizeof(proto), "%u", (unsigned)json_integer_value(p));
+		q.protocol = proto;
+	}
+	q.json = json ? json : "{}";
+	a = s->on.question(s->ctx, s, &q);
+	if (a != PEND_CLIENT_ANSWER_LATER)
+		pend_client_server_answer(s, q.id, a, NULL, NULL);
+	free(json);
+}
+
+static void reply(struct pend_client_server *s, const json_t *v, const char **trouble)
+{
+	const json_t *id = json_object_get(v, "id");
+
+	if (s->serving || number_of(v, "id") != s->serve_id || !json_is_integer(id))
+		return;
+	if (!json_is_true(json_object_get(v, "ok"))) {
+		*trouble = client_text(json_object_get(v, "error"), "message");
+		return;
+	}
+	s->serving = true;
+	s->backoff_ms = BACKOFF_MIN;
+	if (s->on.state)
+		s->on.state(s->ctx, s, true, "");
+}
+
+struct pump {
+	struct pend_client_server *s;
+	char why[256]; /* the serving ended: because of this */
+};
+
+static enum pend_client_error on_line(struct pend_client *c, void *ctx, json_t *v, bool *stop)
+{
+	struct pump *pump = ctx;
+	struct pend_client_server *s = pump->s;
+	const json_t *q = json_object_get(v, "question"), *w = json_object_get(v, "withdrawn"),
+		     *u = json_object_get(v, "unserved");
+	const char *trouble = NULL;
+
+	(void)c;
+	if (q)
+		question(s, q);
+	else if (w && s->on.withdrawn)
+		s->on.withdrawn(s->ctx, s, client_text(w, "id"), client_text(w, "why"));
+	else if (u && !strcmp(client_text(u, "authority"), s->authority))
+		trouble = "the authority is not in the policy any more";
+	else if (json_object_get(v, "ok"))
+		reply(s, v, &trouble);
+	if (trouble)
+		snprintf(pump->why, sizeof(pump->why), "%s", *trouble ? trouble : "refused");
+	*stop = pump->why[0] || s->stop;
+	return PEND_CLIENT_OK;
+}
+
+enum pend_client_error pend_client_server_process(struct pend_client_server *s)
+{
+	struct pump pump = {.s = s};
+	enum pend_client_error e;
+
+	if (!s->client) {
+		if (now_ms() < s->retry_at)
+			return PEND_CLIENT_OK;
+		dial(s);
+	}
+	if (!s->client)
+		return PEND_CLIENT_OK;
+	e = client_read(s->client, on_line, &pump);
+	if (e == PEND_CLIENT_OK)
+		e = answers_send(s);
+	if (e == PEND_CLIENT_OK)
+		e = pend_client_flush(s->client);
+	if (pump.why[0])
+		lost(s, pump.why);
+	else if (e != PEND_CLIENT_OK)
+		lost(s, pend_client_message(s->client));
+	return e == PEND_CLIENT_E_NO_MEMORY ? e : PEND_CLIENT_OK;
+}
+
+int pend_client_server_fd(const struct pend_client_server *s)
+{
+	return s->client ? pend_client_fd(s->client) : -1;
+}
+
+bool pend_client_server_wants_write(const struct pend_client_server *s)
+{
+	return s->client && (s->len || pend_client_wants_write(s->client));
+}
+
+int pend_client_server_timeout_ms(const struct pend_client_server *s)
+{
+	int64_t left = s->retry_at - now_ms();
+
+	if (s->client)
+		return -1;
+	return left > 0 ? (int)left : 0;
+}
+
+static int wait_ms(int ms)
+{
+	return ms < 0 || ms > STOP_MS ? STOP_MS : ms;
+}
+
+enum pend_client_error pend_client_server_run(struct pend_client_server *s)
+{
+	enum pend_client_error e = pend_client_server_process(s);
+
+	while (e == PEND_CLIENT_OK && !s->stop) {
+		struct pollfd p = {.fd = pend_client_server_fd(s), .events = POLLIN};
+
+		if (pend_client_server_wants_write(s))
+			p.events |= POLLOUT;
+		/* a signal handler may have said stop just before */
+		poll(&p, 1, wait_ms(pend_client_server_timeout_ms(s)));
+		if (!s->stop)
+			e = pend_client_server_process(s);
+	}
+	if (s->client && answers_send(s) == PEND_CLIENT_OK)
+		pend_client_flush(s->client);
+	return e;
+}
