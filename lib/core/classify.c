@@ -12,7 +12,7 @@
  */
 #include "core/classify_match.h"
 
-static uint32_t match_layers(const struct query *q)
+static uint32_t match_layers(struct query *q)
 {
 	const struct classifier *c = q->c;
 	uint32_t best = CLASSIFY_NO_RULE, rule, i;
@@ -55,6 +55,9 @@ void classify_with(const struct classifier *c, const struct classify_context *no
 	r->log = m->log;
 	r->authority = m->authority;
 	r->timeout_ns = m->timeout_ns;
+	r->remember_ns = m->remember_ns;
+	r->remember_scope = m->remember_scope;
+	r->remember_end = m->remember_end;
 }
 
 void classify(const struct classifier *c, const struct pend_values *v, struct classify_result *r)

@@ -15,6 +15,16 @@ enum classify_action { CLASSIFY_PERMIT = 1, CLASSIFY_BLOCK, CLASSIFY_PEND, CLASS
 
 enum authority_type { AUTHORITY_OPERATOR = 1, AUTHORITY_STATIC };
 
+/* For whom a decision that is remembered holds. */
+enum classify_scope {
+	CLASSIFY_SCOPE_SERVICE, /* source address, and destination address, port and protocol */
+	CLASSIFY_SCOPE_SOURCE,  /* source address, for the rule */
+	CLASSIFY_SCOPE_FLOW,    /* the exact source address and port too */
+};
+
+#define CLASSIFY_REMEMBER_MIN 1000000000ull
+#define CLASSIFY_REMEMBER_MAX (365ull * 24 * 3600 * 1000000000)
+
 #define CLASSIFY_NO_RULE UINT32_MAX /* no layer had an opinion: block */
 
 struct classify_result {
@@ -27,6 +37,9 @@ struct classify_result {
 	uint16_t authority; /* index, for PEND */
 	uint32_t rule; /* index in file order (a layer's default is one), or CLASSIFY_NO_RULE */
 	uint64_t timeout_ns;
+	uint64_t remember_ns;   /* for PEND: how long the decision holds; 0: for this attempt */
+	uint8_t remember_scope; /* enum classify_scope */
+	bool remember_end;      /* live flows end with it */
 };
 
 struct classify_authority {
@@ -102,6 +115,8 @@ enum classify_listener_field {
 	LISTENER_EXECUTABLE = 1 << 3,
 };
 
+#define LISTENER_ALL 15u
+
 struct classify_listener {
 	uint8_t state;     /* enum classify_listener_state */
 	uint8_t known;     /* bits of enum classify_listener_field; FOUND only */
@@ -123,7 +138,8 @@ struct classify_context {
 	 * next rule that the index leaves. NULL: no limit is reached, nothing is inspected. Layers are asked from the heaviest down, and none behind a block. */
 	bool (*visit)(void *arg, uint32_t rule);
 	/* Called at most once in a classify, for a rule that matches but for its conditions on the listener.
-	 * `need`: bits of enum classify_listener_field; what is returned stays until the next call.
+	 * `need`: bits of enum classify_listener_field, of this rule and of those that may be asked behind
+	 * it; what is returned stays until the next call.
 	 * NULL: LISTENER_UNKNOWN. */
 	const struct classify_listener *(*listener)(void *arg, const struct pend_values *v,
 						    unsigned need);
@@ -147,6 +163,13 @@ bool classify_rule(const struct classifier *c, uint32_t rule, struct classify_ru
 uint8_t classify_rule_action(const struct classifier *c, uint32_t rule);
 uint32_t classify_limits(const struct classifier *c);
 const struct classify_limit *classify_limit(const struct classifier *c, uint32_t limit);
+/* Bits of enum classify_listener_field that some rule asks for. */
+unsigned classify_needs(const struct classifier *c);
+/*
+ * In how many minutes the next `until` of a rule passes, after which live flows may be decided
+ * otherwise; UINT32_MAX: none does. `clock` and `minute` as in struct classify_context.
+ */
+uint32_t classify_next_end(const struct classifier *c, uint32_t clock, uint32_t minute);
 /* UINT32_MAX: it has none. */
 uint32_t classify_limit_of(const struct classifier *c, uint32_t rule);
 /* Sets, by index; one without a name is what stands in a rule itself. */

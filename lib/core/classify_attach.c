@@ -4,6 +4,7 @@
  * index inside of its section, every value one that its reader knows. Any bytes are safe here; what passes is
  * safe for classify(), whatever made it.
  */
+#include "core/classify_listener.h"
 #include "core/classify_view.h"
 #include "core/policy_ast.h"
 #include <errno.h>
@@ -39,6 +40,8 @@ static bool attach_sections(struct classifier *c, const struct image_header *h, 
 		sizeof(*c->ifaces),
 		sizeof(*c->bits),
 		sizeof(*c->limits),
+		sizeof(*c->ids),
+		sizeof(*c->texts),
 	};
 	const void *at[IMAGE_SECTIONS];
 	int i;
@@ -61,6 +64,8 @@ static bool attach_sections(struct classifier *c, const struct image_header *h, 
 	c->ifaces = at[IMAGE_IFACES];
 	c->bits = at[IMAGE_BITS];
 	c->limits = at[IMAGE_LIMITS];
+	c->ids = at[IMAGE_IDS];
+	c->texts = at[IMAGE_TEXTS];
 	return true;
 }
 
@@ -165,6 +170,61 @@ static bool limits_ok(const struct classifier *c)
 	return c->n[IMAGE_LIMITS] <= c->n[IMAGE_RULES];
 }
 
+static bool ids_ok(const struct classifier *c, struct image_span span)
+{
+	uint32_t i;
+
+	if (!span_ok(c, IMAGE_IDS, span))
+		return false;
+	for (i = 0; i < span.n; i++) {
+		const struct image_id *p = &c->ids[span.first + i];
+
+		if (p->lo > p->hi || (i && p[-1].hi >= p->lo))
+			return false;
+	}
+	return true;
+}
+
+/* Paths begin with a '/', and nothing is longer than the packet path should look at. */
+static bool texts_ok(const struct classifier *c, struct image_span span, bool path)
+{
+	uint32_t i, at;
+	size_t len;
+
+	if (!span_ok(c, IMAGE_TEXTS, span))
+		return false;
+	for (i = 0; i < span.n; i++) {
+		at = c->texts[span.first + i];
+		if (!string_ok(c, at))
+			return false;
+		len = strnlen(c->strings + at, IMAGE_TEXT_MAX + 1);
+		if (!len || len > (path ? IMAGE_TEXT_MAX : LISTENER_UNIT_MAX) ||
+		    (path && c->strings[at] != '/'))
+			return false;
+	}
+	return true;
+}
+
+static bool listener_ok(const struct classifier *c, const struct image_rule *r)
+{
+	return ids_ok(c, r->user) && ids_ok(c, r->group) && texts_ok(c, r->executable, true) &&
+	       texts_ok(c, r->cgroup, true) && texts_ok(c, r->unit, false) &&
+	       !(listener_fields(r->seen) & ~(unsigned)r->need) && !(r->need & ~LISTENER_ALL);
+}
+
+static bool until_ok(const struct image_rule *r)
+{
+	if (!(r->seen & POL_BIT(COND_UNTIL)))
+		return true;
+	return r->until && r->until_day <= 1 && (!r->until_day || r->until < CLASSIFY_DAY);
+}
+
+static bool remember_ok(const struct image_rule *r)
+{
+	return r->remember_scope <= CLASSIFY_SCOPE_FLOW && r->remember_end <= 1 &&
+	       r->remember_ns <= CLASSIFY_REMEMBER_MAX;
+}
+
 static bool bits_ok(const struct classifier *c, const struct image_rule *r, enum pol_cond cond,
 		    uint32_t at, uint32_t n)
 {
@@ -175,6 +235,7 @@ static bool conditions_ok(const struct classifier *c, const struct image_rule *r
 {
 	return !(r->seen >> COND_COUNT) && !(r->neg & ~r->seen) &&
 	       span_ok(c, IMAGE_MEMBERS, r->from) && span_ok(c, IMAGE_MEMBERS, r->to) &&
+	       span_ok(c, IMAGE_MEMBERS, r->country) && listener_ok(c, r) && until_ok(r) &&
 	       ports_ok(c, r->sport) && ports_ok(c, r->dport) && ports_ok(c, r->time) &&
 	       span_ok(c, IMAGE_IFACES, r->in) && span_ok(c, IMAGE_IFACES, r->out) &&
 	       bits_ok(c, r, COND_PROTO, r->proto, 1) &&
@@ -186,7 +247,7 @@ static bool action_ok(const struct classifier *c, const struct image_rule *r)
 {
 	if (r->action < CLASSIFY_PERMIT || r->action > CLASSIFY_INSPECT || r->log > 1 ||
 	    r->block > PEND_BLOCK_UNREACHABLE || r->release > PEND_RELEASE_BUFFER ||
-	    r->mode > PEND_MODE_ABSORB || !verdict_ok(r->on_timeout))
+	    r->mode > PEND_MODE_ABSORB || !verdict_ok(r->on_timeout) || !remember_ok(r))
 		return false;
 	return r->action != CLASSIFY_PEND ||
 	       (r->authority < c->n[IMAGE_AUTHORITIES] && r->timeout_ns);
@@ -195,20 +256,22 @@ static bool action_ok(const struct classifier *c, const struct image_rule *r)
 /* Rules do not share lists either: one classify looks at no more than there is. */
 static bool rules_ok(const struct classifier *c)
 {
-	uint64_t ports = 0, members = 0, ifaces = 0;
+	uint64_t ports = 0, members = 0, ifaces = 0, ids = 0, texts = 0;
 	uint32_t i;
 
 	for (i = 0; i < c->n[IMAGE_RULES]; i++) {
 		const struct image_rule *r = &c->rules[i];
 
 		ports += (uint64_t)r->sport.n + r->dport.n + r->time.n;
-		members += (uint64_t)r->from.n + r->to.n;
+		members += (uint64_t)r->from.n + r->to.n + r->country.n;
 		ifaces += (uint64_t)r->in.n + r->out.n;
+		ids += (uint64_t)r->user.n + r->group.n;
+		texts += (uint64_t)r->executable.n + r->cgroup.n + r->unit.n;
 		if (ports > c->n[IMAGE_PORTS] || members > c->n[IMAGE_MEMBERS] ||
-		    ifaces > c->n[IMAGE_IFACES] || !string_ok(c, r->file) ||
-		    !string_ok(c, r->text) || r->limit > c->n[IMAGE_LIMITS] ||
-		    !string_ok(c, r->counter) || r->layer >= c->n[IMAGE_LAYERS] ||
-		    !conditions_ok(c, r) || !action_ok(c, r))
+		    ifaces > c->n[IMAGE_IFACES] || ids > c->n[IMAGE_IDS] ||
+		    texts > c->n[IMAGE_TEXTS] || !string_ok(c, r->file) || !string_ok(c, r->text) ||
+		    r->limit > c->n[IMAGE_LIMITS] || !string_ok(c, r->counter) ||
+		    r->layer >= c->n[IMAGE_LAYERS] || !conditions_ok(c, r) || !action_ok(c, r))
 			return false;
 	}
 	return true;
@@ -317,6 +380,39 @@ const struct classify_limit *classify_limit(const struct classifier *c, uint32_t
 uint32_t classify_limit_of(const struct classifier *c, uint32_t rule)
 {
 	return rule < c->n[IMAGE_RULES] ? c->rules[rule].limit - 1 : UINT32_MAX;
+}
+
+unsigned classify_needs(const struct classifier *c)
+{
+	uint32_t seen = 0;
+
+	for (uint32_t i = 0; i < c->n[IMAGE_RULES]; i++)
+		seen |= c->rules[i].seen;
+	return listener_fields(seen);
+}
+
+/* Minutes up to the end of this rule, from the known ones of the two; UINT32_MAX: it is over, or unknown. */
+static uint32_t rule_end(const struct image_rule *r, uint32_t clock, uint32_t minute)
+{
+	uint32_t now = clock ? (clock - 1) % CLASSIFY_DAY : 0;
+
+	if (!(r->seen & POL_BIT(COND_UNTIL)) || !(r->until_day ? clock : minute))
+		return UINT32_MAX;
+	if (r->until_day)
+		return r->until > now ? r->until - now : r->until + CLASSIFY_DAY - now;
+	return r->until > minute ? r->until - minute : UINT32_MAX;
+}
+
+uint32_t classify_next_end(const struct classifier *c, uint32_t clock, uint32_t minute)
+{
+	uint32_t next = UINT32_MAX, end;
+
+	for (uint32_t i = 0; i < c->n[IMAGE_RULES]; i++) {
+		end = rule_end(&c->rules[i], clock, minute);
+		if (end < next)
+			next = end;
+	}
+	return next;
 }
 
 uint32_t classify_sets(const struct classifier *c)

@@ -110,10 +110,16 @@ static int64_t new_row(struct classify_index *ix, struct index_part *p, const ui
 
 static struct image_span span_of(const struct image_rule *r, enum pol_cond cond)
 {
-	return cond == COND_FROM    ? r->from
-	       : cond == COND_TO    ? r->to
-	       : cond == COND_SPORT ? r->sport
-				    : r->dport;
+	return cond == COND_FROM      ? r->from
+	       : cond == COND_TO      ? r->to
+	       : cond == COND_COUNTRY ? r->country
+	       : cond == COND_SPORT   ? r->sport
+				      : r->dport;
+}
+
+static bool of_ports(enum pol_cond cond)
+{
+	return cond == COND_SPORT || cond == COND_DPORT;
 }
 
 /* What the rule asks, as words to compare: set numbers, or ranges of ports. */
@@ -124,7 +130,7 @@ static const uint32_t *asked(const struct classifier *c, const struct image_rule
 
 	_Static_assert(sizeof(struct image_port) == sizeof(uint32_t), "a range is one word");
 	*n = s.n;
-	if (cond == COND_FROM || cond == COND_TO)
+	if (!of_ports(cond))
 		return c->members + s.first;
 	return (const uint32_t *)(const void *)(c->ports + s.first);
 }
@@ -244,7 +250,7 @@ static int group_events(struct build *b, uint32_t group)
 	int r = 0;
 
 	for (uint32_t i = 0; i < s.n && !r; i++) {
-		if (b->cond == COND_FROM || b->cond == COND_TO) {
+		if (!of_ports(b->cond)) {
 			r = set_events(b, &b->c->sets[b->c->members[s.first + i]], group);
 		} else {
 			const struct image_port *p = &b->c->ports[s.first + i];
@@ -381,7 +387,7 @@ static int reserve_starts(struct build *b, size_t n)
 {
 	struct index_part *p = b->part;
 
-	if (b->cond == COND_SPORT || b->cond == COND_DPORT) {
+	if (of_ports(b->cond)) {
 		p->class_of = calloc(INDEX_NO_PORT + 1, sizeof(*p->class_of));
 		return p->class_of ? 0 : -ENOMEM;
 	}
@@ -397,7 +403,7 @@ static void add_start(struct build *b, pos_t at, uint32_t class)
 {
 	struct index_part *p = b->part;
 
-	if (b->cond == COND_SPORT || b->cond == COND_DPORT) {
+	if (of_ports(b->cond)) {
 		p->class_of[(uint32_t)at] = class + 1; /* 0: as the port before it */
 		return;
 	}
@@ -509,7 +515,7 @@ static int build_swept(struct classify_index *ix, const struct classifier *c, en
 		       enum pol_cond cond, bool v6)
 {
 	struct build b = {.c = c, .ix = ix, .part = &ix->part[d], .cond = cond, .v6 = v6};
-	bool ports = cond == COND_SPORT || cond == COND_DPORT;
+	bool ports = of_ports(cond);
 	int r = make_groups(&b);
 
 	if (!r && !b.nrules) {
@@ -622,7 +628,7 @@ int classify_index_build(struct classify_index *ix, const struct classifier *c)
 	ix->residual = POL_BIT(COND_IN) | POL_BIT(COND_OUT) | POL_BIT(COND_ICMP_TYPE) |
 		       POL_BIT(COND_ICMP_CODE) | POL_BIT(COND_MARK) | POL_BIT(COND_TCP_FLAGS) |
 		       POL_BIT(COND_TIME) | POL_BIT(COND_DAY) | POL_BIT(COND_REAUTHORIZE) |
-		       POL_BIT(COND_REASON);
+		       POL_BIT(COND_REASON) | POL_BIT(COND_UNTIL) | POL_LISTENER;
 	if (!ix->rules)
 		return 0;
 	r = build_small(ix, c, DIM_PLACE, INDEX_PLACES, matches_place);
@@ -640,6 +646,10 @@ int classify_index_build(struct classify_index *ix, const struct classifier *c)
 		r = build_swept(ix, c, DIM_TO4, COND_TO, false);
 	if (!r)
 		r = build_swept(ix, c, DIM_TO6, COND_TO, true);
+	if (!r)
+		r = build_swept(ix, c, DIM_COUNTRY4, COND_COUNTRY, false);
+	if (!r)
+		r = build_swept(ix, c, DIM_COUNTRY6, COND_COUNTRY, true);
 	if (r)
 		classify_index_free(ix);
 	return r;

@@ -4,7 +4,8 @@
  * name each other by index. No pointers; host byte order and alignment (it never leaves the host,
  * and the magic tells another order). classify_attach checks every index once, so that classify need not.
  *
- * A set is two sorted arrays of disjoint intervals, IPv4 and IPv6. A rule names what it matches by
+ * A set is two sorted arrays of disjoint intervals, IPv4 and IPv6. What a set contains by naming
+ * other sets is not among them: a rule that names it names those too. A rule names what it matches by
  * spans, [first, first + n) of a section. Sections may be added behind the last one; the version
  * changes with every change of a record.
  */
@@ -14,7 +15,7 @@
 #include <stdint.h>
 
 #define IMAGE_MAGIC    0x504e4450u /* "PDNP" */
-#define IMAGE_VERSION  3u
+#define IMAGE_VERSION  4u
 #define IMAGE_SIZE_MAX (1u << 30)
 #define IMAGE_ALIGN    8u
 
@@ -31,6 +32,8 @@ enum image_section {
 	IMAGE_IFACES,
 	IMAGE_BITS,   /* struct image_bits */
 	IMAGE_LIMITS, /* struct classify_limit */
+	IMAGE_IDS,
+	IMAGE_TEXTS, /* uint32_t: offsets into IMAGE_STRINGS */
 	IMAGE_SECTIONS,
 };
 
@@ -80,31 +83,44 @@ struct image_iface {
 	char name[16]; /* len bytes and zeros */
 };
 
+struct image_id { /* of users or groups */
+	uint32_t lo, hi;
+};
+
+#define IMAGE_TEXT_MAX 4095u /* bytes of an element of IMAGE_TEXTS */
+
 struct image_bits {
 	uint8_t b[32];
 };
 
 /* seen and neg: bits of enum pol_cond (core/policy_ast.h) */
 struct image_rule {
-	uint64_t timeout_ns;
+	uint64_t timeout_ns, remember_ns;
 	uint32_t file, line, text; /* file and text: offsets into IMAGE_STRINGS */
 	uint32_t layer;
 	uint32_t limit;   /* its number in IMAGE_LIMITS, from 1; 0: none */
 	uint32_t counter; /* offset into IMAGE_STRINGS; the first string, an empty one: none */
 	uint32_t seen, neg;
-	struct image_span from, to;     /* of IMAGE_MEMBERS */
-	struct image_span sport, dport; /* of IMAGE_PORTS, sorted and disjoint */
-	struct image_span in, out;      /* of IMAGE_IFACES */
-	struct image_span time;         /* of IMAGE_PORTS: minutes of the day */
-	uint32_t proto;                 /* of IMAGE_BITS, when seen */
-	uint32_t icmp_type;             /* ... two: ICMP, ICMPv6 */
+	struct image_span from, to;                 /* of IMAGE_MEMBERS */
+	struct image_span sport, dport;             /* of IMAGE_PORTS, sorted and disjoint */
+	struct image_span in, out;                  /* of IMAGE_IFACES */
+	struct image_span time;                     /* of IMAGE_PORTS: minutes of the day */
+	struct image_span country;                  /* of IMAGE_MEMBERS: sets without a name */
+	struct image_span user, group;              /* of IMAGE_IDS, sorted and disjoint */
+	struct image_span executable, cgroup, unit; /* of IMAGE_TEXTS */
+	uint32_t until;                             /* a minute of the day, or since 1970 */
+	uint32_t proto;                             /* of IMAGE_BITS, when seen */
+	uint32_t icmp_type;                         /* ... two: ICMP, ICMPv6 */
 	uint32_t icmp_code;
 	uint32_t mark, mark_mask;
 	uint16_t authority;
 	uint8_t action, block, release, mode, on_timeout, log;
 	uint8_t family, hooks, is_default;
 	uint8_t tcp_flags, tcp_mask;
-	uint8_t days, reasons, pad;
+	uint8_t days, reasons;
+	uint8_t until_day; /* `until` is a minute of the day */
+	uint8_t need; /* bits of enum classify_listener_field, of this rule and all that come behind it */
+	uint8_t remember_scope, remember_end, pad[4];
 };
 
 #endif

@@ -72,11 +72,15 @@ void classify_index_rows(const struct classify_index *ix, const struct pend_valu
 			add_row(ix, DIM_FROM4, find4(&p[DIM_FROM4], source4), rows);
 		if (p[DIM_TO4].rows)
 			add_row(ix, DIM_TO4, find4(&p[DIM_TO4], dest4), rows);
+		if (p[DIM_COUNTRY4].rows)
+			add_row(ix, DIM_COUNTRY4, find4(&p[DIM_COUNTRY4], source4), rows);
 	} else {
 		if (p[DIM_FROM6].rows)
 			add_row(ix, DIM_FROM6, find6(&p[DIM_FROM6], v->source), rows);
 		if (p[DIM_TO6].rows)
 			add_row(ix, DIM_TO6, find6(&p[DIM_TO6], v->dest), rows);
+		if (p[DIM_COUNTRY6].rows)
+			add_row(ix, DIM_COUNTRY6, find6(&p[DIM_COUNTRY6], v->source), rows);
 	}
 	add_value(ix, DIM_SPORT, v->has_ports ? v->source_port : INDEX_NO_PORT, rows);
 	add_value(ix, DIM_DPORT, v->has_ports ? v->dest_port : INDEX_NO_PORT, rows);

@@ -31,6 +31,8 @@ enum index_dim {
 	DIM_DPORT,
 	DIM_PROTO,
 	DIM_PLACE, /* hook and family */
+	DIM_COUNTRY4,
+	DIM_COUNTRY6,
 	DIM_COUNT,
 };
 

@@ -6,6 +6,7 @@
 #ifndef CORE_CLASSIFY_MATCH_H
 #define CORE_CLASSIFY_MATCH_H
 
+#include "core/classify_listener.h"
 #include "core/classify_view.h"
 #include "core/policy_ast.h"
 #include <string.h>
@@ -18,6 +19,7 @@ struct query {
 	const struct pend_values *v;
 	uint32_t source4, dest4; /* host order */
 	struct index_rows rows;
+	const struct classify_listener *listener; /* NULL: not asked yet */
 };
 
 static inline uint32_t load32(const uint8_t *p)
@@ -134,6 +136,14 @@ static inline bool match_bits(const struct query *q, uint32_t at, uint8_t value)
 	return q->c->bits[at].b[value / 8] >> value % 8 & 1;
 }
 
+/* An unknown time is before every end (R32). */
+static inline bool match_until(const struct query *q, const struct image_rule *r)
+{
+	if (r->until_day)
+		return !q->now->clock || (q->now->clock - 1) % CLASSIFY_DAY < r->until;
+	return q->now->minute < r->until;
+}
+
 /* Does the packet have what the condition is about? Where not, the rule does not match, negated or not. */
 static inline bool applies(const struct query *q, enum pol_cond cond)
 {
@@ -163,6 +173,13 @@ static inline bool applies(const struct query *q, enum pol_cond cond)
 	case COND_TIME:
 	case COND_DAY:
 	case COND_REAUTHORIZE:
+	case COND_UNTIL:
+	case COND_COUNTRY:
+	case COND_USER:
+	case COND_CGROUP:
+	case COND_UNIT:
+	case COND_GROUP:
+	case COND_EXECUTABLE:
 	case COND_COUNT:
 		break;
 	}
@@ -209,6 +226,15 @@ static inline bool match_cond(const struct query *q, const struct image_rule *r,
 		return q->now->reauthorize;
 	case COND_REASON:
 		return r->reasons >> (q->now->reason & 7) & 1;
+	case COND_UNTIL:
+		return match_until(q, r);
+	case COND_COUNTRY:
+		return match_addr(q, r->country, q->source4, v->source);
+	case COND_USER: /* these: listener_holds() */
+	case COND_CGROUP:
+	case COND_UNIT:
+	case COND_GROUP:
+	case COND_EXECUTABLE:
 	case COND_COUNT:
 		break;
 	}
@@ -216,9 +242,9 @@ static inline bool match_cond(const struct query *q, const struct image_rule *r,
 }
 
 /* The conditions that the index has not answered. */
-static inline bool match_rest(const struct query *q, const struct image_rule *r)
+static inline bool match_rest(struct query *q, const struct image_rule *r)
 {
-	uint32_t left = r->seen & q->c->index.residual;
+	uint32_t left = r->seen & q->c->index.residual & ~POL_LISTENER;
 	enum pol_cond cond;
 
 	while (left) {
@@ -227,7 +253,7 @@ static inline bool match_rest(const struct query *q, const struct image_rule *r)
 		if (!applies(q, cond) || match_cond(q, r, cond) == !!(r->neg & POL_BIT(cond)))
 			return false;
 	}
-	return true;
+	return !(r->seen & POL_LISTENER) || listener_match(q, r);
 }
 
 /* Of a rule that matches: does it decide, or does evaluation go on behind it? */
@@ -244,7 +270,7 @@ static inline bool decides(const struct query *q, uint32_t rule)
 }
 
 /* The rule that speaks for this layer, or CLASSIFY_NO_RULE. */
-static inline uint32_t match_layer(const struct query *q, const struct image_layer *l)
+static inline uint32_t match_layer(struct query *q, const struct image_layer *l)
 {
 	uint32_t rule = l->rules.first, end = l->rules.first + l->rules.n;
 
@@ -267,6 +293,7 @@ static inline void query_init(struct query *q, const struct classifier *c,
 	q->c = c;
 	q->now = now ? now : &unknown;
 	q->v = v;
+	q->listener = NULL;
 	q->source4 = load32(v->source);
 	q->dest4 = load32(v->dest);
 	classify_index_rows(&c->index, v, q->source4, q->dest4, &q->rows);

@@ -48,15 +48,42 @@ static const char *cond_name(enum pol_cond cond)
 		return "reauthorize";
 	case COND_REASON:
 		return "reauthorize reason";
+	case COND_UNTIL:
+		return "until";
+	case COND_COUNTRY:
+		return "country";
+	case COND_USER:
+		return "user";
+	case COND_CGROUP:
+		return "cgroup";
+	case COND_UNIT:
+		return "unit";
+	case COND_GROUP:
+		return "group";
+	case COND_EXECUTABLE:
+		return "executable";
 	case COND_COUNT:
 		break;
 	}
 	return "";
 }
 
+static bool listener_misses(struct query *q, const struct image_rule *r, enum pol_cond cond,
+			    struct classify_trace *step)
+{
+	const struct classify_listener *l;
+
+	if (listener_holds(q, r, cond))
+		return false;
+	l = listener_of(q, r);
+	step->absent = l->state == LISTENER_NONE;
+	step->unknown = l->state == LISTENER_UNKNOWN ||
+			(l->state == LISTENER_FOUND && !(l->known & listener_field(cond)));
+	return true;
+}
+
 /* The first condition that fails; false: the rule matches. Without the index, on purpose. */
-static bool miss_find(const struct query *q, const struct image_rule *r,
-		      struct classify_trace *step)
+static bool miss_find(struct query *q, const struct image_rule *r, struct classify_trace *step)
 {
 	enum pol_cond cond;
 	uint32_t left;
@@ -64,8 +91,13 @@ static bool miss_find(const struct query *q, const struct image_rule *r,
 	for (left = r->seen; left; left &= left - 1) {
 		cond = (enum pol_cond)__builtin_ctz(left);
 		step->negated = r->neg & POL_BIT(cond);
-		step->absent = !applies(q, cond);
 		step->condition = cond_name(cond);
+		if (POL_LISTENER & POL_BIT(cond)) {
+			if (listener_misses(q, r, cond, step))
+				return true;
+			continue;
+		}
+		step->absent = !applies(q, cond);
 		if (step->absent || match_cond(q, r, cond) == step->negated)
 			return true;
 	}

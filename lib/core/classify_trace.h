@@ -35,8 +35,9 @@ struct classify_trace {
 	bool is_default;             /* LAYER: no rule matches, this is its default */
 	const char *condition;       /* MISS: the first that fails: "to port" */
 	bool negated;                /* ... which is a negated one */
-	bool absent;                 /* ... because the packet has nothing of the kind */
-	uint32_t count;              /* MORE: how many */
+	bool absent;    /* ... because the packet has nothing of the kind, or nobody listens */
+	bool unknown;   /* ... because the listener could not be found out, and the rule permits */
+	uint32_t count; /* MORE: how many */
 };
 
 typedef void classify_trace_fn(void *ctx, const struct classify_trace *step);

@@ -21,6 +21,8 @@ struct classifier {
 	const struct image_iface *ifaces;
 	const struct image_bits *bits;
 	const struct classify_limit *limits;
+	const struct image_id *ids;
+	const uint32_t *texts;
 	struct classify_index index;
 };
 

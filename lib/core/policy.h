@@ -10,6 +10,7 @@
 #define CORE_POLICY_H
 
 #include "core/settings.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,20 @@ struct policy_loader {
 	/* Paths that match a pattern, sorted, each as read() takes it; *paths and its elements malloced. 0 or -errno;
 	 * no match is 0 with *n == 0. NULL: patterns are refused. */
 	int (*glob)(void *ctx, const char *from, const char *pattern, char ***paths, size_t *n);
+	/* The number of a user or group. 0, -ENOENT: there is none of that name, or -errno. NULL: names are
+	 * refused. */
+	int (*id)(void *ctx, bool group, const char *name, uint32_t *out);
+	/* Calls `add` for every network of a country, both ends of which belong to it (IPv4 in the first four
+	 * bytes), until it says false. 0, -ENOENT: there is no such file, -ESRCH: it knows no such country, or
+	 * -errno. NULL: countries are refused. */
+	int (*country)(void *ctx, const char *database, const char *code,
+		       bool (*add)(void *arg, uint8_t family, const uint8_t lo[16],
+				   const uint8_t hi[16]),
+		       void *arg);
+	/* Minutes since 1970, UTC, of a local time whose parts are in range; `month` and `day` from 1.
+	 * 0: there is no such moment. NULL: dates are refused. */
+	uint32_t (*minute)(void *ctx, int year, int month, int day, int hour, int minute);
+	uint32_t now; /* in such minutes; 0: unknown, and nothing is past */
 	void *ctx;
 };
 

@@ -11,6 +11,9 @@
  * policy_rule.c     rules: conditions and options
  * policy_cond.c     conditions whose values have a grammar of their own
  * policy_limit.c    how often a rule may match
+ * policy_listener.c conditions on the socket that would take the connection
+ * policy_country.c  countries of source addresses
+ * policy_until.c    how long a rule holds, and a decision
  * policy_settings.c the settings block, from one table
  * policy_addr.c     addresses, prefixes, ranges, sets of them, set files
  * policy_names.c    services and ICMP types by name
@@ -165,6 +168,14 @@ enum pol_cond {
 	COND_DAY,
 	COND_REAUTHORIZE,
 	COND_REASON,
+	COND_UNTIL,
+	COND_COUNTRY,
+	/* Of the listener: asked last, the cheapest first. */
+	COND_USER,
+	COND_CGROUP,
+	COND_UNIT,
+	COND_GROUP,
+	COND_EXECUTABLE,
 	COND_COUNT,
 };
 
@@ -179,10 +190,15 @@ enum pol_opt {
 	OPT_COUNTER,
 	OPT_RATE,
 	OPT_QUOTA,
+	OPT_REMEMBER,
 	OPT_COUNT,
 };
 
 #define POL_BIT(x) (1u << (x))
+
+#define POL_LISTENER                                                                            \
+	(POL_BIT(COND_USER) | POL_BIT(COND_CGROUP) | POL_BIT(COND_UNIT) | POL_BIT(COND_GROUP) | \
+	 POL_BIT(COND_EXECUTABLE))
 
 struct pol_bits {
 	uint8_t b[32];
@@ -216,6 +232,24 @@ struct pol_icmp {
 	int v4, v6;       /* -1: not in that protocol */
 };
 
+/* Users or groups. */
+struct pol_id {
+	struct pol_id *next;
+	uint32_t lo, hi;
+	const char *name; /* NULL: by number */
+};
+
+/* A path or a pattern. */
+struct pol_string {
+	struct pol_string *next;
+	const char *text;
+};
+
+struct pol_country {
+	struct pol_country *next;
+	struct pol_set *set; /* of the policy's, shared by all that name the country */
+};
+
 struct pol_rule {
 	struct pol_rule *next;
 	struct pol_loc loc;
@@ -238,6 +272,11 @@ struct pol_rule {
 	struct pol_ports *time; /* minutes of the day, [lo, hi); lo > hi: over midnight */
 	uint8_t days;           /* bits: 1 << 0 is Monday */
 	uint8_t reasons;        /* bits: 1 << enum pend_reason */
+	uint32_t until;         /* a minute of the day, or since 1970 */
+	const char *until_text; /* the latter, as written; else NULL */
+	struct pol_country *country;
+	struct pol_id *user, *group;
+	struct pol_string *executable, *cgroup, *unit;
 
 	uint32_t opts; /* bits of enum pol_opt */
 	struct pol_loc opt_loc[OPT_COUNT];
@@ -246,6 +285,9 @@ struct pol_rule {
 	struct pol_authority *authority; /* once checked, for pend */
 	uint64_t timeout_ns;
 	uint8_t on_timeout, with, complete, mode;
+	uint64_t remember_ns;
+	uint8_t remember_scope; /* enum classify_scope */
+	bool remember_end;
 };
 
 struct pol_layer {
@@ -275,7 +317,8 @@ struct policy {
 	struct pol_set *sets, *last_set, **by_name; /* by_name: sorted, of the check */
 	struct pol_authority *authorities, *last_authority;
 	struct pol_layer *layers, *last_layer;
-	uint32_t nsets, nauthorities, nlayers, nrules;
+	struct pol_set *countries; /* their numbers come behind those of `sets` */
+	uint32_t nsets, nauthorities, nlayers, nrules, ncountries;
 };
 
 /* ----------------------------------------------------------------------- lexer ---- */
@@ -443,6 +486,8 @@ void pol_rule_guess(struct pol_guess *g);
 
 /* policy_cond.c: the value behind the condition's word */
 bool pol_parse_tcp_flags(struct pol_parser *ps, struct pol_rule *r);
+/* "08:30" up to `end`; 24:00 is the day's end. -1: no time. */
+int pol_minute_parse(const char *s, const char *end);
 void pol_print_tcp_flags(const struct pol_rule *r, struct pol_text *t);
 bool pol_element_time(struct pol_parser *ps, void *ctx);   /* ctx: struct pol_ports ** */
 bool pol_element_day(struct pol_parser *ps, void *ctx);    /* ctx: uint8_t * */
@@ -456,6 +501,27 @@ bool pol_parse_rate(struct pol_parser *ps, struct pol_rule *r);
 bool pol_parse_quota(struct pol_parser *ps, struct pol_rule *r); /* up to "per source" */
 bool pol_at_duration(const struct pol_parser *ps);
 void pol_print_limit(const struct pol_rule *r, struct pol_text *t);
+
+/* policy_listener.c: elements */
+bool pol_element_user(struct pol_parser *ps, void *ctx);       /* ctx: struct pol_id ** */
+bool pol_element_group(struct pol_parser *ps, void *ctx);      /* ctx: struct pol_id ** */
+bool pol_element_executable(struct pol_parser *ps, void *ctx); /* ctx: struct pol_string ** */
+bool pol_element_cgroup(struct pol_parser *ps, void *ctx);     /* ctx: struct pol_string ** */
+bool pol_element_unit(struct pol_parser *ps, void *ctx);       /* ctx: struct pol_string ** */
+void pol_print_listener(const struct pol_rule *r, struct pol_text *t);
+
+/* policy_country.c */
+bool pol_element_country(struct pol_parser *ps, void *ctx); /* ctx: struct pol_country ** */
+/* Reads the networks of all that are named. */
+void pol_check_countries(struct pol_parser *ps);
+void pol_print_country(const struct pol_rule *r, struct pol_text *t);
+
+/* policy_until.c */
+bool pol_parse_until(struct pol_parser *ps, struct pol_rule *r);
+void pol_check_until(struct pol_parser *ps, const struct pol_rule *r);
+void pol_print_until(const struct pol_rule *r, struct pol_text *t);
+bool pol_parse_remember(struct pol_parser *ps, struct pol_rule *r);
+void pol_print_remember(const struct pol_rule *r, struct pol_text *t);
 
 /* policy_settings.c */
 bool pol_parse_setting(struct pol_parser *ps);

@@ -273,6 +273,22 @@ static void check_hook(struct pol_parser *ps, const struct pol_rule *r)
 		pol_error(ps, &r->cond_loc[COND_IN], "packets of hook output have no \"in\"");
 }
 
+/* What comes in over one of them finds a socket here, or nobody. */
+static void check_listener(struct pol_parser *ps, const struct pol_rule *r)
+{
+	uint32_t asks = r->seen & POL_LISTENER;
+	const struct pol_loc *at = asks ? &r->cond_loc[__builtin_ctz(asks)] : NULL;
+	bool can = !plain(r, COND_PROTO);
+	unsigned i;
+
+	for (i = 0; i < 256 && !can; i++)
+		can = pol_bits_has(&r->proto, i) && has_ports(i);
+	if (asks && !can)
+		pol_error(ps, at, "only tcp, udp, udplite, sctp and dccp have a listener");
+	else if (asks && plain(r, COND_HOOK) && !(r->hooks & POL_BIT(1)))
+		pol_error(ps, at, "only packets of hook input have a listener");
+}
+
 static void check_options(struct pol_parser *ps, const struct pol_rule *r)
 {
 	static const struct {
@@ -282,7 +298,8 @@ static void check_options(struct pol_parser *ps, const struct pol_rule *r)
 			 {OPT_TIMEOUT, "timeout"},
 			 {OPT_ON_TIMEOUT, "on-timeout"},
 			 {OPT_COMPLETE, "complete"},
-			 {OPT_MODE, "hold\" or \"absorb"}};
+			 {OPT_MODE, "hold\" or \"absorb"},
+			 {OPT_REMEMBER, "remember"}};
 	size_t i;
 
 	for (i = 0; r->action != CLASSIFY_PEND && i < sizeof(pend_only) / sizeof(*pend_only); i++)
@@ -325,9 +342,12 @@ static void check_rule(struct pol_parser *ps, struct pol_rule *r)
 	check_proto(ps, r);
 	check_family(ps, r);
 	check_hook(ps, r);
+	check_listener(ps, r);
 	check_options(ps, r);
 	if (r->action == CLASSIFY_PEND)
 		check_pend(ps, r);
+	if (has(r, COND_UNTIL))
+		pol_check_until(ps, r);
 }
 
 static void check_layer(struct pol_parser *ps, const struct pol_layer *l)
@@ -356,6 +376,7 @@ void pol_check(struct pol_parser *ps)
 
 	check_authorities(ps);
 	check_sets(ps);
+	pol_check_countries(ps);
 	for (l = ps->p->layers; l && !pol_stopped(ps); l = l->next)
 		check_layer(ps, l);
 	if (!ps->p->layers && !ps->errors)

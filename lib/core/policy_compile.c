@@ -2,6 +2,7 @@
 /* A checked policy -> the image of core/classify_image.h. */
 #include "core/policy_ast.h"
 #include "core/classify_image.h"
+#include "core/classify_listener.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@ static const uint32_t record_size[IMAGE_SECTIONS] = {
 	[IMAGE_IFACES] = sizeof(struct image_iface),
 	[IMAGE_BITS] = sizeof(struct image_bits),
 	[IMAGE_LIMITS] = sizeof(struct classify_limit),
+	[IMAGE_IDS] = sizeof(struct image_id),
+	[IMAGE_TEXTS] = sizeof(uint32_t),
 };
 
 struct section {
@@ -273,7 +276,90 @@ static uint32_t compile_icmp(struct compiler *c, const struct pol_icmp *types)
 	return at;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	const struct image_id *x = a, *y = b;
+
+	return (x->lo > y->lo) - (x->lo < y->lo);
+}
+
+/* Sorted, and merged where they meet. */
+static struct image_span compile_ids(struct compiler *c, const struct pol_id *ids)
+{
+	struct image_span span = {count(c, IMAGE_IDS), 0};
+	const struct pol_id *id;
+	struct image_id *out;
+	uint32_t i, last = 0;
+
+	for (id = ids; id; id = id->next, span.n++) {
+		out = more(c, IMAGE_IDS, 1);
+		if (!out)
+			return span;
+		*out = (struct image_id){id->lo, id->hi};
+	}
+	if (!span.n)
+		return span;
+	out = (struct image_id *)(void *)c->section[IMAGE_IDS].data + span.first;
+	qsort(out, span.n, sizeof(*out), compare_ids);
+	for (i = 1; i < span.n; i++) {
+		if (out[i].lo > out[last].hi && out[i].lo - out[last].hi > 1)
+			out[++last] = out[i];
+		else if (out[i].hi > out[last].hi)
+			out[last].hi = out[i].hi;
+	}
+	span.n = last + 1;
+	c->section[IMAGE_IDS].n = span.first + span.n;
+	return span;
+}
+
+static struct image_span compile_texts(struct compiler *c, const struct pol_string *texts)
+{
+	struct image_span span = {count(c, IMAGE_TEXTS), 0};
+	const struct pol_string *s;
+	uint32_t at, *out;
+
+	for (s = texts; s; s = s->next, span.n++) {
+		at = string(c, s->text);
+		out = more(c, IMAGE_TEXTS, 1);
+		if (!out)
+			return span;
+		*out = at;
+	}
+	return span;
+}
+
+static int compare_members(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* In one order, so that rules with the same countries are seen to ask the same. */
+static struct image_span compile_countries(struct compiler *c, const struct pol_country *list)
+{
+	struct image_span span = {count(c, IMAGE_MEMBERS), 0};
+	const struct pol_country *p;
+
+	for (p = list; p; p = p->next)
+		add_member(c, c->p->nsets + p->set->index);
+	span.n = count(c, IMAGE_MEMBERS) - span.first;
+	if (span.n && !c->err)
+		qsort((uint32_t *)(void *)c->section[IMAGE_MEMBERS].data + span.first, span.n,
+		      sizeof(uint32_t), compare_members);
+	return span;
+}
+
 /* ------------------------------------------------------------------------ rules ---- */
+
+static void compile_listener(struct compiler *c, const struct pol_rule *r, struct image_rule *out)
+{
+	out->user = compile_ids(c, r->user);
+	out->group = compile_ids(c, r->group);
+	out->executable = compile_texts(c, r->executable);
+	out->cgroup = compile_texts(c, r->cgroup);
+	out->unit = compile_texts(c, r->unit);
+}
 
 static void compile_conditions(struct compiler *c, const struct pol_rule *r, struct image_rule *out)
 {
@@ -300,6 +386,10 @@ static void compile_conditions(struct compiler *c, const struct pol_rule *r, str
 	out->reasons = r->reasons;
 	out->tcp_flags = r->tcp_flags;
 	out->tcp_mask = r->tcp_mask;
+	out->until = r->until;
+	out->until_day = !r->until_text && r->seen & POL_BIT(COND_UNTIL);
+	out->country = compile_countries(c, r->country);
+	compile_listener(c, r, out);
 }
 
 static void compile_action(const struct pol_rule *r, struct image_rule *out)
@@ -315,6 +405,9 @@ static void compile_action(const struct pol_rule *r, struct image_rule *out)
 	out->on_timeout = r->on_timeout;
 	out->release = r->complete;
 	out->mode = r->mode;
+	out->remember_ns = r->remember_ns;
+	out->remember_scope = r->remember_scope;
+	out->remember_end = r->remember_end;
 }
 
 /* The number of its limit, from 1; 0: it has none. */
@@ -395,6 +488,23 @@ static void sort_layers(struct compiler *c)
 		memcpy(layers, sorted, own * sizeof(*layers));
 }
 
+/* What a rule needs to know of the listener, and what the rules behind it may. */
+static void compile_needs(struct compiler *c)
+{
+	const struct image_layer *layers = (void *)c->section[IMAGE_LAYERS].data;
+	struct image_rule *rules = (void *)c->section[IMAGE_RULES].data, *r;
+	unsigned need = 0;
+	uint32_t i, j;
+
+	for (i = count(c, IMAGE_LAYERS); i--;) {
+		for (j = layers[i].rules.n; j--;) {
+			r = &rules[layers[i].rules.first + j];
+			need |= listener_fields(r->seen);
+			r->need = (uint8_t)need;
+		}
+	}
+}
+
 static void compile_files(struct compiler *c)
 {
 	uint32_t i;
@@ -419,8 +529,10 @@ static void compile_all(struct compiler *c)
 		add_set(c, s->name, &s->ranges); /* in order, so that a set's number is its index */
 	for (l = c->p->layers; l && !c->err; l = l->next)
 		compile_layer(c, l, number++);
-	if (!c->err)
-		sort_layers(c);
+	if (c->err)
+		return;
+	sort_layers(c);
+	compile_needs(c);
 }
 
 static size_t aligned(size_t n)

@@ -92,8 +92,7 @@ void pol_print_tcp_flags(const struct pol_rule *r, struct pol_text *t)
 
 #define DAY_MINUTES 1440
 
-/* "08:30" up to `end`; 24:00 is the day's end. -1: no time. */
-static int minute_parse(const char *s, const char *end)
+int pol_minute_parse(const char *s, const char *end)
 {
 	int hour, minute;
 
@@ -122,8 +121,8 @@ bool pol_element_time(struct pol_parser *ps, void *ctx)
 	if (!span)
 		return pol_oom(ps);
 	dash = strchr(s, '-');
-	from = dash ? minute_parse(s, dash) : -1;
-	to = dash ? minute_parse(dash + 1, dash + strlen(dash)) : -1;
+	from = dash ? pol_minute_parse(s, dash) : -1;
+	to = dash ? pol_minute_parse(dash + 1, dash + strlen(dash)) : -1;
 	if (from < 0 || to < 0)
 		return pol_error(ps, &loc,
 				 "\"%s\" is no time of day, write for example 08:00-18:00",

@@ -208,6 +208,8 @@ void policy_free(struct policy *p)
 		return;
 	for (s = p->sets; s; s = s->next)
 		pol_ranges_deinit(&s->ranges);
+	for (s = p->countries; s; s = s->next)
+		pol_ranges_deinit(&s->ranges);
 	for (i = 0; i < p->nfiles; i++)
 		free(p->files[i].text);
 	free(p->files);

@@ -203,6 +203,8 @@ static void print_conditions(const struct pol_rule *r, struct pol_text *t)
 		print_neg(r, COND_PROTO, t);
 		print_proto(r, t);
 	}
+	if (r->seen & POL_BIT(COND_COUNTRY))
+		pol_print_country(r, t);
 	print_end(r, COND_FROM, t);
 	print_end(r, COND_TO, t);
 	if (r->seen & POL_BIT(COND_ICMP_TYPE))
@@ -234,6 +236,9 @@ static void print_conditions(const struct pol_rule *r, struct pol_text *t)
 		print_neg(r, COND_REASON, t);
 		pol_print_reasons(r, t);
 	}
+	if (r->seen & POL_BIT(COND_UNTIL))
+		pol_print_until(r, t);
+	pol_print_listener(r, t);
 }
 
 void pol_print_rule(const struct pol_rule *r, struct pol_text *t)
@@ -258,6 +263,7 @@ void pol_print_rule(const struct pol_rule *r, struct pol_text *t)
 	if (r->opts & POL_BIT(OPT_LOG))
 		pol_text_add(t, " log");
 	pol_print_limit(r, t);
+	pol_print_remember(r, t);
 	if (r->opts & POL_BIT(OPT_COUNTER))
 		pol_text_add(t, " counter %s", r->counter);
 }

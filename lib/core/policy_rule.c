@@ -312,6 +312,13 @@ static const struct cond_word cond_words[] = {
 	{"time", COND_TIME},
 	{"day", COND_DAY},
 	{"reauthorize", COND_REAUTHORIZE},
+	{"until", COND_UNTIL},
+	{"country", COND_COUNTRY},
+	{"user", COND_USER},
+	{"group", COND_GROUP},
+	{"executable", COND_EXECUTABLE},
+	{"cgroup", COND_CGROUP},
+	{"unit", COND_UNIT},
 };
 
 #define NCONDS (sizeof(cond_words) / sizeof(cond_words[0]))
@@ -325,6 +332,8 @@ static bool parse_cond(struct pol_parser *ps, struct pol_rule *r, const struct c
 		return parse_reauthorize(ps, r, at);
 	if (!cond_seen(ps, r, w->cond, w->word, at))
 		return false;
+	if (w->cond == COND_UNTIL)
+		return pol_parse_until(ps, r);
 	negation(ps, r, w->cond);
 	switch (w->cond) {
 	case COND_PROTO:
@@ -349,12 +358,27 @@ static bool parse_cond(struct pol_parser *ps, struct pol_rule *r, const struct c
 		return pol_list(ps, pol_element_time, &r->time, "a time of day");
 	case COND_DAY:
 		return pol_list(ps, pol_element_day, &r->days, "a day");
+	case COND_COUNTRY:
+		return pol_list(ps, pol_element_country, &r->country, "a country");
+	case COND_USER:
+		return pol_list(ps, pol_element_user, &r->user, "a user");
+	case COND_GROUP:
+		return pol_list(ps, pol_element_group, &r->group, "a group");
+	case COND_EXECUTABLE:
+		return pol_list(ps, pol_element_executable, &r->executable,
+				"the path of a program as a string");
+	case COND_CGROUP:
+		return pol_list(ps, pol_element_cgroup, &r->cgroup,
+				"the path of a control group as a string");
+	case COND_UNIT:
+		return pol_list(ps, pol_element_unit, &r->unit, "a unit");
 	case COND_FROM:
 	case COND_SPORT:
 	case COND_TO:
 	case COND_DPORT:
 	case COND_REAUTHORIZE:
 	case COND_REASON:
+	case COND_UNTIL:
 	case COND_COUNT:
 		break;
 	}
@@ -372,7 +396,7 @@ static const struct opt_word opt_words[] = {
 	{"ask", OPT_ASK},     {"timeout", OPT_TIMEOUT},   {"on-timeout", OPT_ON_TIMEOUT},
 	{"with", OPT_WITH},   {"complete", OPT_COMPLETE}, {"hold", OPT_MODE},
 	{"absorb", OPT_MODE}, {"log", OPT_LOG},           {"counter", OPT_COUNTER},
-	{"rate", OPT_RATE},   {"quota", OPT_QUOTA},
+	{"rate", OPT_RATE},   {"quota", OPT_QUOTA},       {"remember", OPT_REMEMBER},
 };
 
 #define NOPTS (sizeof(opt_words) / sizeof(opt_words[0]))
@@ -456,6 +480,8 @@ static bool parse_opt(struct pol_parser *ps, struct pol_rule *r, const struct op
 		return pol_parse_rate(ps, r);
 	case OPT_QUOTA:
 		return opt_quota(ps, r);
+	case OPT_REMEMBER:
+		return pol_parse_remember(ps, r);
 	case OPT_COUNT:
 		break;
 	}

@@ -6,6 +6,7 @@
 
 enum kind {
 	KIND_PATH,     /* char[size], an absolute path as a string */
+	KIND_FILE,     /* the same, or "" */
 	KIND_NAME,     /* char[size], a name or "" */
 	KIND_TABLE,    /* char[size], [a-z][a-z0-9_-]{0,15} */
 	KIND_QUEUES,   /* queue_first and queue_count */
@@ -76,6 +77,7 @@ static const struct setting settings[] = {
 	{"on-limit", KIND_WORD8, FIELD(on_limit), 0, 0, limit_actions},
 	{"on-malformed", KIND_WORD8, FIELD(on_malformed), 0, 0, limit_actions},
 	{"on-stop", KIND_WORD8, FIELD(on_stop), 0, 0, pol_verdicts},
+	{"country-database", KIND_FILE, FIELD(country_database), 0, 0, NULL},
 	{"timeout", KIND_TIME, FIELD(timeout_ns), 1, POLICY_TIMEOUT_MAX, NULL},
 };
 
@@ -86,8 +88,9 @@ _Static_assert(NSETTINGS <= 64, "settings_seen has a bit for each");
 static bool read_text(struct pol_parser *ps, const struct setting *st, char *out)
 {
 	struct pol_loc loc;
-	const char *s = st->kind == KIND_PATH ? pol_string(ps, "a path as a string", &loc)
-					      : pol_value(ps, "a name", &loc);
+	bool path = st->kind == KIND_PATH || st->kind == KIND_FILE;
+	const char *s = path ? pol_string(ps, "a path as a string", &loc)
+			     : pol_value(ps, "a name", &loc);
 	size_t i;
 
 	if (!s)
@@ -95,7 +98,7 @@ static bool read_text(struct pol_parser *ps, const struct setting *st, char *out
 	if (strlen(s) >= st->size)
 		return pol_error(ps, &loc, "\"%s\" is longer than %zu bytes", st->name,
 				 st->size - 1);
-	if (st->kind == KIND_PATH && s[0] != '/')
+	if (path && s[0] != '/' && (st->kind == KIND_PATH || s[0]))
 		return pol_error(ps, &loc, "\"%s\" must be an absolute path", st->name);
 	for (i = 0; st->kind == KIND_NAME && s[i]; i++)
 		if (s[i] <= ' ' || s[i] > '~' || strchr("/:,\"\\", s[i]))
@@ -242,6 +245,7 @@ static bool read_setting(struct pol_parser *ps, const struct setting *st)
 
 	switch (st->kind) {
 	case KIND_PATH:
+	case KIND_FILE:
 	case KIND_NAME:
 		return read_text(ps, st, field);
 	case KIND_TABLE:
@@ -314,6 +318,7 @@ static void print_value(const struct setting *st, const struct settings *s, stru
 
 	switch (st->kind) {
 	case KIND_PATH:
+	case KIND_FILE:
 	case KIND_NAME:
 	case KIND_TABLE:
 		pol_text_quote(t, field);

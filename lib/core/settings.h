@@ -11,6 +11,7 @@
 
 #define SETTINGS_PATH_MAX 108 /* of sockaddr_un */
 #define SETTINGS_NAME_MAX 32
+#define SETTINGS_FILE_MAX 256
 
 #define SETTINGS_QUEUES_MAX   64     /* one worker each */
 #define SETTINGS_PRIORITY_MIN (-199) /* conntrack (-200) has to come first */
@@ -46,6 +47,9 @@ struct settings {
 	uint8_t on_limit;     /* on-limit block|permit: enum pend_action */
 	uint8_t on_malformed; /* on-malformed block|permit: enum pend_action */
 	uint8_t on_stop;      /* on-stop block|permit: enum pend_verdict for what is pended then */
+
+	/* country-database "/usr/share/GeoIP/GeoLite2-Country.mmdb"; "" without one */
+	char country_database[SETTINGS_FILE_MAX];
 
 	/* defaults for pend rules */
 	uint64_t timeout_ns; /* timeout 30s */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Policy files from the file system; images in sealed memory files. See policyfile.h. */
 #include "io/policyfile.h"
+#include "io/policylookup.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -175,8 +176,9 @@ static int file_glob(void *ctx, const char *from, const char *pattern, char ***p
 
 int policyfile_load(const char *path, struct policy **out, struct policy_diag *diag)
 {
-	static const struct policy_loader loader = {.read = file_read, .glob = file_glob};
+	struct policy_loader loader = {.read = file_read, .glob = file_glob};
 
+	policylookup_init(&loader);
 	return policy_parse(out, path, &loader, diag);
 }
 
@@ -385,6 +387,7 @@ static struct policy_loader file_loader(void)
 {
 	struct policy_loader loader = {.read = file_read, .glob = file_glob};
 
+	policylookup_init(&loader);
 	return loader;
 }
 

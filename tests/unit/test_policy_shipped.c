@@ -70,7 +70,7 @@ START_TEST(shipped_comments)
 	ck_assert_mem_eq(policy_settings(p), &defaults, sizeof(defaults));
 	/* The first word of each line of the canonical settings was seen in the file. */
 	ck_assert_uint_eq(p->settings_seen & (p->settings_seen + 1), 0);
-	ck_assert_uint_eq((unsigned)__builtin_popcountll(p->settings_seen), 31);
+	ck_assert_uint_eq((unsigned)__builtin_popcountll(p->settings_seen), 32);
 	ck_assert_uint_eq(p->nrules, 3);
 	policy_free(p);
 	free(text);
@@ -95,10 +95,41 @@ static int example_glob(void *ctx, const char *from, const char *pattern, char *
 	return 0;
 }
 
+static int example_id(void *ctx, bool group, const char *name, uint32_t *out)
+{
+	(void)ctx;
+	*out = (uint32_t)strlen(name) + group;
+	return 0;
+}
+
+/* What is past is no example: a warning fails the test. */
+static uint32_t example_minute(void *ctx, int year, int month, int day, int hour, int minute)
+{
+	(void)ctx;
+	return (uint32_t)((((year - 1970) * 12 + month) * 31 + day) * 24 + hour) * 60 +
+	       (uint32_t)minute;
+}
+
+static int example_country(void *ctx, const char *database, const char *code,
+			   bool (*add)(void *arg, uint8_t family, const uint8_t lo[16],
+				       const uint8_t hi[16]),
+			   void *arg)
+{
+	uint8_t net[16] = {(uint8_t)code[0], (uint8_t)code[1]};
+
+	(void)ctx;
+	return *database && add(arg, 4, net, net) ? 0 : -ENOENT;
+}
+
 static bool parses(const char *before, const char *text, const char *after, char **why)
 {
 	char *whole = malloc(strlen(before) + strlen(text) + strlen(after) + 1);
-	struct policy_loader loader = {.read = example_read, .glob = example_glob, .ctx = whole};
+	struct policy_loader loader = {.read = example_read,
+				       .glob = example_glob,
+				       .id = example_id,
+				       .country = example_country,
+				       .minute = example_minute,
+				       .ctx = whole};
 	struct policy_diag diag;
 	struct policy *p = NULL;
 	bool ok;
@@ -131,7 +162,7 @@ START_TEST(examples)
 END_TEST
 
 #define SETS      "set office { 192.0.2.0/24 } set scanners { }"
-#define AUTHORITY "authority ops { type operator }"
+#define AUTHORITY "authority ops { type operator } settings { country-database \"/x\" }"
 
 /* An example is a policy, or rules; it may use what the page defined before. */
 static bool example_good(const char *text, char **why)
@@ -165,12 +196,14 @@ END_TEST
 START_TEST(manual_is_complete)
 {
 	static const char *const words[] = {
-		"settings", "include",     "define", "set",   "authority", "layer",      "weight",
-		"default",  "proto",       "family", "from",  "to",        "port",       "in",
-		"out",      "hook",        "mark",   "ask",   "timeout",   "on-timeout", "with",
-		"complete", "hold",        "absorb", "log",   "icmp-type", "icmp-code",  "file",
-		"inspect",  "counter",     "rate",   "burst", "quota",     "tcp-flags",  "time",
-		"day",      "reauthorize", "reason"};
+		"settings",    "include",    "define",    "set",       "authority", "layer",
+		"weight",      "default",    "proto",     "family",    "from",      "to",
+		"port",        "in",         "out",       "hook",      "mark",      "ask",
+		"timeout",     "on-timeout", "with",      "complete",  "hold",      "absorb",
+		"log",         "icmp-type",  "icmp-code", "file",      "inspect",   "counter",
+		"rate",        "burst",      "quota",     "tcp-flags", "time",      "day",
+		"reauthorize", "reason",     "until",     "country",   "user",      "group",
+		"executable",  "cgroup",     "unit",      "remember",  "scope",     "end"};
 	char *page = slurp("man/pend.conf.5"), *text, *line, want[80];
 	struct policy *p = parse_good("");
 	size_t i;
