@@ -244,6 +244,9 @@ static bool main_message(struct authority *a, unsigned number, const struct msg 
 	case MSG_RULE_HITS:
 		main_answer(a, m, fd);
 		return true;
+	case MSG_REAUTHORIZED:
+		control_reauthorized(a->control, m, fd);
+		return true;
 	case MSG_POLICY:
 		policy_adopt(a, m, fd);
 		return true;
@@ -387,6 +390,11 @@ static const struct usock_handler client_handler = {
 static void env_write(void *client, const char *line, size_t len)
 {
 	usock_send(client, line, len);
+}
+
+static int env_post_fd(void *ctx, unsigned worker, const struct msg *m, int fd)
+{
+	return post_fd(ctx, worker, m, fd);
 }
 
 static bool env_backlogged(void *client)
@@ -552,6 +560,7 @@ static int open_control(struct authority *a)
 		.workers = a->args->workers,
 		.config = a->args->config,
 		.post = post,
+		.post_fd = env_post_fd,
 		.reload = env_reload,
 		.follow = follow,
 		.figures = env_figures,

@@ -28,6 +28,8 @@ static const struct command commands[] = {
 	{"test", ROLE_OBSERVE, " flow in out hook mark trace ", show_test},
 	{"show", ROLE_OBSERVE, " what ", show_text},
 	{"metrics", ROLE_OBSERVE, " ", show_metrics},
+	/* ... without dry_run: admin */
+	{"reauthorize", ROLE_OBSERVE, " match dry_run ", act_reauthorize},
 	{"reload", ROLE_OBSERVE, " dry_run ", act_reload}, /* ... without that: admin */
 	{"check", ROLE_OBSERVE, " policy ", act_check},
 	{"hookup", ROLE_OBSERVE, " action ", act_hookup},

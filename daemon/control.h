@@ -39,6 +39,8 @@ struct control_env {
 	/* Queue a message for a worker, or for the main thread (MSG_MAIN). 0; positive: no room now,
 	 * control_room is called later; negative: it is gone. */
 	int (*post)(void *ctx, unsigned worker, const struct msg *m);
+	/* The same with a descriptor, which is the callee's on 0. NULL: this cannot be done. */
+	int (*post_fd)(void *ctx, unsigned worker, const struct msg *m, int fd);
 	/* Begin to parse (policy text, or the file for NULL); control_reloaded is called with `seq`. 0 or
 	 * -EBUSY. */
 	int (*reload)(void *ctx, enum reload_kind kind, const char *text, size_t len, uint32_t seq);
@@ -78,6 +80,8 @@ void control_closed(struct control_client *cc);
 
 /* A message that is an answer; `fd` (-1: none) stays the caller's. Strays are counted. */
 void control_answer(struct control *c, unsigned worker, const struct msg *m, int fd);
+/* MSG_REAUTHORIZED: events for those who follow, and an answer if it was asked for. */
+void control_reauthorized(struct control *c, const struct msg *m, int fd);
 /* There is room for messages to the verdict process again. */
 void control_room(struct control *c);
 void control_reloaded(struct control *c, uint32_t seq, const struct reload_result *result);

@@ -238,9 +238,10 @@ static int types_parse(const json_t *types, uint32_t *mask)
 		return -1;
 	for (size_t i = 0; i < json_array_size(types); i++) {
 		const char *name = json_string_value(json_array_get(types, i));
-		int t = name && !strcmp(name, "note") ? (int)EVENTS_NOTE
-			: name                        ? cj_event_parse(name)
-						      : -1;
+		int t = !name                    ? -1
+			: !strcmp(name, "note")  ? (int)EVENTS_NOTE
+			: !strcmp(name, "ended") ? (int)EVENTS_ENDED
+						 : cj_event_parse(name);
 
 		if (t < 0)
 			return -1;

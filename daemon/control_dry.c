@@ -39,13 +39,12 @@ static void dry_finish(struct request *r)
 {
 	json_t *o = r->result;
 
-	r->result = NULL;
 	json_object_set_new(o, "pending", r->list ? r->list : json_array());
 	r->list = NULL;
 	set_int(o, "decided", r->count);
 	set_int(o, "examined", r->limit);
 	json_object_set_new(o, "incomplete", json_boolean(r->incomplete));
-	request_ok(r, o);
+	dry_live(r);
 }
 
 static void dry_step(struct request *r)

@@ -138,6 +138,10 @@ void show_text(struct request *r, const json_t *args);
 void show_metrics(struct request *r, const json_t *args);
 /* control_dry.c: the policy that was compiled against what is pended; takes `result`. */
 void dry_begin(struct request *r, const struct reload_result *res, json_t *result);
+/* control_reauth.c */
+void act_reauthorize(struct request *r, const json_t *args);
+/* Asks what r->candidate would end, adds it to r->result, and replies with that. */
+void dry_live(struct request *r);
 /* control_act.c */
 void act_complete(struct request *r, const json_t *args);
 void act_events(struct request *r, const json_t *args);

@@ -260,6 +260,22 @@ static void decision_lines(json_t *lines, const struct collected *c)
 	     (uint64_t)(c->answer_ns / MONO_NS_PER_S), (uint64_t)(c->answer_ns % MONO_NS_PER_S));
 }
 
+/* Of live flows that were authorized again. */
+static void reauth_lines(json_t *lines, const json_t *status)
+{
+	json_t *live = json_object_get(status, "live_flows");
+	json_t *by = json_object_get(live, "by_reason"), *o;
+	const char *reason;
+
+	section_lines(lines, "live_flows", live, NULL);
+	line(lines, "# TYPE pend_live_flows_by_reason counter");
+	line(lines,
+	     "# HELP pend_live_flows_by_reason Live flows ended, by why they were looked at.");
+	json_object_foreach(by, reason, o)
+		line(lines, "pend_live_flows_by_reason_total{reason=\"%s\"} %" PRIu64, reason,
+		     (uint64_t)json_integer_value(json_object_get(o, "ended")));
+}
+
 static json_t *all_lines(struct request *r)
 {
 	static const char *const sections[] = {"kernel", "hookup", "policy", "control"};
@@ -276,6 +292,7 @@ static json_t *all_lines(struct request *r)
 	section_lines(lines, "totals", json_object_get(status, "totals"), json_array_get(stats, 0));
 	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
 		section_lines(lines, sections[i], json_object_get(status, sections[i]), NULL);
+	reauth_lines(lines, status);
 	json_decref(status);
 	json_decref(stats);
 	return lines;

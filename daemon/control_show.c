@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "daemon/control_json.h"
 #include "daemon/ids.h"
+#include "daemon/reauth_json.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,24 @@ static json_t *status_hookup(const struct msg_main_status *m)
 	return o;
 }
 
+static json_t *reauth_by_reason(const struct msg_main_status *m)
+{
+	json_t *all = json_object();
+
+	for (unsigned i = 0; i < MSG_REASONS; i++) {
+		const char *name = reauth_reason_name(i);
+		json_t *o;
+
+		if (!name || i == PEND_REASON_CLASSIFY_COMPLETION)
+			continue;
+		o = json_object();
+		set_int(o, "runs", m->reauth_by[i].runs);
+		set_int(o, "ended", m->reauth_by[i].ended);
+		json_object_set_new(all, name, o);
+	}
+	return all;
+}
+
 static json_t *status_reauth(const struct msg_main_status *m)
 {
 	json_t *o = json_object();
@@ -68,6 +87,7 @@ static json_t *status_reauth(const struct msg_main_status *m)
 	set_int(o, "examined", m->reauth_examined);
 	set_int(o, "ended", m->reauth_ended);
 	set_int(o, "failed", m->reauth_failed);
+	json_object_set_new(o, "by_reason", reauth_by_reason(m));
 	return o;
 }
 

@@ -103,6 +103,7 @@ static int job_dry(struct job *j)
 	c->users = 1;
 	j->candidate = c;
 	c->image = j->image;
+	c->size = j->size;
 	j->image = NULL;
 	r = classify_attach(&c->classifier, c->image, j->size);
 	if (r == 0 && j->old)

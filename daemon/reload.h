@@ -25,6 +25,7 @@ struct candidate {
 	unsigned users;
 	struct classifier *classifier;
 	void *image;
+	size_t size;
 };
 
 void candidate_put(struct candidate *c); /* frees it with its last user; NULL is allowed */

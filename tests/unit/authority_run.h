@@ -201,6 +201,44 @@ static inline void on_hook(const struct msg *q)
 	ck_assert_int_eq(chan_send_fd(chan[WORKERS], &m, fd), 0);
 }
 
+/* Two live flows of 120 are ended, or would be; and there are more than are listed. */
+static inline void on_live(const struct msg *q, int fd)
+{
+	struct reauth_flow flow[2] = {{.family = 4,
+				       .protocol = 6,
+				       .source_port = 4000,
+				       .dest_port = 22,
+				       .source = {203, 0, 113, 7},
+				       .dest = {192, 0, 2, 1},
+				       .rule = 1},
+				      {.family = 4,
+				       .protocol = 17,
+				       .source_port = 4001,
+				       .dest_port = 53,
+				       .source = {203, 0, 113, 8},
+				       .dest = {192, 0, 2, 1},
+				       .rule = UINT32_MAX}};
+	struct msg m = {.version = MSG_VERSION, .type = MSG_REAUTHORIZED, .seq = q->seq};
+	int out = memfd_create("flows", MFD_CLOEXEC);
+	const void *image;
+
+	if (q->type == MSG_REAUTHORIZE) {
+		m.u.reauth = q->u.reauth;
+	} else {
+		ck_assert_int_ge(fd, 0);
+		ck_assert_int_eq(policyfile_image_map(fd, q->u.policy.size, &image), 0);
+		policyfile_image_unmap(image, q->u.policy.size);
+		m.u.reauth.dry = 1;
+	}
+	m.u.reauth.reason = PEND_REASON_POLICY_CHANGE;
+	m.u.reauth.examined = 120;
+	m.u.reauth.ended = 5;
+	m.u.reauth.listed = 2;
+	m.u.reauth.generation = policies + 1;
+	ck_assert_int_eq(write(out, flow, sizeof(flow)), sizeof(flow));
+	ck_assert_int_eq(chan_send_fd(chan[WORKERS], &m, out), 0);
+}
+
 static inline void on_main(const struct msg *q, int fd)
 {
 	struct msg m = {.type = q->type};
@@ -229,6 +267,10 @@ static inline void on_main(const struct msg *q, int fd)
 		return;
 	case MSG_POLICY:
 		on_policy(q, fd);
+		return;
+	case MSG_REAUTHORIZE:
+	case MSG_POLICY_DRY:
+		on_live(q, fd);
 		return;
 	case MSG_HOOK:
 		on_hook(q);

@@ -92,6 +92,52 @@ START_TEST(wrong_policy_changes_nothing)
 }
 END_TEST
 
+static void live_is_told(const json_t *live)
+{
+	const json_t *flows = json_object_get(live, "flows"), *f = json_array_get(flows, 0);
+
+	ck_assert_int_eq(json_integer_value(json_object_get(live, "examined")), 120);
+	ck_assert_int_eq(json_integer_value(json_object_get(live, "ended")), 5);
+	ck_assert_int_eq(json_integer_value(json_object_get(live, "more")), 3);
+	ck_assert_uint_eq(json_array_size(flows), 2);
+	ck_assert_str_eq(json_string_value(json_object_get(f, "source")), "203.0.113.7");
+	ck_assert_int_eq(json_integer_value(json_object_get(f, "dest_port")), 22);
+	ck_assert_str_eq(json_string_value(json_object_get(f, "text")), "block");
+	ck_assert_ptr_null(json_object_get(json_array_get(flows, 1), "rule"));
+}
+
+START_TEST(live_flows_on_request)
+{
+	struct wanted w = ask("reauthorize", "{\"match\":{\"source\":\"203.0.113.0/24\","
+					     "\"protocol\":\"tcp\",\"port\":22}}");
+
+	live_is_told(json_object_get(w.last, "result"));
+	json_decref(w.last);
+	/* each of them is an event, and those that were not listed are one */
+	w = ask("events", "{\"last\":10,\"types\":[\"ended\",\"note\"]}");
+	ck_assert_uint_eq(
+		json_array_size(json_object_get(json_object_get(w.last, "result"), "events")), 3);
+	json_decref(w.last);
+	w = ask("events", "{\"last\":10,\"types\":[\"ended\"]}");
+	ck_assert_uint_eq(
+		json_array_size(json_object_get(json_object_get(w.last, "result"), "events")), 2);
+	json_decref(w.last);
+	w = ask("reauthorize", "{\"dry_run\":true}");
+	live_is_told(json_object_get(w.last, "result"));
+	json_decref(w.last);
+	w = ask("events", "{\"last\":10,\"types\":[\"ended\"]}");
+	ck_assert_uint_eq(
+		json_array_size(json_object_get(json_object_get(w.last, "result"), "events")), 2);
+	json_decref(w.last);
+	w = ask("reauthorize", "{\"match\":{\"authority\":\"ops\"}}");
+	ck_assert_str_eq(code_of(&w), "invalid");
+	json_decref(w.last);
+	w = ask("reauthorize", "{\"match\":{\"source\":\"203.0.113.0/33\"}}");
+	ck_assert_str_eq(code_of(&w), "invalid");
+	json_decref(w.last);
+}
+END_TEST
+
 START_TEST(dry_run_changes_nothing)
 {
 	struct wanted w = ask("reload", "{\"dry_run\":true}");
@@ -109,6 +155,7 @@ START_TEST(dry_run_changes_nothing)
 	ck_assert_str_eq(first_line(&w, "diff", 4), "- pend proto tcp to port ssh ask ops;");
 	ck_assert_str_eq(first_line(&w, "diff", 5), "+ permit proto tcp to port ssh;");
 	ck_assert_int_eq(number_of(&w, "decided"), WORKERS * CONTEXTS);
+	live_is_told(json_object_get(json_object_get(w.last, "result"), "live"));
 	json_decref(w.last);
 	config_write("layer default { permt }\n");
 	w = ask("reload", "{\"dry_run\":true}");
@@ -209,6 +256,7 @@ Suite *suite(void)
 	tcase_add_test(t, reload_puts_a_policy_in_force);
 	tcase_add_test(t, wrong_policy_changes_nothing);
 	tcase_add_test(t, dry_run_changes_nothing);
+	tcase_add_test(t, live_flows_on_request);
 	tcase_add_test(t, dry_run_without_a_worker);
 	tcase_add_test(t, the_policy_in_force_answers_and_is_shown);
 	tcase_add_test(t, the_text_comes_with_the_image);
