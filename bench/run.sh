@@ -18,6 +18,7 @@
 #
 # usage: bench/run.sh     needs root; B, PAIRS (11), TOTAL (connections of one run, 10000)
 #        BENCH_QUICK=1    fewer pairs and connections: under a minute, and less sure
+#        BENCH_ONLY=reloads    that part alone (or answers, linear), and no bench.json
 # Prints a table and writes build/bench.json.
 
 # shellcheck source=tests/netns/lib.sh
@@ -342,6 +343,15 @@ SERVE_PID=$!
 wait_for 5 has_line "$WORK/serve" ready || die "no server"
 large_policy >"$WORK/large"
 
+if [ -n "${BENCH_ONLY:-}" ]; then
+	case $BENCH_ONLY in answers|reloads|linear) ;; *) die "BENCH_ONLY: answers, reloads or linear" ;; esac
+	$BENCH_ONLY
+	progress
+	cat "$KEYS"
+	trap - EXIT
+	clean_up
+	exit
+fi
 pair self bare 64
 pair permit64 permit 64
 pair pend64 pend 64

@@ -73,6 +73,7 @@ struct visit {
 	const struct pend_values *v;
 	const struct pend_metadata *meta;
 	const struct pend_packet *packet;
+	bool let_in; /* some layer, heavier than those that come, has permitted or pended */
 };
 
 static void count(const struct visit *at, uint32_t rule)
@@ -129,17 +130,31 @@ static bool visit(void *arg, uint32_t rule)
 	return true;
 }
 
+/* What layers say, whether it is overruled or not. */
+static void spoke(void *arg, uint32_t layer, uint8_t action)
+{
+	struct visit *at = arg;
+
+	if (at->meta->flags & PEND_META_COMPLETION)
+		return;
+	snapshot_said(at->w->snapshot, at->w->number, layer, action, at->let_in);
+	at->let_in |= action != CLASSIFY_BLOCK;
+}
+
 void decide_classify(void *context, const struct pend_values *v, const struct pend_metadata *meta,
 		     const struct pend_packet *packet, struct pend_classify_out *out)
 {
 	struct worker *w = context;
 	struct visit at = {.w = w, .v = v, .meta = meta, .packet = packet};
+	uint64_t clock = atomic_load_explicit(&w->clock, memory_order_relaxed);
 	struct classify_context now = {
 		.ifaces = w->ifaces,
-		.clock = atomic_load_explicit(&w->clock, memory_order_relaxed),
+		.clock = (uint32_t)clock,
+		.minute = (uint32_t)(clock >> 32),
 		.reauthorize = meta->flags & PEND_META_REAUTHORIZE,
 		.reason = (uint8_t)meta->reason,
 		.visit = visit,
+		.spoke = spoke,
 		.arg = &at,
 	};
 	struct classify_result r;

@@ -2,6 +2,7 @@
 /* The verdict process: start and stop, as two lists that mirror each other. See pendd.h. */
 #include "daemon/pendd.h"
 #include "base/err.h"
+#include "daemon/background.h"
 #include "daemon/ifaces.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
@@ -55,6 +56,8 @@ static void on_mail(void *ctx, uint32_t events)
 	while (read(d->mail[0], &m, sizeof(m)) == (ssize_t)sizeof(m)) {
 		if (m.type == MAIL_RELEASED) {
 			pendd_released(d, m.u.snapshot);
+		} else if (m.type == MAIL_CHANGED) {
+			pendd_changed(d);
 		} else if (m.type == MAIL_REAUTHORIZED) {
 			pendd_reauthorized(d);
 		} else if (m.type == MAIL_FAILED) {
@@ -182,6 +185,7 @@ static int start_loop(struct pendd *d)
 	loop_timer_init(&d->respawn, respawn, d);
 	if (!r && pipe2(d->mail, O_CLOEXEC | O_NONBLOCK) < 0)
 		r = -errno;
+	d->making.mail = d->mail[1];
 	if (!r)
 		r = loop_add(d->loop, d->mail[0], EPOLLIN, on_mail, d);
 	if (!r)
@@ -335,6 +339,7 @@ static int drop_rights(struct pendd *d)
 {
 	struct err err = {0};
 
+	background_allow();
 	return sandbox_verdict(d->settings.raw_reinject, &err) ? fail(d, EXIT_FAILURE, err.text)
 							       : 0;
 }
@@ -413,6 +418,7 @@ static void stop_authority(struct pendd *d)
 static void stop_all(struct pendd *d)
 {
 	stop_workers(d);
+	pendd_change_join(d);
 	pendd_reauth_join(d);
 	if (d->hook_installed && pend_hook_remove(d->hook) != PEND_OK)
 		log_error("hookup", "cannot take the rules out: %s", pend_hook_error(d->hook));

@@ -8,10 +8,14 @@
 
 #include "core/settings.h"
 #include "daemon/authority.h"
+#include "daemon/change.h"
 #include "daemon/msg.h"
 #include "daemon/opts.h"
 #include "daemon/reauth.h"
 #include "daemon/worker.h"
+
+/* How far a change of policy is: daemon/pendd_change.c. */
+enum changing { CHANGE_NONE, CHANGE_MADE, CHANGE_READY, CHANGE_SETTLING };
 
 struct pendd {
 	struct opts opts;
@@ -22,9 +26,20 @@ struct pendd {
 	unsigned workers, running;
 	struct snapshot *snapshot; /* the newest */
 	uint32_t generation;
-	struct snapshot
-		*leaving; /* MSG_POLICY is answered when no worker reads this one any more */
-	uint32_t leaving_seq;
+	/* a change of the policy or of its sets */
+	enum changing changing;
+	struct change making;                /* the thread */
+	uint32_t change_seq;                 /* of the message that asked for it */
+	bool change_orphaned;                /* whoever asked is gone */
+	struct snapshot *change_next;        /* READY: waits until nobody judges live flows */
+	struct reauth_ranges *change_ranges; /* of changed sets; NULL: a policy */
+	struct snapshot *leaving; /* SETTLING: it is over when no worker reads this one any more */
+	struct msg waiting;       /* the change behind that one; type 0: none */
+	int waiting_fd;
+	uint32_t minute;                       /* since 1970 */
+	uint32_t next_end;                     /* when an `until` passes; 0: none does */
+	uint32_t ends_minute, ends_generation; /* when that was looked for */
+
 	int mail[2]; /* workers -> main */
 	int listen_fd;
 	int link_fd;       /* link events */
@@ -46,8 +61,6 @@ struct pendd {
 	pthread_t reauth_thread;
 	bool reauth_running;
 	_Atomic bool reauth_cancel;
-	struct msg waiting; /* MSG_POLICY that waits for that thread to end; type 0: none */
-	int waiting_fd;
 	struct snapshot *reauth_snapshot;
 	_Atomic bool reauth_stop; /* as reauth_cancel, for good */
 	struct reauth_jobs reauth_jobs;
@@ -71,19 +84,24 @@ int pendd_start_authority(struct pendd *d);
 void pendd_authority_gone(struct pendd *d);
 void pendd_send(struct pendd *d, const struct msg *m);
 void pendd_send_fd(struct pendd *d, struct msg *m, int fd); /* takes fd; -1: none */
-void pendd_policy_settled(struct pendd *d);
+/* daemon/pendd_change.c */
+void pendd_change(struct pendd *d, const struct msg *m, int fd); /* MSG_POLICY, MSG_SETS */
+void pendd_changed(struct pendd *d);                             /* the thread has ended */
 /* The thread that looked at live flows has ended: take the policy that waited for it. */
 void pendd_policy_resume(struct pendd *d);
+/* A worker, or whoever judged live flows, does not read it any more. */
+void pendd_released(struct pendd *d, struct snapshot *s);
+void pendd_change_orphan(struct pendd *d); /* the authority process is gone */
+void pendd_change_join(struct pendd *d);   /* workers have ended */
 /* daemon/pendd_watch.c: once a second. */
 void pendd_watch(void *pendd);
 void pendd_watch_queues(void *pendd); /* five times a second */
 void pendd_status_line(struct pendd *d);
-uint32_t pendd_clock(struct pendd *d); /* now; and tells the workers */
+uint32_t pendd_clock(struct pendd *d); /* now; sets d->minute, and tells the workers */
 /* daemon/pendd_policy.c */
 int pendd_load_policy(struct pendd *d);
 /* Give a new snapshot to all workers; takes it over. False: not all of them took it. */
 bool pendd_swap(struct pendd *d, struct snapshot *s);
-void pendd_released(struct pendd *d, struct snapshot *s);
 /* daemon/pendd_reauth.c */
 /*
  * The policy has changed, and all workers have it: live flows are judged again, those of the ranges

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define MAIN_BACKLOG     256u
-#define IMAGE_MAX        (1ull << 30)
 #define RESPAWN_FIRST_MS 100u
 #define RESPAWN_LAST_MS  6400u
 #define RESPAWN_CALM_NS  (60 * MONO_NS_PER_S)
@@ -49,79 +48,6 @@ void pendd_send(struct pendd *d, const struct msg *m)
 	struct msg copy = *m;
 
 	pendd_send_fd(d, &copy, -1);
-}
-
-static void reply_done(struct pendd *d, uint32_t seq, enum pend_status s, const char *text)
-{
-	struct msg m = {.type = MSG_DONE, .seq = seq};
-
-	m.u.done.status = (int32_t)s;
-	m.u.done.generation = d->generation;
-	snprintf(m.u.done.text, sizeof(m.u.done.text), "%s", text);
-	pendd_send_fd(d, &m, -1);
-}
-
-/* Whoever asked for the new policy may rely on it from here on: every worker has it. */
-void pendd_policy_settled(struct pendd *d)
-{
-	d->leaving = NULL;
-	log_notice("policy", "policy %u is in force", d->generation);
-	reply_done(d, d->leaving_seq, PEND_OK, "");
-	pendd_status_line(d);
-	pendd_reauthorize(d, NULL);
-}
-
-static void take_policy(struct pendd *d, const struct msg *m, int fd)
-{
-	struct snapshot *s = NULL, *old = d->snapshot;
-	int r = -EINVAL;
-
-	if (fd >= 0 && m->u.policy.size && m->u.policy.size <= IMAGE_MAX && !d->stopping)
-		r = snapshot_from_fd(&s, fd, m->u.policy.size, d->generation + 1, d->workers);
-	if (r) {
-		d->bad_messages++;
-		reply_done(d, m->seq, r == -ENOMEM ? PEND_E_NO_MEMORY : PEND_E_INVALID,
-			   "the compiled policy is not valid");
-		return;
-	}
-	d->generation++;
-	if (!pendd_swap(d, s)) {
-		reply_done(d, m->seq, PEND_E_SYSTEM, "not every worker took the new policy");
-		return;
-	}
-	/* Workers take snapshots in order: when this one is back from all, they have the new one. */
-	d->leaving = old;
-	d->leaving_seq = m->seq;
-}
-
-/*
- * A policy may not be replaced while live flows are judged by it: a flow that the next one permits could
- * be ended by it. The judge stops at the next flow, so the wait is short. False: nobody to wait for.
- */
-static bool wait_for_reauth(struct pendd *d, const struct msg *m, int fd)
-{
-	if (!d->reauth_running)
-		return false;
-	if (d->waiting.type) {
-		reply_done(d, m->seq, PEND_E_BUSY, "another policy is being put in force");
-		return true;
-	}
-	d->reauth_cancel = true;
-	d->waiting = *m;
-	d->waiting_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return true;
-}
-
-void pendd_policy_resume(struct pendd *d)
-{
-	struct msg m = d->waiting;
-
-	if (!m.type)
-		return;
-	d->waiting.type = 0;
-	take_policy(d, &m, d->waiting_fd);
-	if (d->waiting_fd >= 0)
-		close(d->waiting_fd);
 }
 
 /* A memory file, so that text of any length crosses in one message. */
@@ -188,6 +114,7 @@ static void send_status(struct pendd *d, const struct msg *m)
 
 	kernel_queues_read(&k, d->settings.queue_first, d->settings.queue_count);
 	st->generation = d->generation;
+	st->revision = d->snapshot->revision;
 	st->workers = d->workers;
 	st->started_ns = d->started_ns;
 	st->policy_loaded_ns = d->snapshot->loaded_ns;
@@ -230,6 +157,39 @@ static void send_hits(struct pendd *d, const struct msg *m)
 	pendd_send_fd(d, &out, -1);
 }
 
+static void send_layers(struct pendd *d, const struct msg *m)
+{
+	struct msg out = {.type = MSG_LAYER_COUNTS, .seq = m->seq};
+	uint32_t first = m->u.layers.first, n = 0;
+
+	out.u.layers.first = first;
+	out.u.layers.generation = d->generation;
+	while (n < MSG_LAYERS && first < d->snapshot->layers && n < d->snapshot->layers - first) {
+		snapshot_count_layer(d->snapshot, first + n, &out.u.layers.layer[n]);
+		n++;
+	}
+	out.u.layers.count = n;
+	pendd_send_fd(d, &out, -1);
+}
+
+/* The image is of before any change of sets: what was changed since comes behind it. */
+static void show_sets(struct pendd *d)
+{
+	struct msg m = {.type = MSG_SETS};
+	const struct classify_edit *edit = snapshot_edits(d->snapshot, &m.u.sets.count);
+	int fd;
+
+	if (!m.u.sets.count)
+		return;
+	m.u.sets.generation = d->snapshot->generation;
+	fd = policyfile_image_fd(edit, m.u.sets.count * sizeof(*edit));
+	if (fd < 0)
+		log_error("policy", "cannot tell the authority process of changed sets: %s",
+			  strerror(-fd));
+	else
+		pendd_send_fd(d, &m, fd);
+}
+
 /* It shows rules by name: those in force, not those that stand in the file by now. */
 static void show_policy(struct pendd *d)
 {
@@ -237,7 +197,9 @@ static void show_policy(struct pendd *d)
 
 	m.u.policy.size = d->snapshot->size;
 	m.u.policy.generation = d->snapshot->generation;
+	m.u.policy.revision = d->snapshot->revision;
 	pendd_send_fd(d, &m, fcntl(d->snapshot->fd, F_DUPFD_CLOEXEC, 0));
+	show_sets(d);
 }
 
 static void authority_ready(struct pendd *d)
@@ -264,8 +226,8 @@ static void message(struct pendd *d, const struct msg *m, int fd)
 		authority_ready(d);
 		break;
 	case MSG_POLICY:
-		if (!wait_for_reauth(d, m, fd))
-			take_policy(d, m, fd);
+	case MSG_SETS:
+		pendd_change(d, m, fd);
 		break;
 	case MSG_HOOK:
 		take_hook(d, m);
@@ -275,6 +237,9 @@ static void message(struct pendd *d, const struct msg *m, int fd)
 		break;
 	case MSG_RULE_HITS:
 		send_hits(d, m);
+		break;
+	case MSG_LAYER_COUNTS:
+		send_layers(d, m);
 		break;
 	case MSG_STOP:
 		log_notice("daemon", "stopping: asked to by pendctl");
@@ -325,11 +290,11 @@ void pendd_authority_gone(struct pendd *d)
 {
 	if (!d->chan)
 		return;
-	d->leaving = NULL; /* its successor counts from the same numbers */
 	loop_del(d->loop, chan_fd(d->chan));
 	chan_free(d->chan);
 	d->chan = NULL;
 	d->authority_ready = false;
+	pendd_change_orphan(d);
 	pendd_reauth_forget(d);
 	if (d->stopping)
 		return;

@@ -80,7 +80,6 @@ bool pendd_swap(struct pendd *d, struct snapshot *s)
 {
 	bool all = true;
 
-	s->loaded_ns = loop_clock().ns;
 	d->snapshot = s;
 	for (unsigned i = 0; i < d->workers; i++) {
 		struct mail m = {.type = MAIL_SNAPSHOT, .u.snapshot = s};
@@ -93,13 +92,4 @@ bool pendd_swap(struct pendd *d, struct snapshot *s)
 		all = false;
 	}
 	return all;
-}
-
-void pendd_released(struct pendd *d, struct snapshot *s)
-{
-	if (!s || !s->users || --s->users || s == d->snapshot)
-		return;
-	if (s == d->leaving)
-		pendd_policy_settled(d);
-	snapshot_free(s);
 }

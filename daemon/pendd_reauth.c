@@ -197,7 +197,7 @@ static void failed(struct pendd *d, struct reauth_job *job)
 /* Not between two policies: what the old one permits until all workers have the new one must be seen. */
 static bool may_start(const struct pendd *d)
 {
-	return !d->reauth_running && !d->stopping && !d->waiting.type && !d->leaving;
+	return !d->reauth_running && !d->stopping && !d->leaving;
 }
 
 static void start_next(struct pendd *d)

@@ -17,8 +17,10 @@ uint32_t pendd_clock(struct pendd *d)
 	if (localtime_r(&now, &tm))
 		clock = classify_clock((unsigned)(tm.tm_wday + 6) % 7,
 				       (unsigned)(tm.tm_hour * 60 + tm.tm_min));
+	d->minute = (uint32_t)(now / 60);
 	for (unsigned i = 0; i < d->workers; i++)
-		atomic_store_explicit(&d->worker[i].clock, clock, memory_order_relaxed);
+		atomic_store_explicit(&d->worker[i].clock, WORKER_CLOCK(clock, d->minute),
+				      memory_order_relaxed);
 	return clock;
 }
 
@@ -84,6 +86,26 @@ static void watch_hook(struct pendd *d)
 	d->hook_state = 1;
 }
 
+/*
+ * An `until` has passed: what it let in is asked about again. The next one is looked for each minute, as
+ * clocks are set and summer begins, and with every new policy.
+ */
+static void watch_ends(struct pendd *d, uint32_t clock)
+{
+	uint32_t in;
+
+	if (d->minute == d->ends_minute && d->generation == d->ends_generation)
+		return;
+	if (d->next_end && d->minute >= d->next_end && !d->stopping) {
+		log_info("policy", "the time of a rule is over");
+		pendd_reauthorize(d, NULL);
+	}
+	in = classify_next_end(d->snapshot->classifier, clock, d->minute);
+	d->next_end = in == UINT32_MAX ? 0 : d->minute + in;
+	d->ends_minute = d->minute;
+	d->ends_generation = d->generation;
+}
+
 void pendd_status_line(struct pendd *d)
 {
 	uint64_t pending = 0;
@@ -109,7 +131,7 @@ void pendd_watch(void *pendd)
 {
 	struct pendd *d = pendd;
 
-	pendd_clock(d);
+	watch_ends(d, pendd_clock(d));
 	watch_hook(d);
 	if (notify_watchdog_ns())
 		notify_send("WATCHDOG=1");

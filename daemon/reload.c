@@ -2,6 +2,7 @@
 /* Loading a policy; see reload.h. */
 #include "daemon/reload.h"
 #include "core/policy.h"
+#include "daemon/background.h"
 #include "daemon/log.h"
 #include "daemon/textdiff.h"
 #include "io/policyfile.h"
@@ -116,8 +117,10 @@ static void *job_run(void *arg)
 	struct reload *r = arg;
 	struct job *j = r->job;
 	struct policy *p = NULL;
+	struct background b;
 	uint64_t one = 1;
 
+	background_begin(&b);
 	j->status = job_parse(j, &p);
 	if (j->status == 0)
 		j->status = policy_compile(p, &j->image, &j->size);
@@ -128,6 +131,7 @@ static void *job_run(void *arg)
 	if (j->status == 0 && j->kind == RELOAD_DRY)
 		j->status = job_dry(j);
 	policy_free(p);
+	background_end(&b);
 	/* cannot fail: the counter is 0 */
 	if (write(r->event_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
 		abort();

@@ -134,6 +134,8 @@ static const int allowed[] = {
 	SCMP_SYS(getrandom),
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(getpriority),
+	SCMP_SYS(setpriority),
 	SCMP_SYS(sysinfo), /* qsort() of glibc before 2.37, once, for more than 1 KiB */
 	/* itself */
 	SCMP_SYS(getpid),
@@ -166,6 +168,14 @@ static int filter_arguments(scmp_filter_ctx f)
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
 			      SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 	r |= seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	/* getrlimit() */
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
+			      SCMP_A2(SCMP_CMP_EQ, 0, 0));
+	/* behind others, and back: nothing that goes before them */
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(sched_setscheduler), 1,
+			      SCMP_A1(SCMP_CMP_EQ, SCHED_IDLE, 0));
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(sched_setscheduler), 1,
+			      SCMP_A1(SCMP_CMP_EQ, SCHED_OTHER, 0));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 			      SCMP_A1(SCMP_CMP_EQ, SIOCGIFNAME, 0));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,

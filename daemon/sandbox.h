@@ -47,6 +47,8 @@ int sandbox_syscalls(struct err *e);
  * restart the authority process as its own user; no new privileges. Children inherit that.
  */
 int sandbox_verdict(bool raw, struct err *e);
+/* The calling thread, and no other, has no capability any more: it computes. */
+int sandbox_thread(struct err *e);
 /* The calling thread is a worker: it reads packets and sends verdicts, and opens nothing. */
 int sandbox_worker(struct err *e);
 

@@ -79,6 +79,13 @@ int sandbox_verdict(bool raw, struct err *e)
 	return 0;
 }
 
+int sandbox_thread(struct err *e)
+{
+	int r = write_sets(0);
+
+	return r ? err_sys(e, r, "cannot drop capabilities") : 0;
+}
+
 static const int worker_calls[] = {
 	SCMP_SYS(epoll_wait),
 	SCMP_SYS(epoll_pwait),

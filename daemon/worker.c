@@ -247,6 +247,7 @@ static void on_mail(void *ctx, uint32_t events)
 	(void)events;
 	while (read(w->mail_in, &m, sizeof(m)) == (ssize_t)sizeof(m)) {
 		if (m.type == MAIL_SNAPSHOT) {
+			snapshot_take_over(m.u.snapshot, w->snapshot, w->number);
 			tell_main(w, MAIL_RELEASED, w->snapshot);
 			w->snapshot = m.u.snapshot;
 		} else if (m.type == MAIL_CHANNEL) {

@@ -26,6 +26,7 @@ enum mail_type {
 	MAIL_FAILED,        /* the queue is gone; the thread ended */
 	MAIL_ENDED,
 	MAIL_REAUTHORIZED, /* from the thread of pendd_reauth.c */
+	MAIL_CHANGED,      /* from the thread of change.c */
 };
 
 /* Fits in PIPE_BUF: written and read whole. */
@@ -40,6 +41,9 @@ struct mail {
 		uint8_t verdict;
 	} u;
 };
+
+/* The moment, as struct classify_context has it, in one piece. */
+#define WORKER_CLOCK(clock, minute) ((uint64_t)(minute) << 32 | (clock))
 
 struct worker {
 	unsigned number;
@@ -62,7 +66,7 @@ struct worker {
 	uint64_t drain_until_ns;
 	uint64_t events_dropped, questions_refused, bad_messages, dispatches;
 	uint64_t answer_ns_sum, answers;
-	_Atomic uint32_t clock; /* classify_clock(), from the main thread once a second */
+	_Atomic uint64_t clock; /* WORKER_CLOCK, from the main thread once a second */
 	/* for the main thread's status line */
 	_Atomic uint64_t pending, held;
 };

@@ -16,6 +16,8 @@ struct source {
 /* The bucket as the time at which it will be full again (GCRA): no refill to compute. */
 struct bucket {
 	uint64_t interval_ns, tolerance_ns, full_ns;
+	uint32_t id;   /* of the limit, in sources' tags: its successors have it too */
+	uint32_t from; /* index in the predecessor; UINT32_MAX: a new one */
 };
 
 struct limiter {
@@ -23,7 +25,8 @@ struct limiter {
 	struct limiter_stats stats;
 	struct source *sources; /* NULL: no quota */
 	const struct classifier *c;
-	uint32_t n;
+	const struct limiter *after; /* compared only: it may be gone */
+	uint32_t n, next_id;
 	struct bucket bucket[];
 };
 
@@ -37,25 +40,18 @@ static void bucket_init(struct bucket *b, const struct classify_limit *lim, unsi
 	b->tolerance_ns = b->interval_ns * (burst - 1);
 }
 
-int limiter_new(struct limiter **out, const struct classifier *c, unsigned workers,
-		const struct siphash_key *key)
+static struct limiter *make(const struct classifier *c, unsigned workers, uint32_t n)
 {
-	uint32_t n = classify_limits(c);
-	const struct classify_limit *lim;
-	struct limiter *l;
+	struct limiter *l = calloc(1, sizeof(*l) + n * sizeof(l->bucket[0]));
 	bool quota = false;
 
-	*out = NULL;
-	if (!n)
-		return 0;
-	l = calloc(1, sizeof(*l) + n * sizeof(l->bucket[0]));
 	if (!l)
-		return -ENOMEM;
-	l->key = *key;
+		return NULL;
 	l->c = c;
 	l->n = n;
 	for (uint32_t i = 0; i < n; i++) {
-		lim = classify_limit(c, i);
+		const struct classify_limit *lim = classify_limit(c, i);
+
 		bucket_init(&l->bucket[i], lim, workers);
 		quota = quota || lim->quota;
 	}
@@ -63,10 +59,66 @@ int limiter_new(struct limiter **out, const struct classifier *c, unsigned worke
 		l->sources = calloc(LIMITER_SOURCES, sizeof(*l->sources));
 	if (quota && !l->sources) {
 		free(l);
+		return NULL;
+	}
+	return l;
+}
+
+int limiter_new(struct limiter **out, const struct classifier *c, unsigned workers,
+		const struct siphash_key *key)
+{
+	uint32_t n = classify_limits(c);
+	struct limiter *l;
+
+	*out = NULL;
+	if (!n)
+		return 0;
+	l = make(c, workers, n);
+	if (!l)
 		return -ENOMEM;
+	l->key = *key;
+	for (uint32_t i = 0; i < n; i++) {
+		l->bucket[i].id = l->next_id++;
+		l->bucket[i].from = UINT32_MAX;
 	}
 	*out = l;
 	return 0;
+}
+
+int limiter_new_after(struct limiter **out, const struct classifier *c, unsigned workers,
+		      const struct limiter *old, const uint32_t *from)
+{
+	int r = limiter_new(out, c, workers, &old->key);
+	struct limiter *l = *out;
+
+	if (r || !l)
+		return r;
+	l->after = old;
+	l->next_id = old->next_id;
+	for (uint32_t i = 0; i < l->n; i++) {
+		bool goes_on = from[i] < old->n;
+
+		l->bucket[i].from = goes_on ? from[i] : UINT32_MAX;
+		l->bucket[i].id = goes_on ? old->bucket[from[i]].id : l->next_id++;
+	}
+	return 0;
+}
+
+void limiter_take_over(struct limiter *l, struct limiter *old)
+{
+	struct source *own;
+
+	if (!l || !old || l->after != old)
+		return;
+	for (uint32_t i = 0; i < l->n; i++)
+		if (l->bucket[i].from != UINT32_MAX)
+			l->bucket[i].full_ns = old->bucket[l->bucket[i].from].full_ns;
+	l->after = NULL;
+	if (!l->sources || !old->sources)
+		return;
+	own = l->sources;
+	l->sources = old->sources;
+	old->sources = own;
 }
 
 void limiter_free(struct limiter *l)
@@ -87,16 +139,16 @@ static void add(_Atomic uint64_t *counter)
 			      memory_order_relaxed);
 }
 
-static uint64_t source_tag(const struct limiter *l, uint32_t limit, uint8_t family,
+static uint64_t source_tag(const struct limiter *l, uint32_t id, uint8_t family,
 			   const uint8_t addr[16])
 {
 	struct {
-		uint32_t limit, family;
+		uint32_t id, family;
 		uint8_t addr[8];
-	} id = {limit, family, {0}};
+	} of = {id, family, {0}};
 
-	memcpy(id.addr, addr, family == 4 ? 4 : 8);
-	return siphash13(&l->key, &id, sizeof(id));
+	memcpy(of.addr, addr, family == 4 ? 4 : 8);
+	return siphash13(&l->key, &of, sizeof(of));
 }
 
 /* The source's place; a free or an outdated one, or the oldest, becomes its own. */
@@ -149,7 +201,7 @@ bool limiter_take(struct limiter *l, uint32_t limit, uint8_t family, const uint8
 	if (!lim)
 		return false;
 	if (lim->quota)
-		s = quota_left(l, lim, source_tag(l, limit, family, source), now_ns);
+		s = quota_left(l, lim, source_tag(l, l->bucket[limit].id, family, source), now_ns);
 	if ((lim->quota && !s) || (lim->rate && !bucket_take(&l->bucket[limit], now_ns))) {
 		add(&l->stats.refused);
 		return false;
