@@ -5,6 +5,7 @@
  * safe for classify(), whatever made it.
  */
 #include "core/classify_listener.h"
+#include "core/classify_patched.h"
 #include "core/classify_view.h"
 #include "core/policy_ast.h"
 #include <errno.h>
@@ -117,10 +118,14 @@ static bool set_ok(const struct classifier *c, const struct image_set *s)
 
 static bool sets_ok(const struct classifier *c)
 {
-	uint64_t checked = 0;
+	uint64_t checked = 0, included = 0;
 	uint32_t i;
 
 	for (i = 0; i < c->n[IMAGE_SETS]; i++) {
+		included += c->sets[i].includes.n;
+		if (included > c->n[IMAGE_MEMBERS] ||
+		    !span_ok(c, IMAGE_MEMBERS, c->sets[i].includes))
+			return false;
 		/* Sets do not share intervals, so no image makes this loop longer than it is. */
 		checked += (uint64_t)c->sets[i].v4.n + c->sets[i].v6.n;
 		if (checked > (uint64_t)c->n[IMAGE_V4] + c->n[IMAGE_V6] ||
@@ -325,18 +330,26 @@ int classify_attach(struct classifier **out, const void *image, size_t size)
 		free(c);
 		return -EINVAL;
 	}
-	if (classify_index_build(&c->index, c)) {
+	c->users = malloc(sizeof(*c->users));
+	if (!c->users || classify_index_build(&c->index, c)) {
+		free(c->users);
 		free(c);
 		return -ENOMEM;
 	}
+	atomic_init(c->users, 1);
 	*out = c;
 	return 0;
 }
 
 void classify_detach(struct classifier *c)
 {
-	if (c)
+	if (!c)
+		return;
+	classify_patch_free(c->patch);
+	if (atomic_fetch_sub(c->users, 1) == 1) {
 		classify_index_free(&c->index);
+		free(c->users);
+	}
 	free(c);
 }
 

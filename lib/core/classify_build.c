@@ -31,12 +31,6 @@ struct group {
 	uint32_t place;    /* in the list of active groups */
 };
 
-struct class_slot {
-	uint64_t name[2];
-	uint32_t class;
-	bool used;
-};
-
 struct build {
 	const struct classifier *c;
 	struct classify_index *ix;
@@ -53,8 +47,6 @@ struct build {
 	uint32_t nactive;
 	uint64_t name[2]; /* of the groups that are active */
 	uint64_t *base;   /* the row where no group is */
-	struct class_slot *slot;
-	uint32_t slots;
 };
 
 static uint64_t mix(uint64_t *state)
@@ -318,7 +310,8 @@ static int64_t make_class(struct build *b)
 	return class;
 }
 
-static struct class_slot *slot_of(struct class_slot *slot, uint32_t slots, const uint64_t name[2])
+struct index_slot *classify_index_slot(struct index_slot *slot, uint32_t slots,
+				       const uint64_t name[2])
 {
 	uint32_t i = (uint32_t)name[0] & (slots - 1);
 
@@ -329,34 +322,35 @@ static struct class_slot *slot_of(struct class_slot *slot, uint32_t slots, const
 
 static int grow_slots(struct build *b)
 {
-	uint32_t slots = b->slots ? b->slots * 2 : HASH_SLOTS_MIN;
-	struct class_slot *slot = calloc(slots, sizeof(*slot));
+	struct index_part *p = b->part;
+	uint32_t slots = p->slots ? p->slots * 2 : HASH_SLOTS_MIN;
+	struct index_slot *slot = calloc(slots, sizeof(*slot));
 
 	if (!slot)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < b->slots; i++)
-		if (b->slot[i].used)
-			*slot_of(slot, slots, b->slot[i].name) = b->slot[i];
-	free(b->slot);
-	b->slot = slot;
-	b->slots = slots;
+	for (uint32_t i = 0; i < p->slots; i++)
+		if (p->slot[i].used)
+			*classify_index_slot(slot, slots, p->slot[i].name) = p->slot[i];
+	free(p->slot);
+	p->slot = slot;
+	p->slots = slots;
 	return 0;
 }
 
 /* The class of what is active now. */
 static int64_t current_class(struct build *b)
 {
-	struct class_slot *s;
+	struct index_slot *s;
 	int64_t class;
 
-	if (2 * b->part->classes >= b->slots && grow_slots(b))
+	if (2 * b->part->classes >= b->part->slots && grow_slots(b))
 		return -1;
-	s = slot_of(b->slot, b->slots, b->name);
+	s = classify_index_slot(b->part->slot, b->part->slots, b->name);
 	if (s->used)
 		return s->class;
 	class = make_class(b);
 	if (class >= 0)
-		*s = (struct class_slot){{b->name[0], b->name[1]}, (uint32_t) class, true};
+		*s = (struct index_slot){{b->name[0], b->name[1]}, (uint32_t) class, true};
 	return class;
 }
 
@@ -490,6 +484,97 @@ static int no_port_class(struct build *b)
 	return 0;
 }
 
+/* ---- what it takes to change classes later (classify_patch.c) ---- */
+
+static int keep_names(struct index_part *p)
+{
+	p->name = calloc(p->classes, sizeof(*p->name));
+	if (!p->name)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < p->slots; i++)
+		if (p->slot[i].used)
+			memcpy(p->name[p->slot[i].class], p->slot[i].name, sizeof(*p->name));
+	return 0;
+}
+
+static int compare_uses(const void *a, const void *b)
+{
+	const struct index_use *x = a, *y = b;
+
+	if (x->set != y->set)
+		return x->set < y->set ? -1 : 1;
+	return (x->group > y->group) - (x->group < y->group);
+}
+
+/* Sets without a name do not change. */
+static uint32_t list_uses(const struct build *b, struct index_use *use)
+{
+	const struct classifier *c = b->c;
+	uint32_t n = 0;
+
+	for (uint32_t g = 0; g < b->ngroups; g++) {
+		struct image_span s = span_of(&c->rules[b->order[b->group[g].first]], b->cond);
+
+		for (uint32_t i = 0; i < s.n; i++) {
+			uint32_t set = c->members[s.first + i];
+
+			if (!c->strings[c->sets[set].name])
+				continue;
+			if (use)
+				use[n] = (struct index_use){set, g};
+			n++;
+		}
+	}
+	return n;
+}
+
+static int keep_groups(struct build *b, struct index_groups *to)
+{
+	uint32_t n;
+
+	to->group = calloc(b->ngroups, sizeof(*to->group));
+	to->use = calloc((size_t)list_uses(b, NULL) + 1, sizeof(*to->use));
+	if (!to->group || !to->use)
+		return -ENOMEM;
+	for (uint32_t g = 0; g < b->ngroups; g++)
+		to->group[g] = (struct index_group){{b->group[g].name[0], b->group[g].name[1]},
+						    b->group[g].first,
+						    b->group[g].n};
+	to->n = b->ngroups;
+	n = list_uses(b, to->use);
+	qsort(to->use, n, sizeof(*to->use), compare_uses);
+	for (uint32_t i = 0; i < n; i++) /* a list may name a set twice */
+		if (!i || compare_uses(&to->use[i], &to->use[i - 1]))
+			to->use[to->uses++] = to->use[i];
+	to->order = b->order;
+	b->order = NULL;
+	return 0;
+}
+
+static void groups_free(struct index_groups *g)
+{
+	free(g->group);
+	free(g->order);
+	free(g->use);
+	*g = (struct index_groups){0};
+}
+
+static int keep(struct build *b)
+{
+	int r;
+
+	if (b->cond != COND_FROM && b->cond != COND_TO) {
+		free(b->part->slot);
+		b->part->slot = NULL;
+		b->part->slots = 0;
+		return 0;
+	}
+	r = b->part->rows ? keep_names(b->part) : 0;
+	if (r || b->v6)
+		return r;
+	return keep_groups(b, b->cond == COND_FROM ? &b->ix->from : &b->ix->to);
+}
+
 static void part_free(struct classify_index *ix, struct index_part *p)
 {
 	ix->bytes -= p->capacity * ix->stride * sizeof(uint64_t);
@@ -498,6 +583,8 @@ static void part_free(struct classify_index *ix, struct index_part *p)
 	free(p->start4);
 	free(p->start6);
 	free(p->top);
+	free(p->name);
+	free(p->slot);
 	*p = (struct index_part){0};
 }
 
@@ -508,7 +595,6 @@ static void build_free(struct build *b)
 	free(b->event);
 	free(b->active);
 	free(b->base);
-	free(b->slot);
 }
 
 static int build_swept(struct classify_index *ix, const struct classifier *c, enum index_dim d,
@@ -540,6 +626,8 @@ static int build_swept(struct classify_index *ix, const struct classifier *c, en
 		ix->residual |= POL_BIT(cond);
 		r = 0;
 	}
+	if (!r)
+		r = keep(&b);
 	build_free(&b);
 	return r;
 }
@@ -659,4 +747,6 @@ void classify_index_free(struct classify_index *ix)
 {
 	for (int i = 0; i < DIM_COUNT; i++)
 		part_free(ix, &ix->part[i]);
+	groups_free(&ix->from);
+	groups_free(&ix->to);
 }

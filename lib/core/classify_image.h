@@ -62,7 +62,8 @@ struct image_layer {
 };
 
 struct image_set {
-	struct image_span v4, v6;
+	struct image_span v4, v6;   /* its own */
+	struct image_span includes; /* of IMAGE_MEMBERS: all sets within it, at any depth */
 	uint32_t name; /* offset into IMAGE_STRINGS; an empty one: what stands in a rule itself */
 };
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From a packet's values to the rules that are left. The rows are made in classify_build.c. */
 #include "core/classify_index.h"
+#include "core/classify_patched.h"
 #include <string.h>
 
-static uint32_t find4(const struct index_part *p, uint32_t addr)
+uint32_t classify_index_interval4(const struct index_part *p, uint32_t addr)
 {
 	uint32_t lo = p->top[addr >> 16], n = p->top[(addr >> 16) + 1];
 
@@ -17,7 +18,7 @@ static uint32_t find4(const struct index_part *p, uint32_t addr)
 		else
 			n = mid;
 	}
-	return p->class_of[lo - 1];
+	return lo - 1;
 }
 
 static struct index_v6 load6(const uint8_t addr[16])
@@ -31,9 +32,8 @@ static struct index_v6 load6(const uint8_t addr[16])
 	return v;
 }
 
-static uint32_t find6(const struct index_part *p, const uint8_t addr[16])
+uint32_t classify_index_interval6(const struct index_part *p, struct index_v6 v)
 {
-	struct index_v6 v = load6(addr);
 	uint32_t lo = 0, n = p->n;
 
 	while (lo < n) {
@@ -45,13 +45,51 @@ static uint32_t find6(const struct index_part *p, const uint8_t addr[16])
 		else
 			n = mid;
 	}
-	return p->class_of[lo - 1];
+	return lo - 1;
 }
 
 static void add_row(const struct classify_index *ix, enum index_dim d, uint32_t class,
 		    struct index_rows *rows)
 {
 	rows->row[rows->n++] = ix->part[d].rows + (size_t) class * ix->stride;
+}
+
+/* Classes that a patch has made are numbered behind those of the index. */
+static void add_class(const struct classify_index *ix, const struct classify_patch *patch,
+		      enum index_dim d, uint32_t class, struct index_rows *rows)
+{
+	if (class < ix->part[d].classes)
+		add_row(ix, d, class, rows);
+	else
+		rows->row[rows->n++] = classify_patched_row(patch, d, class - ix->part[d].classes);
+}
+
+static void add_addr4(const struct classify_index *ix, const struct classify_patch *patch,
+		      enum index_dim d, uint32_t addr, struct index_rows *rows)
+{
+	const struct index_part *p = &ix->part[d];
+	uint32_t class;
+
+	if (!p->rows)
+		return;
+	if (!patch || !classify_patched_class(patch, d, addr, &class))
+		class = p->class_of[classify_index_interval4(p, addr)];
+	add_class(ix, patch, d, class, rows);
+}
+
+static void add_addr6(const struct classify_index *ix, const struct classify_patch *patch,
+		      enum index_dim d, const uint8_t addr[16], struct index_rows *rows)
+{
+	const struct index_part *p = &ix->part[d];
+	struct index_v6 v;
+	uint32_t class;
+
+	if (!p->rows)
+		return;
+	v = load6(addr);
+	if (!patch || !classify_patched_class(patch, d, (pos_t)v.hi << 64 | v.lo, &class))
+		class = p->class_of[classify_index_interval6(p, v)];
+	add_class(ix, patch, d, class, rows);
 }
 
 static void add_value(const struct classify_index *ix, enum index_dim d, uint32_t value,
@@ -61,26 +99,19 @@ static void add_value(const struct classify_index *ix, enum index_dim d, uint32_
 		add_row(ix, d, ix->part[d].class_of[value], rows);
 }
 
-void classify_index_rows(const struct classify_index *ix, const struct pend_values *v,
-			 uint32_t source4, uint32_t dest4, struct index_rows *rows)
+void classify_index_rows(const struct classify_index *ix, const struct classify_patch *patch,
+			 const struct pend_values *v, uint32_t source4, uint32_t dest4,
+			 struct index_rows *rows)
 {
-	const struct index_part *p = ix->part;
-
 	rows->n = 0;
 	if (v->family == 4) {
-		if (p[DIM_FROM4].rows)
-			add_row(ix, DIM_FROM4, find4(&p[DIM_FROM4], source4), rows);
-		if (p[DIM_TO4].rows)
-			add_row(ix, DIM_TO4, find4(&p[DIM_TO4], dest4), rows);
-		if (p[DIM_COUNTRY4].rows)
-			add_row(ix, DIM_COUNTRY4, find4(&p[DIM_COUNTRY4], source4), rows);
+		add_addr4(ix, patch, DIM_FROM4, source4, rows);
+		add_addr4(ix, patch, DIM_TO4, dest4, rows);
+		add_addr4(ix, NULL, DIM_COUNTRY4, source4, rows);
 	} else {
-		if (p[DIM_FROM6].rows)
-			add_row(ix, DIM_FROM6, find6(&p[DIM_FROM6], v->source), rows);
-		if (p[DIM_TO6].rows)
-			add_row(ix, DIM_TO6, find6(&p[DIM_TO6], v->dest), rows);
-		if (p[DIM_COUNTRY6].rows)
-			add_row(ix, DIM_COUNTRY6, find6(&p[DIM_COUNTRY6], v->source), rows);
+		add_addr6(ix, patch, DIM_FROM6, v->source, rows);
+		add_addr6(ix, patch, DIM_TO6, v->dest, rows);
+		add_addr6(ix, NULL, DIM_COUNTRY6, v->source, rows);
 	}
 	add_value(ix, DIM_SPORT, v->has_ports ? v->source_port : INDEX_NO_PORT, rows);
 	add_value(ix, DIM_DPORT, v->has_ports ? v->dest_port : INDEX_NO_PORT, rows);

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 struct classifier;
+struct classify_patch;
 
 enum index_dim {
 	DIM_FROM4,
@@ -44,6 +45,30 @@ struct index_v6 {
 	uint64_t hi, lo;
 };
 
+/* A class by its name: the names of the groups that are active in it, XORed. */
+struct index_slot {
+	uint64_t name[2];
+	uint32_t class;
+	bool used;
+};
+
+/* Rules that ask the same of a dimension; active where what they ask for is. */
+struct index_group {
+	uint64_t name[2];
+	uint32_t first, n; /* its rules, in `order` */
+};
+
+/* One condition's, sources or destinations; both families share them. */
+struct index_groups {
+	struct index_group *group;
+	uint32_t *order; /* rules, group by group */
+	uint32_t n;
+	struct index_use {
+		uint32_t set, group;
+	} * use; /* which groups ask for a set that has a name; by set */
+	uint32_t uses;
+};
+
 /* The rows of one dimension, and the way from a value to its class. */
 struct index_part {
 	uint64_t *rows; /* class -> rows + class * stride; NULL: nothing depends on it */
@@ -52,7 +77,10 @@ struct index_part {
 	uint32_t n;         /* intervals */
 	uint32_t *start4;   /* ... sorted by where they start; the first starts at 0 */
 	struct index_v6 *start6;
-	uint32_t *top; /* IPv4: 65537 places in start4, by the upper 16 bits */
+	uint32_t *top;       /* IPv4: 65537 places in start4, by the upper 16 bits */
+	uint64_t (*name)[2]; /* addresses: by class; and the way back */
+	struct index_slot *slot;
+	uint32_t slots;
 };
 
 struct classify_index {
@@ -61,6 +89,7 @@ struct classify_index {
 	uint32_t residual;            /* bits of enum pol_cond that are still to be looked at */
 	size_t bytes;
 	struct index_part part[DIM_COUNT];
+	struct index_groups from, to;
 };
 
 /* 0 or -ENOMEM. A dimension whose rows would take too much is left to `residual`. */
@@ -73,8 +102,16 @@ struct index_rows {
 	unsigned n;
 };
 
-void classify_index_rows(const struct classify_index *ix, const struct pend_values *v,
-			 uint32_t source4, uint32_t dest4, struct index_rows *rows);
+/* `patch` may be NULL. */
+void classify_index_rows(const struct classify_index *ix, const struct classify_patch *patch,
+			 const struct pend_values *v, uint32_t source4, uint32_t dest4,
+			 struct index_rows *rows);
+/* The interval of an address, from 0; of a part that has rows. */
+uint32_t classify_index_interval4(const struct index_part *p, uint32_t addr);
+uint32_t classify_index_interval6(const struct index_part *p, struct index_v6 addr);
+/* The slot of a name, used or not; there are always some that are not. */
+struct index_slot *classify_index_slot(struct index_slot *slot, uint32_t slots,
+				       const uint64_t name[2]);
 /*
  * The first rule at or after *rule and before `end` that the rows leave. False: none. Go on from
  * *rule + 1.

@@ -7,6 +7,7 @@
 #define CORE_CLASSIFY_MATCH_H
 
 #include "core/classify_listener.h"
+#include "core/classify_patched.h"
 #include "core/classify_view.h"
 #include "core/policy_ast.h"
 #include <string.h>
@@ -66,10 +67,17 @@ static inline bool match_addr(const struct query *q, struct image_span members, 
 {
 	const struct classifier *c = q->c;
 	const struct image_set *s;
-	uint32_t i;
+	uint32_t i, set;
+	bool in;
 
 	for (i = 0; i < members.n; i++) {
-		s = &c->sets[c->members[members.first + i]];
+		set = c->members[members.first + i];
+		s = &c->sets[set];
+		if (c->patch && classify_patched_set(c->patch, set, q->v->family, v4, addr, &in)) {
+			if (in)
+				return true;
+			continue;
+		}
 		if (q->v->family == 4 ? in_v4(c->v4 + s->v4.first, s->v4.n, v4)
 				      : in_v6(c->v6 + s->v6.first, s->v6.n, addr))
 			return true;
@@ -296,7 +304,7 @@ static inline void query_init(struct query *q, const struct classifier *c,
 	q->listener = NULL;
 	q->source4 = load32(v->source);
 	q->dest4 = load32(v->dest);
-	classify_index_rows(&c->index, v, q->source4, q->dest4, &q->rows);
+	classify_index_rows(&c->index, c->patch, v, q->source4, q->dest4, &q->rows);
 }
 
 #endif

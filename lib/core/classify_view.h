@@ -6,6 +6,7 @@
 #include "core/classify.h"
 #include "core/classify_image.h"
 #include "core/classify_index.h"
+#include <stdatomic.h>
 
 struct classifier {
 	uint32_t n[IMAGE_SECTIONS];
@@ -24,6 +25,8 @@ struct classifier {
 	const struct image_id *ids;
 	const uint32_t *texts;
 	struct classify_index index;
+	atomic_uint *users;           /* classifiers that share the index, this one included */
+	struct classify_patch *patch; /* NULL: as compiled */
 };
 
 #endif

@@ -132,8 +132,11 @@ struct pol_set {
 	const char *name;
 	struct pol_loc loc;
 	struct pol_items items;
-	struct pol_ranges ranges; /* of files at first, of everything after the check */
-	uint8_t state;            /* of the check: 0 new, 1 being resolved, 2 done */
+	struct pol_ranges ranges; /* of files at first, and what stands in it after the check */
+	struct pol_set **all; /* after the check: the sets that it names, and those that they do */
+	uint32_t nall;
+	uint32_t mark; /* of the check */
+	uint8_t state; /* of the check: 0 new, 1 being resolved, 2 done */
 	uint32_t index;
 };
 

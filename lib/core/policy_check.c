@@ -120,10 +120,10 @@ static void resolve_items(struct pol_parser *ps, struct pol_items *items)
 			resolve_ref(ps, it);
 }
 
-static bool set_flatten(struct pol_parser *ps, struct pol_set *s, unsigned depth);
+static bool set_resolve(struct pol_parser *ps, struct pol_set *s, unsigned depth);
 
-static bool flatten_item(struct pol_parser *ps, struct pol_set *s, struct pol_item *it,
-			 unsigned depth)
+static bool set_resolve_item(struct pol_parser *ps, struct pol_set *s, struct pol_item *it,
+			     unsigned depth)
 {
 	if (it->kind == POL_FILE || (it->kind == POL_REF && !it->set))
 		return true;
@@ -134,15 +134,56 @@ static bool flatten_item(struct pol_parser *ps, struct pol_set *s, struct pol_it
 	if (depth == POLICY_SET_DEPTH_MAX)
 		return pol_error(ps, &it->loc, "sets contain each other more than %d deep",
 				 POLICY_SET_DEPTH_MAX);
-	if (!set_flatten(ps, it->set, depth + 1))
-		return false;
-	if (s->ranges.n4 + s->ranges.n6 + it->set->ranges.n4 + it->set->ranges.n6 > POLICY_SET_MAX)
-		return pol_error(ps, &it->loc, "set \"%s\" has more than %d elements", s->name,
-				 POLICY_SET_MAX);
-	return pol_ranges_union(&s->ranges, &it->set->ranges) ? true : pol_oom(ps);
+	return set_resolve(ps, it->set, depth + 1);
 }
 
-static bool set_flatten(struct pol_parser *ps, struct pol_set *s, unsigned depth)
+static uint32_t elements(const struct pol_set *s)
+{
+	return (uint32_t)(s->ranges.n4 + s->ranges.n6);
+}
+
+/* Once, however many ways lead to it. How many elements that makes more. */
+static uint32_t set_include(struct pol_set *s, struct pol_set *other)
+{
+	if (other->mark == s->index + 1)
+		return 0;
+	other->mark = s->index + 1;
+	s->all[s->nall++] = other;
+	return elements(other);
+}
+
+/* What it names has been resolved: `all` is that, and what that contains. */
+static bool set_close(struct pol_parser *ps, struct pol_set *s)
+{
+	uint64_t total = elements(s);
+	const struct pol_item *it;
+	size_t most = 0;
+	uint32_t i;
+
+	for (it = s->items.first; it; it = it->next)
+		if (it->kind == POL_REF && it->set)
+			most += 1 + it->set->nall;
+	if (!most)
+		return true;
+	if (most > ps->p->nsets)
+		most = ps->p->nsets;
+	s->all = pol_alloc(&ps->p->arena, most * sizeof(struct pol_set *));
+	if (!s->all)
+		return pol_oom(ps);
+	for (it = s->items.first; it; it = it->next) {
+		if (it->kind != POL_REF || !it->set)
+			continue;
+		total += set_include(s, it->set);
+		for (i = 0; i < it->set->nall; i++)
+			total += set_include(s, it->set->all[i]);
+		if (total > POLICY_SET_MAX)
+			return pol_error(ps, &it->loc, "set \"%s\" has more than %d elements",
+					 s->name, POLICY_SET_MAX);
+	}
+	return true;
+}
+
+static bool set_resolve(struct pol_parser *ps, struct pol_set *s, unsigned depth)
 {
 	struct pol_item *it;
 
@@ -150,11 +191,11 @@ static bool set_flatten(struct pol_parser *ps, struct pol_set *s, unsigned depth
 		return true;
 	s->state = 1;
 	for (it = s->items.first; it; it = it->next)
-		if (!flatten_item(ps, s, it, depth))
+		if (!set_resolve_item(ps, s, it, depth))
 			return false;
 	s->state = 2;
 	pol_ranges_normalize(&s->ranges);
-	return true;
+	return set_close(ps, s);
 }
 
 static void check_sets(struct pol_parser *ps)
@@ -168,8 +209,8 @@ static void check_sets(struct pol_parser *ps)
 		resolve_items(ps, &s->items);
 	for (s = ps->p->sets; s; s = s->next) {
 		if (s->state == 0)
-			set_flatten(ps, s, 1);
-		total += s->ranges.n4 + s->ranges.n6;
+			set_resolve(ps, s, 1);
+		total += elements(s);
 		if (total > POLICY_SET_TOTAL_MAX) {
 			pol_error(ps, &s->loc, "all sets together have more than %d elements",
 				  POLICY_SET_TOTAL_MAX);

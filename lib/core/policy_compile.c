@@ -132,6 +132,29 @@ static void add_member(struct compiler *c, uint32_t set)
 		*member = set;
 }
 
+/* The set, and what it contains. */
+static void add_members(struct compiler *c, const struct pol_set *s)
+{
+	add_member(c, s->index);
+	for (uint32_t i = 0; i < s->nall; i++)
+		add_member(c, s->all[i]->index);
+}
+
+/* All sets are there. */
+static void compile_includes(struct compiler *c)
+{
+	const struct pol_set *s;
+
+	for (s = c->p->sets; s && !c->err; s = s->next) {
+		struct image_span span = {count(c, IMAGE_MEMBERS), s->nall};
+		struct image_set *sets = (void *)c->section[IMAGE_SETS].data;
+
+		for (uint32_t i = 0; i < s->nall; i++)
+			add_member(c, s->all[i]->index);
+		sets[s->index].includes = span;
+	}
+}
+
 /* The sets that are named, and one without a name for what stands in the rule itself. */
 static struct image_span compile_items(struct compiler *c, const struct pol_items *items)
 {
@@ -141,7 +164,7 @@ static struct image_span compile_items(struct compiler *c, const struct pol_item
 
 	for (it = items->first; it && !c->err; it = it->next) {
 		if (it->kind == POL_REF)
-			add_member(c, it->set->index);
+			add_members(c, it->set);
 		else if (!pol_ranges_add(&own, &it->range))
 			c->err = -ENOMEM;
 	}
@@ -527,6 +550,9 @@ static void compile_all(struct compiler *c)
 	compile_authorities(c);
 	for (s = c->p->sets; s && !c->err; s = s->next)
 		add_set(c, s->name, &s->ranges); /* in order, so that a set's number is its index */
+	for (s = c->p->countries; s && !c->err; s = s->next)
+		add_set(c, "", &s->ranges);
+	compile_includes(c);
 	for (l = c->p->layers; l && !c->err; l = l->next)
 		compile_layer(c, l, number++);
 	if (c->err)
