@@ -8,6 +8,7 @@
 
 #include "policy_help.h"
 #include "core/flow.h"
+#include <fnmatch.h>
 
 #define RANDOM_TEXT_MAX 65536
 
@@ -180,6 +181,79 @@ static inline void emit_reason(struct random_policy *r)
 	emit(r, "%s", names[rnd(r, 4)]);
 }
 
+static inline void emit_user(struct random_policy *r)
+{
+	static const char *const names[] = {"root", "web", "\"not\"", "33", "1000-1999", "0-33"};
+
+	emit(r, "%s", names[rnd(r, 6)]);
+}
+
+static inline void emit_group(struct random_policy *r)
+{
+	static const char *const names[] = {"root", "adm", "web", "4", "5-1000"};
+
+	emit(r, "%s", names[rnd(r, 5)]);
+}
+
+static inline void emit_executable(struct random_policy *r)
+{
+	static const char *const names[] = {"/usr/sbin/sshd", "/usr/", "/usr/bin/", "/opt/x", "/"};
+
+	emit(r, "\"%s\"", names[rnd(r, 5)]);
+}
+
+static inline void emit_cgroup(struct random_policy *r)
+{
+	static const char *const names[] = {"/", "/system.slice", "/system.slice/ssh.service",
+					    "/user.slice/", "/sys"};
+
+	emit(r, "\"%s\"", names[rnd(r, 5)]);
+}
+
+static inline void emit_unit(struct random_policy *r)
+{
+	static const char *const names[] = {
+		"ssh.service", "\"web@*.service\"", "*.scope",      "\"[s-u]*\"",
+		"\"[!s]*e\"",  "\"???.service\"",   "system.slice", "*"};
+
+	emit(r, "%s", names[rnd(r, 8)]);
+}
+
+static inline void emit_listener(struct random_policy *r)
+{
+	static const struct {
+		const char *word;
+		void (*one)(struct random_policy *);
+	} conds[] = {{"user", emit_user},
+		     {"group", emit_group},
+		     {"executable", emit_executable},
+		     {"cgroup", emit_cgroup},
+		     {"unit", emit_unit}};
+
+	for (size_t i = 0; i < 5; i++) {
+		if (rnd(r, 16))
+			continue;
+		emit(r, " %s ", conds[i].word);
+		emit_neg(r);
+		emit_list(r, conds[i].one);
+	}
+}
+
+static inline void emit_country(struct random_policy *r)
+{
+	static const char *const names[] = {"AA", "BB", "CC", "ZZ"};
+
+	emit(r, "%s", names[rnd(r, 4)]);
+}
+
+static inline void emit_until(struct random_policy *r)
+{
+	if (rnd(r, 2))
+		emit(r, " until %02u:%s", rnd(r, 24), rnd(r, 2) ? "30" : "01");
+	else
+		emit(r, " until \"2026-01-0%u %02u:00\"", 1 + rnd(r, 2), rnd(r, 24));
+}
+
 /* What does not stand in the packet. */
 static inline void emit_moment(struct random_policy *r)
 {
@@ -193,6 +267,8 @@ static inline void emit_moment(struct random_policy *r)
 		emit_neg(r);
 		emit_list(r, emit_day);
 	}
+	if (!rnd(r, 12))
+		emit_until(r);
 	if (!rnd(r, 12))
 		emit(r, " reauthorize%s", rnd(r, 2) ? " no" : rnd(r, 2) ? " yes" : "");
 	else if (!rnd(r, 12)) {
@@ -258,6 +334,13 @@ static inline void emit_conditions(struct random_policy *r)
 		emit(r, "%s", flags[rnd(r, 5)]);
 	}
 	emit_moment(r);
+	if (!icmp)
+		emit_listener(r);
+	if (!rnd(r, 8)) {
+		emit(r, " country ");
+		emit_neg(r);
+		emit_list(r, emit_country);
+	}
 	if (!rnd(r, 8)) {
 		emit(r, " mark ");
 		emit_neg(r);
@@ -301,6 +384,13 @@ static inline void emit_rule(struct random_policy *r)
 			emit(r, " complete %s", rnd(r, 2) ? "flush" : "buffer");
 		if (!rnd(r, 3))
 			emit(r, " %s", rnd(r, 2) ? "hold" : "absorb");
+		if (!rnd(r, 3))
+			emit(r, " remember %uh%s%s", 1 + rnd(r, 50),
+			     rnd(r, 2)   ? ""
+			     : rnd(r, 2) ? " scope source"
+			     : rnd(r, 2) ? " scope flow"
+					 : " scope service",
+			     rnd(r, 2) ? "" : " end");
 	}
 	if (action && !rnd(r, 3))
 		emit(r, " with %s", rnd(r, 2) ? "reset" : "unreachable");
@@ -330,7 +420,7 @@ static inline void random_policy(struct random_policy *r)
 
 	r->len = 0;
 	r->sets = 0;
-	emit(r, "settings { timeout %us }\n", 1 + rnd(r, 50));
+	emit(r, "settings { timeout %us; country-database \"/geo\" }\n", 1 + rnd(r, 50));
 	emit(r, "authority a0 { type static; answer permit; on-timeout permit }\n");
 	for (n = rnd(r, 4); r->sets < n; r->sets++) {
 		emit(r, "set s%u { ", r->sets);
@@ -377,12 +467,40 @@ static inline void random_packet(struct random_policy *r, struct pend_values *v)
 	v->tcp_flags = (uint8_t)rnd(r, 32);
 }
 
+static inline void random_listener(struct random_policy *r, struct classify_listener *l)
+{
+	static const uint32_t ids[] = {0, 4, 12, 33, 1000, 1500, 70000};
+	static const char *const executables[] = {"/usr/sbin/sshd", "/usr/bin/x", "/usr", "",
+						  "/opt/x",         "/opt/xy"};
+	static const char *const cgroups[] = {"/",
+					      "/system.slice/ssh.service",
+					      "/system.slice/sshd.service/web@1.service",
+					      "/system.slice",
+					      "/user.slice/user-1.slice/user@1.service/app.slice",
+					      "/user.slice/user-1.slice/session-2.scope/payload",
+					      "/sys",
+					      "/docker/0123",
+					      ""};
+
+	*l = (struct classify_listener){.state = (uint8_t)(rnd(r, 4) ? LISTENER_FOUND : rnd(r, 2)),
+					.known = (uint8_t)(rnd(r, 3) ? LISTENER_ALL : rnd(r, 16)),
+					.uid = ids[rnd(r, 7)],
+					.gid = ids[rnd(r, 7)],
+					.executable = executables[rnd(r, 6)],
+					.cgroup = cgroups[rnd(r, 9)]};
+}
+
 static inline void random_context(struct random_policy *r, const struct classify_ifaces *ifaces,
 				  struct classify_context *now)
 {
 	*now = (struct classify_context){.ifaces = rnd(r, 8) ? ifaces : NULL};
 	if (rnd(r, 8))
 		now->clock = classify_clock(rnd(r, 7), rnd(r, 48) * 30 + rnd(r, 2));
+	if (!rnd(r, 2))
+		return;
+	if (rnd(r, 4))
+		now->minute = fake_minute(NULL, 2026, 1, 1 + (int)rnd(r, 2), (int)rnd(r, 24), 0) -
+			      rnd(r, 2);
 	if (!rnd(r, 2))
 		return;
 	now->reason = (uint8_t)rnd(r, 5);
@@ -455,6 +573,104 @@ static inline bool ref_time(const struct pol_ports *s, uint32_t clock)
 	return !clock;
 }
 
+static inline bool ref_country(const struct pol_country *c, const struct pend_values *v)
+{
+	for (; c; c = c->next)
+		for (size_t i = 0; i < FAKE_NETS; i++) {
+			uint8_t lo[16] = {0}, hi[16] = {0}, family;
+
+			flow_addr_parse(fake_nets[i].lo, lo, &family);
+			flow_addr_parse(fake_nets[i].hi, hi, &family);
+			if (!strcmp(fake_nets[i].code, c->set->name) && family == v->family &&
+			    memcmp(lo, v->source, 16) <= 0 && memcmp(v->source, hi, 16) <= 0)
+				return true;
+		}
+	return false;
+}
+
+static inline bool ref_until(const struct pol_rule *r, const struct classify_context *now)
+{
+	if (r->until_text)
+		return !now->minute || now->minute < r->until;
+	return !now->clock || (now->clock - 1) % 1440 < r->until;
+}
+
+static inline bool ref_id(const struct pol_id *i, uint32_t id)
+{
+	for (; i; i = i->next)
+		if (i->lo <= id && id <= i->hi)
+			return true;
+	return false;
+}
+
+static inline bool ref_executable(const struct pol_string *s, const char *path)
+{
+	for (; s; s = s->next)
+		if (!strcmp(s->text, path) || (s->text[strlen(s->text) - 1] == '/' &&
+					       !strncmp(s->text, path, strlen(s->text))))
+			return true;
+	return false;
+}
+
+static inline bool ref_cgroup(const struct pol_string *s, const char *path)
+{
+	char with[256], below[256];
+
+	for (; s; s = s->next) {
+		snprintf(with, sizeof(with), "%s/", path);
+		snprintf(below, sizeof(below), "%s%s", s->text, s->text[1] ? "/" : "");
+		if (*path && !strncmp(with, below, strlen(below)))
+			return true;
+	}
+	return false;
+}
+
+/* From the front, the other way round. */
+static inline bool ref_unit(const struct pol_string *s, const char *path)
+{
+	static const char *const kinds[] = {"service", "socket", "scope", "mount", "swap"};
+	char copy[256], unit[256] = "", slice[256] = "", *part, *save = NULL;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	for (part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
+		const char *dot = strrchr(part, '.');
+
+		for (size_t i = 0; dot && i < 5; i++)
+			if (!strcmp(dot + 1, kinds[i]))
+				strcpy(unit, part);
+		if (dot && !strcmp(dot, ".slice"))
+			strcpy(slice, part);
+	}
+	if (!*unit)
+		strcpy(unit, slice);
+	for (; *unit && s; s = s->next)
+		if (!fnmatch(s->text, unit, 0))
+			return true;
+	return false;
+}
+
+/* All conditions on the listener. */
+static inline bool ref_listener(const struct pol_rule *r, const struct classify_context *now,
+				const struct pend_values *v)
+{
+	static const struct classify_listener unknown = {.state = LISTENER_UNKNOWN};
+	const struct classify_listener *l = now->listener ? now->listener(now->arg, v, LISTENER_ALL)
+							  : &unknown;
+	bool else_ = r->action != CLASSIFY_PERMIT;
+#define HOLDS(cond, field, matches)                                                       \
+	(!(r->seen & POL_BIT(cond)) || (l->state == LISTENER_FOUND && l->known & (field)  \
+						? (matches) != !!(r->neg & POL_BIT(cond)) \
+						: l->state != LISTENER_NONE && else_))
+
+	return HOLDS(COND_USER, LISTENER_USER, ref_id(r->user, l->uid)) &&
+	       HOLDS(COND_GROUP, LISTENER_GROUP, ref_id(r->group, l->gid)) &&
+	       HOLDS(COND_EXECUTABLE, LISTENER_EXECUTABLE,
+		     ref_executable(r->executable, l->executable)) &&
+	       HOLDS(COND_CGROUP, LISTENER_CGROUP, ref_cgroup(r->cgroup, l->cgroup)) &&
+	       HOLDS(COND_UNIT, LISTENER_CGROUP, ref_unit(r->unit, l->cgroup));
+#undef HOLDS
+}
+
 static inline bool ref_rule(const struct pol_rule *r, const struct classify_context *now,
 			    const struct pend_values *v)
 {
@@ -480,7 +696,10 @@ static inline bool ref_rule(const struct pol_rule *r, const struct classify_cont
 	       !FAILS(COND_DAY, true, !now->clock || r->days >> (now->clock - 1) / 1440 & 1) &&
 	       !FAILS(COND_REAUTHORIZE, true, now->reauthorize) &&
 	       !FAILS(COND_REASON, now->reason, r->reasons >> now->reason & 1) &&
-	       !FAILS(COND_MARK, true, (v->mark & r->mark_mask) == r->mark);
+	       !FAILS(COND_COUNTRY, true, ref_country(r->country, v)) &&
+	       !FAILS(COND_UNTIL, true, ref_until(r, now)) &&
+	       !FAILS(COND_MARK, true, (v->mark & r->mark_mask) == r->mark) &&
+	       (!(r->seen & POL_LISTENER) || ref_listener(r, now, v));
 #undef FAILS
 }
 

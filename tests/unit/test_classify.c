@@ -53,14 +53,32 @@ static bool same_result(const struct classify_result *r, const struct pol_rule *
 	       r->authority == (pend ? rule->authority->index : 0) &&
 	       r->timeout_ns == (pend ? rule->timeout_ns : 0) &&
 	       r->on_timeout == (pend ? rule->on_timeout : 0) &&
-	       r->release == (pend ? rule->complete : 0) && r->mode == (pend ? rule->mode : 0);
+	       r->release == (pend ? rule->complete : 0) && r->mode == (pend ? rule->mode : 0) &&
+	       r->remember_ns == rule->remember_ns && r->remember_scope == rule->remember_scope &&
+	       r->remember_end == rule->remember_end;
 }
 
 /* The rules that visit() was called for; what it says depends on nothing but the rule. */
 struct visits {
 	uint32_t rule[64];
 	unsigned n, salt;
+	struct classify_listener listener, told;
+	unsigned asked, needs; /* how often for the listener, and what rules need */
 };
+
+/* No more is known than was asked for: so `need` has to be right. */
+static const struct classify_listener *listener(void *arg, const struct pend_values *v,
+						unsigned need)
+{
+	struct visits *s = arg;
+
+	(void)v;
+	s->asked++;
+	s->told = s->listener;
+	s->told.known &= (uint8_t)need;
+	s->needs |= need;
+	return &s->told;
+}
 
 static bool visit(void *arg, uint32_t rule)
 {
@@ -104,6 +122,10 @@ static void check_packet(const struct loaded *l, struct random_policy *rp, unsig
 	if (rnd(rp, 8))
 		now.visit = visit;
 	seen[0].salt = seen[1].salt = rnd(rp, 65536);
+	random_listener(rp, &seen[0].listener);
+	seen[1].listener = seen[0].listener;
+	if (rnd(rp, 8))
+		now.listener = listener;
 	now.arg = &seen[0];
 	want = ref_classify(l->p, &now, &v);
 	now.arg = &seen[1];
@@ -111,13 +133,15 @@ static void check_packet(const struct loaded *l, struct random_policy *rp, unsig
 	/* Checked by hand: Check's own bookkeeping costs more than classify. */
 	if (r.rule != ref_number(l->p, want) ||
 	    (want ? !same_result(&r, want) : r.action != CLASSIFY_BLOCK) ||
-	    !same_visits(l->p, &seen[0], &seen[1]))
+	    !same_visits(l->p, &seen[0], &seen[1]) || seen[1].asked > 1 ||
+	    (seen[1].asked && !seen[0].asked) || seen[1].needs & ~classify_needs(l->c))
 		ck_abort_msg("rule %u, not %u: family %u proto %u ports %u %u hook %u in %u out %u "
-			     "mark %u icmp %u/%u addresses %u %u of\n%s",
+			     "mark %u icmp %u/%u addresses %u %u visits %u %u asked %u %u of\n%s",
 			     r.rule, ref_number(l->p, want), v.family, v.protocol, v.source_port,
 			     v.dest_port, v.hook, v.in_interface, v.out_interface, v.mark,
 			     v.icmp_type, v.icmp_code, v.source[v.family == 4 ? 3 : 15],
-			     v.dest[v.family == 4 ? 3 : 15], rp->text);
+			     v.dest[v.family == 4 ? 3 : 15], seen[0].n, seen[1].n, seen[0].asked,
+			     seen[1].asked, rp->text);
 	counts[want ? want->action : 0]++;
 }
 
