@@ -2,12 +2,15 @@
 /*
  * What a classify costs by the number of rules and of prefixes: policies are written, compiled and attached
  * as the daemon does it, and random packets are classified. Of the largest policy also what it takes to
- * compile it, and the memory that is resident because of it afterwards. Prints "key value" lines; the
+ * compile it, and the memory that is resident because of it afterwards. Then a set of a million prefixes is edited,
+ * one address at a time, and what that and a classify cost is told after 1, 1,000, 10,000 and 60,000
+ * edits. Prints "key value" lines; the
  * packets and policies are the same in every run.
  *
  * usage: bench/classify [PACKETS]
  */
 #include "core/classify.h"
+#include "core/classify_patch.h"
 #include "core/policy.h"
 #include <errno.h>
 #include <malloc.h>
@@ -227,6 +230,80 @@ static struct cost one(struct files *f, const char *key, uint32_t rules, uint32_
 	return cost;
 }
 
+static void random_edit(struct classify_edit *e)
+{
+	uint32_t a = rnd();
+
+	*e = (struct classify_edit){.family = 4};
+	memcpy(e->lo, &a, 4);
+	memcpy(e->hi, &a, 4);
+}
+
+static struct classifier *edit_one(struct classifier *c)
+{
+	struct classify_edit e;
+	struct classifier *made;
+
+	random_edit(&e);
+	/* What is in it comes out, so that no edit is in vain. */
+	e.remove = classify_set_has(c, e.set, 4, e.lo);
+	if (classify_patch(&made, c, &e, 1))
+		die("cannot edit the set");
+	classify_detach(c);
+	return made;
+}
+
+/* Edits up to so many; the time of each of the last ones. */
+static struct classifier *edit_to(struct classifier *c, uint32_t *done, uint32_t edits, double *us)
+{
+	uint32_t some = edits - *done < 1000 ? edits - *done : 1000;
+	double start = 0;
+
+	for (; *done < edits; ++*done) {
+		if (*done + some == edits)
+			start = now();
+		c = edit_one(c);
+	}
+	*us = (now() - start) / some * 1e6;
+	return c;
+}
+
+static void edit(struct files *f, uint32_t packets)
+{
+	static const struct {
+		uint32_t edits;
+		const char *classify, *edit;
+	} curve[] = {{0, "classify_ns_patched_0", NULL},
+		     {1, "classify_ns_patched_1", NULL},
+		     {1000, "classify_ns_patched_1k", "set_edit_us_1k_edits"},
+		     {10000, "classify_ns_patched_10k", "set_edit_us_1m_prefixes"},
+		     {60000, "classify_ns_patched", "set_edit_us_60k_edits"}};
+	static struct pend_values v[POOL];
+	struct classifier *c;
+	uint32_t done = 0;
+	double us, sum = 0, before;
+	void *image;
+	size_t size;
+
+	write_policy(f, 10, 1000000);
+	random_packets(v);
+	c = compile(f, &image, &size);
+	malloc_trim(0);
+	before = resident_mib();
+	for (size_t i = 0; i < sizeof(curve) / sizeof(*curve); i++) {
+		us = 0;
+		if (curve[i].edits)
+			c = edit_to(c, &done, curve[i].edits, &us);
+		printf("%s %.1f\n", curve[i].classify, classify_ns(c, v, packets, &sum));
+		if (curve[i].edit)
+			printf("%s %.1f\n", curve[i].edit, us);
+	}
+	malloc_trim(0);
+	fprintf(stderr, "%u edits: %.1f MiB (%g)\n", done, resident_mib() - before, sum);
+	classify_detach(c);
+	free(image);
+}
+
 int main(int argc, char **argv)
 {
 	uint32_t packets = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 2000000;
@@ -245,6 +322,7 @@ int main(int argc, char **argv)
 	cost = one(&f, "classify_ns_10000_1m", 10000, 1000000, packets);
 	printf("policy_compile_s %.3f\n", cost.compile_s);
 	printf("policy_memory_mib %.1f\n", cost.memory_mib);
+	edit(&f, packets);
 	free(f.policy.data);
 	free(f.set.data);
 	return EXIT_SUCCESS;

@@ -4,34 +4,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Without a branch that depends on what is found: nobody can guess it, and guessing wrong is dear. */
 static size_t from4(const uint32_t *hi, size_t n, uint32_t at)
 {
-	size_t lo = 0;
+	const uint32_t *p = hi;
 
-	while (lo < n) {
-		size_t mid = lo + (n - lo) / 2;
+	while (n > 1) {
+		size_t half = n / 2;
 
-		if (hi[mid] < at)
-			lo = mid + 1;
-		else
-			n = mid;
+		p += (p[half - 1] < at) * half;
+		n -= half;
 	}
-	return lo;
+	return (size_t)(p - hi) + (n && *p < at);
 }
 
 static size_t from6(const pos_t *hi, size_t n, pos_t at)
 {
-	size_t lo = 0;
+	const pos_t *p = hi;
 
-	while (lo < n) {
-		size_t mid = lo + (n - lo) / 2;
+	while (n > 1) {
+		size_t half = n / 2;
 
-		if (hi[mid] < at)
-			lo = mid + 1;
-		else
-			n = mid;
+		p += (p[half - 1] < at) * half;
+		n -= half;
 	}
-	return lo;
+	return (size_t)(p - hi) + (n && *p < at);
 }
 
 size_t rangemap_from(const struct rangemap *m, pos_t at)
