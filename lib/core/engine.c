@@ -46,8 +46,7 @@ static void drop_old(struct pend_engine *e, const struct pctx *c, uint32_t id)
 	e->ops->verdict(e->io, id, ENGINE_DROP, c->mark, seq_of(e, c) | ENGINE_SEQ_OLD);
 }
 
-/* An event about a packet that no context stands for. */
-static void event_bare(struct pend_engine *e, enum pend_event_type type,
+void engine_event_bare(struct pend_engine *e, enum pend_event_type type,
 		       const struct engine_input *in, const struct packet *p,
 		       const struct arbiter_result *r)
 {
@@ -167,10 +166,10 @@ static void initial(struct pend_engine *e, const struct engine_input *in, const 
 	if (r.action == PEND_ACTION_CONTINUE)
 		r.action = e->cfg.default_action;
 	if (r.event)
-		event_bare(e, PEND_EVENT_CLASSIFIED, in, p, &r);
+		engine_event_bare(e, PEND_EVENT_CLASSIFIED, in, p, &r);
 	if (call.limited && mono_since(e->now, e->limit_told) >= LIMIT_EVENT_NS) {
 		e->limit_told = e->now;
-		event_bare(e, PEND_EVENT_LIMIT, in, p, &r);
+		engine_event_bare(e, PEND_EVENT_LIMIT, in, p, &r);
 	}
 	apply(e, in, p, r.action, r.block);
 }
@@ -267,6 +266,10 @@ void engine_packet(struct pend_engine *e, const struct engine_input *in)
 	/* A cut copy is whole enough when its headers are; packet_parse says if they are not. */
 	if (packet_parse(&p, in->data, in->len) != PACKET_OK) {
 		malformed(e, in, &p);
+		return;
+	}
+	if (mark_is_again(&e->marks, in->mark, false) || mark_is_again(&e->marks, in->mark, true)) {
+		again_packet(e, in, &p);
 		return;
 	}
 	c = pctx_lookup(&e->table, &p.flow);

@@ -23,6 +23,7 @@ enum engine_verdict {
 	ENGINE_DROP,
 	ENGINE_RESET, /* NF_REPEAT into the hookup's reject rules */
 	ENGINE_UNREACH,
+	ENGINE_END, /* NF_REPEAT: the hookup marks the flow BLOCKED, and drops or resets all of it */
 };
 
 #define ENGINE_SEQ_NONE 0u
@@ -49,6 +50,9 @@ struct engine_ops {
 	enum engine_track (*track)(void *io, const struct flow *f);
 	/* The clock, for calls that come between two dispatches. NULL: time stands still there. */
 	mono_t (*now)(void *io);
+	/* A live flow was blocked. TCP: end its local socket, if there is one. Others: have conntrack forget it;
+	 * true when it did. NULL: nothing can be done. */
+	bool (*end)(void *io, const struct flow *f);
 };
 
 /* A queued packet, as the kernel describes it. */
@@ -145,6 +149,9 @@ void engine_expire(struct pend_engine *e, uint32_t budget);
 void engine_refuse(struct pend_engine *e, const struct engine_input *in, const struct flow *f,
 		   uint32_t isn, enum pend_block how);
 
+/* core/again.c: a packet of a flow that was permitted in another epoch (R31 to R34). */
+void again_packet(struct pend_engine *e, const struct engine_input *in, const struct packet *p);
+
 /* core/arbiter.c */
 struct arbiter_result {
 	enum pend_action action;
@@ -190,6 +197,10 @@ void complete_barrier(struct pend_engine *e, uint32_t barrier, bool sure);
 void complete_timer(void *engine, struct wheel_timer *t);
 
 void engine_event(struct pend_engine *e, enum pend_event_type type, const struct pctx *c);
+/* An event about a packet that no context stands for. */
+void engine_event_bare(struct pend_engine *e, enum pend_event_type type,
+		       const struct engine_input *in, const struct packet *p,
+		       const struct arbiter_result *r);
 void engine_verdict(struct pend_engine *e, uint32_t id, enum engine_verdict v, uint32_t mark,
 		    const struct pctx *c);
 

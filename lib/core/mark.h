@@ -12,10 +12,14 @@
  *                           engine knows it again and permits it as any other packet of its flow
  *   RESET   + epoch 0       comes back by NF_REPEAT: answer with a TCP reset, else as UNREACH
  *   UNREACH + epoch 0       comes back by NF_REPEAT: answer with ICMP admin-prohibited
+ *   RESET   + epoch 1       END, comes back by NF_REPEAT: the packet's flow is dead from now on (R34)
  * In the packet's mark, set by the tag chain just before the queue rule, for the engine to read:
  *   NONE    + epoch 1       DNAT: this host has translated the destination, and the packet's conntrack
  *                           entry alone knows from what. A copy sent in would get an entry without
  *                           that, so none is sent. No rule looks for it; any verdict replaces it
+ *   NONE    + epoch 2       AGAIN: of a flow that was permitted in another epoch, to be authorized
+ *                           again (R31); the packet goes from its opener to the other end
+ *   NONE    + epoch 3       AGAIN_REPLY: the same, the other way
  * In the connection's mark:
  *   PERMIT  + epoch 1..62   the flow was permitted in that epoch (R31, R46)
  *   BLOCKED + any epoch     the flow is dead: later packets die in the kernel (R34)
@@ -44,6 +48,9 @@ enum {
 	MARK_EPOCH_MAX = 62,
 	MARK_EPOCH_DNAT = 1,    /* with MARK_NONE: behind destination NAT */
 	MARK_EPOCH_INJECT = 63, /* with MARK_PERMIT: a copy of ours on lo */
+	MARK_EPOCH_END = 1,     /* with MARK_RESET: the flow ends here */
+	MARK_EPOCH_AGAIN = 2,   /* with MARK_NONE: to be authorized again */
+	MARK_EPOCH_AGAIN_REPLY = 3,
 };
 
 struct mark_layout {
@@ -129,6 +136,22 @@ static inline uint32_t mark_unreach(const struct mark_layout *l)
 	return mark_bits(l, mark_value(MARK_UNREACH, MARK_EPOCH_NONE));
 }
 
+static inline uint32_t mark_end(const struct mark_layout *l)
+{
+	return mark_bits(l, mark_value(MARK_RESET, MARK_EPOCH_END));
+}
+
+/* Epochs follow one another in a ring: the one before, and the one after. */
+static inline uint8_t mark_epoch_before(uint8_t epoch)
+{
+	return epoch > MARK_EPOCH_MIN ? (uint8_t)(epoch - 1) : (uint8_t)MARK_EPOCH_MAX;
+}
+
+static inline uint8_t mark_epoch_after(uint8_t epoch)
+{
+	return epoch < MARK_EPOCH_MAX ? (uint8_t)(epoch + 1) : (uint8_t)MARK_EPOCH_MIN;
+}
+
 /* What the tag chain says of a packet that it queues. */
 static inline uint8_t mark_value_dnat(void)
 {
@@ -138,6 +161,16 @@ static inline uint8_t mark_value_dnat(void)
 static inline bool mark_is_dnat(const struct mark_layout *l, uint32_t mark)
 {
 	return mark_get(l, mark) == mark_value_dnat();
+}
+
+static inline uint8_t mark_value_again(bool reply)
+{
+	return mark_value(MARK_NONE, reply ? MARK_EPOCH_AGAIN_REPLY : MARK_EPOCH_AGAIN);
+}
+
+static inline bool mark_is_again(const struct mark_layout *l, uint32_t mark, bool reply)
+{
+	return mark_get(l, mark) == mark_value_again(reply);
 }
 
 /* What a connection's mark says. */

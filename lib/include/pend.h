@@ -163,6 +163,9 @@ enum {
 	PEND_META_MALFORMED =
 		1u << 3,            /* the packet does not parse; values are what could be read */
 	PEND_META_PENDER = 1u << 4, /* completion pass: this callout pended the context */
+	/* With REAUTHORIZE and POLICY_CHANGE: the packet goes against its flow's direction (FWPS packetDirection,
+	 * R31). The values are the flow's all the same: as those of the packet that opened it. */
+	PEND_META_REPLY = 1u << 5,
 };
 
 struct pend_completion; /* a completion handle (FWPS_METADATA_FIELD_COMPLETION_HANDLE) */
@@ -324,6 +327,7 @@ struct pend_engine_config {
 	bool raw_reinject; /* open raw sockets (CAP_NET_RAW): buffer and reset for absorbed packets */
 	int queue_fd;      /* adopt this bound netlink socket; -1 (default) opens one */
 	bool track_established; /* look permitted TCP flows up in conntrack (R44); default true */
+	bool reauthorize; /* the hookup is `lazy`: open what ending a live flow takes; default false */
 	enum pend_action default_action; /* nobody had an opinion; default BLOCK */
 	enum pend_action on_malformed;   /* packets that do not parse; default BLOCK */
 	bool repeat;                     /* permit by NF_REPEAT: pend_hook_wants_repeat() */
@@ -369,7 +373,15 @@ PEND_API enum pend_status pend_engine_drain(struct pend_engine *e, enum pend_ver
 					    unsigned budget);
 /* Drains with BLOCK, unbinds, frees. NULL is allowed. */
 PEND_API void pend_engine_close(struct pend_engine *e);
-/* Change the epoch that permits are stamped with, from the next verdict on (1..62). */
+/*
+ * Change the epoch that permits are stamped with, from the next verdict on (1..62). With a hookup that is `lazy`
+ * each change of what the callouts answer is followed by a new epoch, in this order: all engines
+ * answer by the new policy; no live flow carries the new number any more (there are 62, in a ring);
+ * pend_hook_set_epoch(); this, for every engine. A permit that names the epoch before meanwhile is good: its flow is
+ * asked about once more. The next packet of every flow of another epoch, in either direction, is then classified with
+ * PEND_META_REAUTHORIZE and PEND_REASON_POLICY_CHANGE (R31). It cannot be pended (R33). Permit: the flow is of this epoch
+ * and not asked about again. Block: it is ended: TCP is reset at both ends, other flows are forgotten (R34).
+ */
 PEND_API enum pend_status pend_engine_set_epoch(struct pend_engine *e, uint8_t epoch);
 
 /* ---------------------------------------------------------------------- callouts ---- */
@@ -490,6 +502,8 @@ struct pend_stats {
 	uint64_t injected, inject_failed; /* copies sent (R42) */
 	uint64_t answers_forged;          /* RST or ICMP made by ourselves */
 	uint64_t established, flow_closed;
+	uint64_t reauthorized,
+		reauth_ended;     /* packets of flows of another epoch; those that were blocked */
 	uint64_t socket_overruns; /* ENOBUFS on the queue socket */
 	uint64_t loops;           /* R29, R40 */
 	uint64_t pending_peak, held_peak;
@@ -519,9 +533,13 @@ struct pend_hook_config {
 	uint8_t epoch;
 	unsigned hooks; /* default INPUT | FORWARD */
 	int priority; /* -199 (behind conntrack) to 1000; default 20, behind the host's own filter */
-	bool loopback;        /* queue what arrives on lo too; default false */
-	bool multicast;       /* queue multicast and broadcast too (R48); default false */
-	bool fail_open;       /* the queue rule's bypass flag */
+	bool loopback;  /* queue what arrives on lo too; default false */
+	bool multicast; /* queue multicast and broadcast too (R48); default false */
+	bool fail_open; /* the queue rule's bypass flag */
+	/* Queue the next packet of flows that were permitted in another epoch, of replies on OUTPUT too, and let
+	 * it go on when nobody takes it: the flow has a permit. nft only: else open says
+	 * PEND_E_UNSUPPORTED. Default false: such flows go on */
+	bool lazy;
 	const char *iptables; /* "", "nft" or "legacy": which variant; "" detects */
 	int nft_fd; /* adopt this netlink socket that owns the table; -1. Once open succeeds it is the
 	                          * hookup's, which closes it at once if it is not by nft */
@@ -539,7 +557,10 @@ PEND_API enum pend_status pend_hook_verify(struct pend_hook *h);
 PEND_API enum pend_status pend_hook_repair(struct pend_hook *h);
 /* Take the rules out; PEND_OK also if there were none. */
 PEND_API enum pend_status pend_hook_remove(struct pend_hook *h);
-/* Valid only this epoch's ct marks from now on. */
+/*
+ * Valid only this epoch's ct marks from now on, in one step. Not `lazy`: only flows that conntrack calls
+ * new (one-way UDP) are asked about again. Errors: pend_hook_error(), and the epoch is as before.
+ */
 PEND_API enum pend_status pend_hook_set_epoch(struct pend_hook *h, uint8_t epoch);
 /* "nft", "nft with xtables NFQUEUE", "iptables-nft", "iptables-legacy", "none" */
 PEND_API const char *pend_hook_describe(const struct pend_hook *h);

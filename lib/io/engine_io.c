@@ -5,6 +5,7 @@
 #include "io/loop.h"
 #include "io/nfqueue.h"
 #include "io/raw.h"
+#include "io/sockdestroy.h"
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
@@ -15,6 +16,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+enum { PROTO_TCP = 6 };
+
 #define DISPATCH_BUDGET 256u
 #define BARRIERS_OUT    64u /* a power of two */
 #define EXPIRE_BUDGET   1024u
@@ -24,6 +27,7 @@ struct engine_io {
 	struct nfqueue *nfq;
 	struct raw raw;
 	struct ct *ct;
+	int diag; /* to end local sockets; -1: not open */
 	struct nfqueue_item items[NFQ_BATCH];
 	/* Barriers acked + 1 to asked are out; what their acknowledgements will quote. */
 	uint32_t acked, asked;
@@ -58,6 +62,10 @@ static void op_verdict(void *ctx, uint32_t id, enum engine_verdict v, uint32_t m
 		break;
 	case ENGINE_UNREACH:
 		mark = (mark & ~l->mask) | mark_unreach(l);
+		nf = NF_REPEAT;
+		break;
+	case ENGINE_END:
+		mark = (mark & ~l->mask) | mark_end(l);
 		nf = NF_REPEAT;
 		break;
 	}
@@ -102,7 +110,17 @@ static mono_t op_now(void *ctx)
 	return loop_clock();
 }
 
-static const struct engine_ops ops = {op_verdict, op_inject, op_answer, op_track, op_now};
+static bool op_end(void *ctx, const struct flow *f)
+{
+	struct engine_io *io = ctx;
+
+	if (f->proto == PROTO_TCP)
+		return io->diag >= 0 && sockdestroy_tcp(io->diag, f) == 0;
+	/* With the destination translated, its entry is found by another tuple: ENOENT. */
+	return io->ct && ct_delete(io->ct, f) == 0;
+}
+
+static const struct engine_ops ops = {op_verdict, op_inject, op_answer, op_track, op_now, op_end};
 
 enum pend_status pend_engine_open(struct pend_engine **out, const struct pend_engine_config *c)
 {
@@ -118,6 +136,7 @@ enum pend_status pend_engine_open(struct pend_engine **out, const struct pend_en
 	if (!io)
 		return PEND_E_NO_MEMORY;
 	io->raw = (struct raw){-1, -1, -1, -1};
+	io->diag = -1;
 	s = engine_init(&io->engine, c, &ops, io, &key, loop_clock());
 	if (s == PEND_OK && nfqueue_new(&io->nfq) < 0) {
 		engine_deinit(&io->engine);
@@ -169,8 +188,11 @@ static int open_sockets(struct engine_io *io, struct err *err)
 				err, r,
 				"cannot open a raw socket (CAP_NET_RAW): absorbed packets cannot be buffered");
 	}
-	if (c->track_established && ct_open(&io->ct) < 0)
-		io->ct = NULL; /* a report less, nothing that decides */
+	/* A report less, nothing that decides; and a flow that is ended is marked then. */
+	if ((c->track_established || c->reauthorize) && ct_open(&io->ct) < 0)
+		io->ct = NULL;
+	if (c->reauthorize)
+		io->diag = sockdestroy_open();
 	return 0;
 }
 
@@ -346,6 +368,8 @@ void pend_engine_close(struct pend_engine *e)
 	nfqueue_free(io->nfq);
 	raw_close(&io->raw);
 	ct_close(io->ct);
+	if (io->diag >= 0)
+		close(io->diag);
 	engine_deinit(e);
 	free(io);
 }

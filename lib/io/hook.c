@@ -37,6 +37,7 @@ struct hook_policy hook_policy(const struct pend_hook *h, enum hook_style style)
 		.forward = h->config.hooks & PEND_HOOK_FORWARD,
 		.loopback = h->config.loopback,
 		.multicast = h->config.multicast,
+		.lazy = h->config.lazy && style == HOOK_STYLE_NFT,
 	};
 }
 
@@ -117,6 +118,13 @@ static void choose(struct pend_hook *h)
 	h->err = (struct err){0};
 }
 
+/* iptables cannot change an epoch in one step for both families, nor reset an established flow behind
+ * its filter table. */
+static bool lazy_possible(const struct pend_hook *h)
+{
+	return h->kind == PEND_HOOK_NFT || (h->kind == PEND_HOOK_NONE && !h->variant[0]);
+}
+
 enum pend_status pend_hook_open(struct pend_hook **out, const struct pend_hook_config *c)
 {
 	struct pend_hook *h;
@@ -131,6 +139,10 @@ enum pend_status pend_hook_open(struct pend_hook **out, const struct pend_hook_c
 		return PEND_E_NO_MEMORY;
 	copy_config(h, c);
 	choose(h);
+	if (c->lazy && !lazy_possible(h)) {
+		free(h);
+		return PEND_E_UNSUPPORTED;
+	}
 	if (c->nft_fd >= 0 && h->kind != PEND_HOOK_NFT)
 		close(c->nft_fd); /* and with it goes the table of an earlier hookup by nft */
 	if (c->nft_fd >= 0 && h->kind == PEND_HOOK_NFT) {

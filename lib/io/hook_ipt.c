@@ -48,6 +48,8 @@ static const char *suffix(enum hook_chain chain)
 		return "PASS";
 	case HOOK_CHAIN_STAMP_INPUT:
 	case HOOK_CHAIN_STAMP_FORWARD:
+	case HOOK_CHAIN_TAG_OUTPUT: /* nft only */
+	case HOOK_CHAIN_STAMP_OUTPUT:
 	case HOOK_CHAIN_COUNT:
 		break;
 	}
@@ -81,6 +83,8 @@ const char *hook_ipt_parent(enum hook_chain chain)
 	case HOOK_CHAIN_PASS:
 	case HOOK_CHAIN_STAMP_INPUT:
 	case HOOK_CHAIN_STAMP_FORWARD:
+	case HOOK_CHAIN_TAG_OUTPUT: /* nft only */
+	case HOOK_CHAIN_STAMP_OUTPUT:
 	case HOOK_CHAIN_COUNT:
 		break;
 	}

@@ -44,6 +44,10 @@ const char *hook_nft_chain(enum hook_chain chain)
 		return "stamp-input";
 	case HOOK_CHAIN_STAMP_FORWARD:
 		return "stamp-forward";
+	case HOOK_CHAIN_TAG_OUTPUT:
+		return "tag-output";
+	case HOOK_CHAIN_STAMP_OUTPUT:
+		return "stamp-output";
 	case HOOK_CHAIN_PERMIT:
 	case HOOK_CHAIN_PASS:
 	case HOOK_CHAIN_COUNT:
@@ -67,6 +71,10 @@ struct hook_base hook_nft_base(const struct pend_hook *h, enum hook_chain chain)
 		return (struct hook_base){"input", NF_INET_LOCAL_IN, stamp};
 	case HOOK_CHAIN_STAMP_FORWARD:
 		return (struct hook_base){"forward", NF_INET_FORWARD, stamp};
+	case HOOK_CHAIN_TAG_OUTPUT:
+		return (struct hook_base){"output", NF_INET_LOCAL_OUT, tag};
+	case HOOK_CHAIN_STAMP_OUTPUT:
+		return (struct hook_base){"output", NF_INET_LOCAL_OUT, stamp};
 	case HOOK_CHAIN_PERMIT:
 	case HOOK_CHAIN_PASS:
 	case HOOK_CHAIN_COUNT:
@@ -575,6 +583,8 @@ int hook_nft_remove(struct pend_hook *h)
 
 int hook_nft_set_epoch(struct pend_hook *h)
 {
+	static const enum hook_chain stamps[] = {HOOK_CHAIN_STAMP_INPUT, HOOK_CHAIN_STAMP_FORWARD,
+						 HOOK_CHAIN_STAMP_OUTPUT};
 	struct hook_policy p = hook_policy(h, HOOK_STYLE_NFT);
 	struct nft_tx t;
 	int err;
@@ -582,11 +592,11 @@ int hook_nft_set_epoch(struct pend_hook *h)
 	nft_tx_begin(&t, &h->nft);
 	put_flush_set(&t, h);
 	put_valid_epoch(&t, h);
-	for (int c = HOOK_CHAIN_STAMP_INPUT; c <= HOOK_CHAIN_STAMP_FORWARD; c++) {
-		if (!hook_chain_used(&p, (enum hook_chain)c))
+	for (size_t i = 0; i < sizeof(stamps) / sizeof(*stamps); i++) {
+		if (!hook_chain_used(&p, stamps[i]))
 			continue;
-		put_flush_chain(&t, h, (enum hook_chain)c);
-		hook_nft_add_rules(&t, h, (enum hook_chain)c);
+		put_flush_chain(&t, h, stamps[i]);
+		hook_nft_add_rules(&t, h, stamps[i]);
 	}
 	err = nft_tx_commit(&t, false);
 	if (err == -ENOENT)

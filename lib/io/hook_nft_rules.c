@@ -17,6 +17,8 @@
 
 #define TCP_FLAGS_OFFSET 13
 #define LO_INDEX         1 /* in every namespace */
+#define DIR_ORIGINAL     0 /* enum ip_conntrack_dir */
+#define DIR_REPLY        1
 
 static void cmp_mark(struct nft_rule *n, const struct pend_hook *h, uint8_t mask, bool equal,
 		     uint8_t value)
@@ -70,6 +72,14 @@ static void match_flags(struct nft_rule *n, const struct hook_rule *r)
 	nft_cmp8(n, r->match & HOOK_M_FLAGS, r->flags);
 }
 
+static void match_direction(struct nft_rule *n, const struct hook_rule *r)
+{
+	if (!(r->match & (HOOK_M_ORIGINAL | HOOK_M_REPLY)))
+		return;
+	nft_ct(n, NFT_CT_DIRECTION);
+	nft_cmp8(n, true, r->match & HOOK_M_REPLY ? DIR_REPLY : DIR_ORIGINAL);
+}
+
 static void match(struct nft_rule *n, const struct pend_hook *h, const struct hook_rule *r)
 {
 	if (r->match & HOOK_M_LO) {
@@ -99,16 +109,17 @@ static void match(struct nft_rule *n, const struct pend_hook *h, const struct ho
 		nft_bitwise32(n, IPS_DST_NAT, 0);
 		nft_cmp32(n, false, 0);
 	}
+	match_direction(n, r);
 }
 
-static void queue(struct nft_rule *n, const struct pend_hook *h)
+static void queue(struct nft_rule *n, const struct pend_hook *h, bool bypass)
 {
 	const struct pend_hook_config *c = &h->config;
 
 	if (h->xt_queue)
-		nft_xt_queue(n, c->queue_first, c->queue_count, c->fail_open);
+		nft_xt_queue(n, c->queue_first, c->queue_count, bypass);
 	else
-		nft_queue(n, c->queue_first, c->queue_count, c->fail_open);
+		nft_queue(n, c->queue_first, c->queue_count, bypass);
 }
 
 static void set_mark(struct nft_rule *n, const struct pend_hook *h, uint8_t value)
@@ -128,7 +139,10 @@ static void act(struct nft_rule *n, const struct pend_hook *h, const struct hook
 		nft_verdict(n, NF_DROP);
 		break;
 	case HOOK_DO_QUEUE:
-		queue(n, h);
+		queue(n, h, h->config.fail_open);
+		break;
+	case HOOK_DO_QUEUE_OR_PASS:
+		queue(n, h, true);
 		break;
 	case HOOK_DO_RESET:
 		nft_reject(n, NFT_REJECT_TCP_RST, 0);

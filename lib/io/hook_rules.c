@@ -56,6 +56,26 @@ static void answer_rules(struct list *l)
 	       });
 }
 
+/* A flow that was authorized again and is blocked: what is said to its packet is blocked_rules()' to
+ * say, as to all that come after it. */
+static void end_rules(struct list *l)
+{
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK,
+		       .mark = mark_value(MARK_RESET, MARK_EPOCH_END),
+		       .mark_mask = MARK_ALL,
+		       .ct_mark = MARK_BLOCKED,
+		       .action = HOOK_DO_STAMP,
+		       .note = "ended",
+	       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK,
+		       .mark = mark_value(MARK_RESET, MARK_EPOCH_END),
+		       .mark_mask = MARK_ALL,
+		       .action = HOOK_DO_CLEAR,
+	       });
+}
+
 /*
  * iptables has no later chain to stamp in, so permits come back by NF_REPEAT too. A permit of another
  * epoch than ours is let in unstamped; to queue it again could go on for ever (R40). REJECT exists in
@@ -104,6 +124,36 @@ static void blocked_rules(struct list *l, const struct hook_policy *p)
 	add(l, r);
 }
 
+/*
+ * A flow that was permitted in another epoch (R31): the engine is told which way the packet goes, since
+ * that decides whose flow it is. What is merely related to it (an ICMP error) is not of it. The flow has
+ * a permit: with nobody there to ask, it goes on as it is (R36, R57).
+ */
+static void again_rules(struct list *l, bool original)
+{
+	struct hook_rule r = {
+		.match = HOOK_M_CT_MARK | HOOK_M_STATE | HOOK_M_ORIGINAL,
+		.ct_mark = MARK_PERMIT,
+		.ct_mask = MARK_KIND,
+		.state = HOOK_CT_NEW | HOOK_CT_ESTABLISHED,
+		.mark = mark_value_again(false),
+		.action = HOOK_DO_MARK,
+	};
+
+	if (original)
+		add(l, r);
+	r.match = HOOK_M_CT_MARK | HOOK_M_STATE | HOOK_M_REPLY;
+	r.mark = mark_value_again(true);
+	add(l, r);
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK,
+		       .mark = mark_value_again(false) & mark_value_again(true),
+		       .mark_mask = (uint8_t) ~(mark_value_again(false) ^ mark_value_again(true)),
+		       .action = HOOK_DO_QUEUE_OR_PASS,
+		       .note = "again",
+	       });
+}
+
 /* The valid mark comes before the state: a one-way UDP flow stays NEW for ever (R46). */
 static void known_flow_rules(struct list *l, const struct hook_policy *p)
 {
@@ -115,6 +165,8 @@ static void known_flow_rules(struct list *l, const struct hook_policy *p)
 		       });
 	blocked_rules(l, p);
 	add(l, (struct hook_rule){.match = HOOK_M_CT_VALID, .action = HOOK_DO_ACCEPT});
+	if (p->lazy)
+		again_rules(l, true);
 	add(l, (struct hook_rule){
 		       .match = HOOK_M_STATE,
 		       .state = HOOK_CT_ESTABLISHED | HOOK_CT_RELATED,
@@ -187,6 +239,8 @@ static void tcp_rules(struct list *l)
 
 static void tag_rules(struct list *l, const struct hook_policy *p)
 {
+	if (p->lazy)
+		end_rules(l);
 	if (p->style == HOOK_STYLE_NFT)
 		answer_rules(l);
 	else
@@ -200,11 +254,57 @@ static void tag_rules(struct list *l, const struct hook_policy *p)
 	add(l, (struct hook_rule){.action = HOOK_DO_QUEUE, .note = "queue"});
 }
 
+/*
+ * Replies of local sockets. A reset is let go, whatever became of the flow: it is what its peer should get.
+ * Only what was permitted has such a mark, so that nothing else is ever queued here.
+ */
+static void output_rules(struct list *l, const struct hook_policy *p)
+{
+	end_rules(l);
+	add(l, (struct hook_rule){.match = HOOK_M_CT_VALID, .action = HOOK_DO_ACCEPT});
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_TCP | HOOK_M_FLAGS,
+		       .flags = RST,
+		       .flags_mask = RST,
+		       .action = HOOK_DO_ACCEPT,
+	       });
+	blocked_rules(l, p);
+	again_rules(l, false);
+}
+
+/*
+ * Between two epochs a verdict may still name the one before. It is stamped as that, and so authorized once
+ * more: unstamped, its flow would never be again.
+ */
+static void stamp_earlier_rules(struct list *l, const struct hook_policy *p)
+{
+	static const uint8_t none[] = {MARK_EPOCH_NONE, MARK_EPOCH_INJECT};
+
+	for (size_t i = 0; i < sizeof(none); i++)
+		add(l, (struct hook_rule){
+			       .match = HOOK_M_MARK,
+			       .mark = mark_value(MARK_PERMIT, none[i]),
+			       .mark_mask = MARK_ALL,
+			       .action = HOOK_DO_CLEAR,
+		       });
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK | HOOK_M_MARK_NOT,
+		       .mark = MARK_PERMIT,
+		       .mark_mask = MARK_KIND,
+		       .mark_not = mark_value(MARK_PERMIT, p->epoch),
+		       .ct_mark = mark_value(MARK_PERMIT, mark_epoch_before(p->epoch)),
+		       .action = HOOK_DO_STAMP,
+		       .note = "permitted before",
+	       });
+}
+
 /* The flow of a permit of this epoch is remembered; no mark of ours is left on any packet. */
 static void stamp_rules(struct list *l, const struct hook_policy *p)
 {
 	uint8_t v = mark_value(MARK_PERMIT, p->epoch);
 
+	if (p->lazy)
+		stamp_earlier_rules(l, p);
 	add(l, (struct hook_rule){
 		       .match = HOOK_M_MARK,
 		       .mark = v,
@@ -244,6 +344,9 @@ bool hook_chain_used(const struct hook_policy *p, enum hook_chain chain)
 		return nft && p->input;
 	case HOOK_CHAIN_STAMP_FORWARD:
 		return nft && p->forward;
+	case HOOK_CHAIN_TAG_OUTPUT:
+	case HOOK_CHAIN_STAMP_OUTPUT:
+		return nft && p->lazy && p->input;
 	case HOOK_CHAIN_PERMIT:
 	case HOOK_CHAIN_PASS:
 		return !nft;
@@ -270,7 +373,11 @@ unsigned hook_rules(const struct hook_policy *p, enum hook_chain chain,
 		break;
 	case HOOK_CHAIN_STAMP_INPUT:
 	case HOOK_CHAIN_STAMP_FORWARD:
+	case HOOK_CHAIN_STAMP_OUTPUT:
 		stamp_rules(&l, p);
+		break;
+	case HOOK_CHAIN_TAG_OUTPUT:
+		output_rules(&l, p);
 		break;
 	case HOOK_CHAIN_PERMIT:
 		permit_rules(&l, p);

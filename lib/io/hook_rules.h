@@ -28,6 +28,9 @@ enum {
 	HOOK_M_ICMP6 = 1u << 10,    /* IPv6: ICMPv6 other than echo request */
 	HOOK_M_DST = 1u << 11,      /* the destination address is of type `dst` */
 	HOOK_M_DNAT = 1u << 12,     /* conntrack has translated the destination */
+	HOOK_M_ORIGINAL =
+		1u << 13,        /* nft only: in the direction of the packet that opened the flow */
+	HOOK_M_REPLY = 1u << 14, /* nft only: against it */
 };
 
 /* RTN_* of linux/rtnetlink.h, as the kernel's fib answers. */
@@ -46,13 +49,14 @@ enum hook_do {
 	HOOK_DO_ACCEPT, /* nft: accept; iptables: RETURN, so that the table's other rules still run */
 	HOOK_DO_DROP,
 	HOOK_DO_QUEUE,
-	HOOK_DO_RESET,      /* nft only */
-	HOOK_DO_UNREACH,    /* nft only */
-	HOOK_DO_STAMP,      /* ct mark = mark, bits outside of the mask kept; goes on */
-	HOOK_DO_MARK,       /* our bits of the packet's mark = mark; goes on */
-	HOOK_DO_CLEAR,      /* our bits of the packet's mark = 0; goes on */
-	HOOK_DO_GOTO_STAMP, /* iptables only: continue in HOOK_CHAIN_PERMIT, do not come back */
-	HOOK_DO_GOTO_PASS,  /* iptables only: continue in HOOK_CHAIN_PASS, do not come back */
+	HOOK_DO_QUEUE_OR_PASS, /* nft only: goes on when nobody takes packets from the queue */
+	HOOK_DO_RESET,         /* nft only */
+	HOOK_DO_UNREACH,       /* nft only */
+	HOOK_DO_STAMP,         /* ct mark = mark, bits outside of the mask kept; goes on */
+	HOOK_DO_MARK,          /* our bits of the packet's mark = mark; goes on */
+	HOOK_DO_CLEAR,         /* our bits of the packet's mark = 0; goes on */
+	HOOK_DO_GOTO_STAMP,    /* iptables only: continue in HOOK_CHAIN_PERMIT, do not come back */
+	HOOK_DO_GOTO_PASS,     /* iptables only: continue in HOOK_CHAIN_PASS, do not come back */
 };
 
 struct hook_rule {
@@ -72,6 +76,8 @@ enum hook_chain {
 	HOOK_CHAIN_TAG_FORWARD,
 	HOOK_CHAIN_STAMP_INPUT,   /* nft only */
 	HOOK_CHAIN_STAMP_FORWARD, /* nft only */
+	HOOK_CHAIN_TAG_OUTPUT,    /* nft only, with `lazy` */
+	HOOK_CHAIN_STAMP_OUTPUT,  /* nft only, with `lazy` */
 	HOOK_CHAIN_PERMIT,        /* iptables only */
 	HOOK_CHAIN_PASS,          /* iptables only */
 	HOOK_CHAIN_COUNT,
@@ -86,9 +92,10 @@ struct hook_policy {
 	enum hook_style style;
 	uint8_t epoch;
 	bool input, forward, loopback, multicast;
+	bool lazy; /* nft only: flows of other epochs are queued, to be authorized again */
 };
 
-#define HOOK_RULES_MAX 24
+#define HOOK_RULES_MAX 32
 
 /* Is this chain there at all? */
 bool hook_chain_used(const struct hook_policy *p, enum hook_chain chain);

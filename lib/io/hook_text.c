@@ -100,16 +100,20 @@ static void nft_match(FILE *f, const struct pend_hook *h, const struct hook_rule
 	}
 	if (r->match & HOOK_M_DNAT)
 		fputs("ct status dnat ", f);
+	if (r->match & HOOK_M_ORIGINAL)
+		fputs("ct direction original ", f);
+	if (r->match & HOOK_M_REPLY)
+		fputs("ct direction reply ", f);
 }
 
-static void nft_queue_text(FILE *f, const struct pend_hook *h)
+static void nft_queue_text(FILE *f, const struct pend_hook *h, bool bypass)
 {
 	unsigned first = h->config.queue_first, last = first + h->config.queue_count - 1u;
 
 	fprintf(f, "queue num %u", first);
 	if (last > first)
 		fprintf(f, "-%u", last);
-	if (h->config.fail_open)
+	if (bypass)
 		fputs(" bypass", f);
 }
 
@@ -123,7 +127,10 @@ static void nft_action(FILE *f, const struct pend_hook *h, const struct hook_rul
 		fputs("drop", f);
 		break;
 	case HOOK_DO_QUEUE:
-		nft_queue_text(f, h);
+		nft_queue_text(f, h, h->config.fail_open);
+		break;
+	case HOOK_DO_QUEUE_OR_PASS:
+		nft_queue_text(f, h, true);
 		break;
 	case HOOK_DO_RESET:
 		fputs("reject with tcp reset", f);
@@ -276,6 +283,7 @@ static void ipt_action(FILE *f, const struct pend_hook *h, const struct hook_rul
 		break;
 	case HOOK_DO_RESET: /* nft only */
 	case HOOK_DO_UNREACH:
+	case HOOK_DO_QUEUE_OR_PASS:
 		break;
 	}
 }

@@ -117,8 +117,20 @@ static enum engine_track op_track(void *io, const struct flow *f)
 	return s->track;
 }
 
-static const struct engine_ops sim_ops = {
-	.verdict = op_verdict, .inject = op_inject, .answer = op_answer, .track = op_track};
+static bool op_end(void *io, const struct flow *f)
+{
+	struct sim *s = io;
+
+	s->ends++;
+	s->ended = *f;
+	return !s->end_fails;
+}
+
+static const struct engine_ops sim_ops = {.verdict = op_verdict,
+					  .inject = op_inject,
+					  .answer = op_answer,
+					  .track = op_track,
+					  .end = op_end};
 
 static void on_event(void *arg, const struct pend_event *ev)
 {
@@ -413,6 +425,7 @@ static void deliver(struct sim *s, const struct sim_verdict *v)
 		s->unreaches++;
 		break;
 	case ENGINE_DROP:
+	case ENGINE_END:
 		break;
 	}
 }

@@ -103,7 +103,7 @@ struct sim {
 	uint32_t asked, acked;
 	struct sim_bytes *injected; /* on their way over lo */
 	unsigned injections, inject_room;
-	bool inject_fails, answer_fails, lose_answers;
+	bool inject_fails, answer_fails, end_fails, lose_answers;
 	bool trace; /* check that what is accepted was permitted (I2) */
 	enum engine_track track;
 	unsigned tracks;
@@ -113,6 +113,8 @@ struct sim {
 	uint8_t answer[PACKET_ANSWER_MAX];
 	uint32_t answer_len;
 	unsigned resets, unreaches; /* by NF_REPEAT */
+	unsigned ends;              /* live flows that were to be ended, and the last of them */
+	struct flow ended;
 	struct pend_event last[16]; /* of each type */
 	unsigned events[16];
 	struct {

@@ -294,6 +294,136 @@ START_TEST(iptables_has_no_actions_of_nft)
 }
 END_TEST
 
+/* ---- flows of other epochs (R31) ---- */
+
+/* Who is valid goes on, and who is ended stays so; only then the others are asked about, with their direction. */
+START_TEST(lazy_tag_chain)
+{
+	struct hook_policy p = policy(HOOK_STYLE_NFT);
+	struct hook_rule r[HOOK_RULES_MAX];
+	int ended, blocked, valid, original, reply, again, state;
+	unsigned n;
+
+	p.lazy = true;
+	n = hook_rules(&p, HOOK_CHAIN_TAG_INPUT, r);
+	ended = find(r, n, HOOK_M_MARK, HOOK_DO_STAMP);
+	blocked = find(r, n, HOOK_M_CT_MARK, HOOK_DO_DROP);
+	valid = find(r, n, HOOK_M_CT_VALID, HOOK_DO_ACCEPT);
+	original = find(r, n, HOOK_M_CT_MARK | HOOK_M_STATE | HOOK_M_ORIGINAL, HOOK_DO_MARK);
+	reply = find(r, n, HOOK_M_CT_MARK | HOOK_M_STATE | HOOK_M_REPLY, HOOK_DO_MARK);
+	again = find(r, n, HOOK_M_MARK, HOOK_DO_QUEUE_OR_PASS);
+	state = find_exact(r, n, HOOK_M_STATE, HOOK_DO_ACCEPT);
+	ck_assert_int_eq(ended, 0);
+	ck_assert_uint_eq(r[0].ct_mark, MARK_BLOCKED);
+	ck_assert_int_lt(ended, blocked);
+	ck_assert_int_lt(blocked, valid);
+	ck_assert_int_lt(valid, original);
+	ck_assert_int_lt(original, again);
+	ck_assert_int_lt(reply, again);
+	ck_assert_int_lt(again, state);
+	ck_assert_uint_eq(r[original].mark, mark_value_again(false));
+	ck_assert_uint_eq(r[reply].mark, mark_value_again(true));
+	/* Both of them, and neither of what else is in a packet's mark there. */
+	for (unsigned v = 0; v < 256; v++)
+		ck_assert_int_eq((v & r[again].mark_mask) == r[again].mark,
+				 v == mark_value_again(false) || v == mark_value_again(true));
+	/* R17: an ICMP error has its flow's mark and is not of it. */
+	ck_assert(!(r[original].state & HOOK_CT_RELATED) && !(r[reply].state & HOOK_CT_RELATED));
+}
+END_TEST
+
+START_TEST(lazy_output_chain)
+{
+	struct hook_policy p = policy(HOOK_STYLE_NFT);
+	struct hook_rule r[HOOK_RULES_MAX];
+	unsigned n;
+
+	ck_assert(!hook_chain_used(&p, HOOK_CHAIN_TAG_OUTPUT));
+	p.lazy = true;
+	n = hook_rules(&p, HOOK_CHAIN_TAG_OUTPUT, r);
+	ck_assert_uint_gt(n, 0);
+	ck_assert(hook_chain_used(&p, HOOK_CHAIN_STAMP_OUTPUT));
+	/* What this host dials is none of our business. */
+	ck_assert_int_eq(find(r, n, 0, HOOK_DO_QUEUE), -1);
+	ck_assert_int_eq(find(r, n, HOOK_M_ORIGINAL, HOOK_DO_MARK), -1);
+	ck_assert_int_ge(find(r, n, HOOK_M_REPLY, HOOK_DO_MARK), 0);
+	/* The reset of a socket that was ended gets out. */
+	ck_assert_int_lt(find(r, n, HOOK_M_TCP | HOOK_M_FLAGS, HOOK_DO_ACCEPT),
+			 find(r, n, HOOK_M_CT_MARK, HOOK_DO_DROP));
+	p.input = false;
+	ck_assert(!hook_chain_used(&p, HOOK_CHAIN_TAG_OUTPUT));
+}
+END_TEST
+
+/* The ct mark that a packet's mark leaves behind, as the kernel would run the chain; -1: none. */
+static int stamped(const struct hook_policy *p, uint8_t mark)
+{
+	struct hook_rule r[HOOK_RULES_MAX];
+	unsigned n = hook_rules(p, HOOK_CHAIN_STAMP_INPUT, r);
+	int ct = -1;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (r[i].match & HOOK_M_MARK && (mark & r[i].mark_mask) != r[i].mark)
+			continue;
+		if (r[i].match & HOOK_M_MARK_NOT && mark == r[i].mark_not)
+			continue;
+		if (r[i].action == HOOK_DO_STAMP)
+			ct = r[i].ct_mark;
+		else if (r[i].action == HOOK_DO_CLEAR)
+			mark = 0;
+	}
+	ck_assert_uint_eq(mark, 0); /* nothing of ours is left on any packet */
+	return ct;
+}
+
+/* A permit that comes between two epochs is not lost: its flow is asked about once more. */
+START_TEST(a_late_permit_is_stamped_as_one_of_before)
+{
+	struct hook_policy p = policy(HOOK_STYLE_NFT);
+
+	p.lazy = true;
+	for (unsigned now = 1; now <= 62; now++) {
+		p.epoch = (uint8_t)now;
+		for (unsigned e = 1; e <= 62; e++) {
+			int ct = stamped(&p, mark_value(MARK_PERMIT, (uint8_t)e));
+
+			if (e == now)
+				ck_assert_int_eq(ct, mark_value(MARK_PERMIT, (uint8_t)e));
+			else
+				ck_assert_int_eq(
+					ct, mark_value(MARK_PERMIT, mark_epoch_before(p.epoch)));
+		}
+		ck_assert_uint_ne(mark_epoch_before(p.epoch), now);
+		ck_assert_uint_eq(mark_epoch_after(mark_epoch_before(p.epoch)), now);
+		ck_assert(mark_epoch_valid(mark_epoch_after(p.epoch)));
+	}
+	ck_assert_int_eq(stamped(&p, mark_value(MARK_PERMIT, MARK_EPOCH_NONE)), -1);
+	ck_assert_int_eq(stamped(&p, mark_value(MARK_PERMIT, MARK_EPOCH_INJECT)), -1);
+	ck_assert_int_eq(stamped(&p, mark_value_again(false)), -1);
+	ck_assert_int_eq(stamped(&p, mark_value_again(true)), -1);
+	ck_assert_int_eq(stamped(&p, mark_value_dnat()), -1);
+	ck_assert_int_eq(stamped(&p, 0), -1);
+	p.lazy = false; /* what there was before */
+	p.epoch = 5;
+	ck_assert_int_eq(stamped(&p, mark_value(MARK_PERMIT, 5)), mark_value(MARK_PERMIT, 5));
+	ck_assert_int_eq(stamped(&p, mark_value(MARK_PERMIT, 4)), -1);
+}
+END_TEST
+
+START_TEST(lazy_is_for_nft)
+{
+	struct pend_hook_config c = base();
+
+	c.lazy = true;
+	ck_assert_int_eq(try(&c), PEND_OK);
+	c.iptables = "nft";
+	ck_assert_int_eq(try(&c), PEND_E_UNSUPPORTED);
+	c.iptables = "";
+	c.kind = PEND_HOOK_IPTABLES;
+	ck_assert_int_eq(try(&c), PEND_E_UNSUPPORTED);
+}
+END_TEST
+
 /* ---- text ---- */
 
 static char *text_of(const struct pend_hook_config *c, enum pend_hook_kind as)
@@ -344,6 +474,33 @@ START_TEST(nft_text)
 	has(t, "queue num 0-3 bypass");
 	has(t, "table inet guard {");
 	lacks(t, "hook input");
+	free(t);
+}
+END_TEST
+
+START_TEST(lazy_nft_text)
+{
+	struct pend_hook_config c = base();
+	char *t;
+
+	c.lazy = true;
+	c.epoch = 2;
+	t = text_of(&c, PEND_HOOK_NFT);
+	has(t, "elements = { 0x04800000 }");
+	has(t, "type filter hook output priority 20; policy accept;");
+	has(t, "type filter hook output priority 30; policy accept;");
+	has(t, "meta mark & 0x7f800000 == 0x03000000 counter ct mark set ct mark & 0x807fffff | "
+	       "0x01000000 comment \"ended\"");
+	has(t, "ct mark & 0x01800000 == 0x00800000 ct state established,new ct direction original "
+	       "meta mark set meta mark & 0x807fffff | 0x04000000\n");
+	has(t, "ct direction reply meta mark set meta mark & 0x807fffff | 0x06000000\n");
+	has(t, "meta mark & 0x7d800000 == 0x04000000 counter queue num 0 bypass comment \"again\"");
+	has(t, "counter queue num 0 comment \"queue\""); /* fail closed */
+	has(t, "ct mark set ct mark & 0x807fffff | 0x02800000 comment \"permitted before\"");
+	has(t, "ct mark set ct mark & 0x807fffff | 0x04800000 comment \"permitted\"");
+	free(t);
+	t = text_of(&c, PEND_HOOK_IPTABLES); /* as if it were not lazy */
+	lacks(t, "OUTPUT");
 	free(t);
 }
 END_TEST
@@ -460,7 +617,12 @@ Suite *suite(void)
 	tcase_add_loop_test(t, switches_of_the_tag_chain, HOOK_STYLE_NFT, HOOK_STYLE_IPTABLES + 1);
 	tcase_add_test(t, nft_tag_chain_knows_no_epoch);
 	tcase_add_test(t, iptables_has_no_actions_of_nft);
+	tcase_add_test(t, lazy_tag_chain);
+	tcase_add_test(t, lazy_output_chain);
+	tcase_add_test(t, a_late_permit_is_stamped_as_one_of_before);
+	tcase_add_test(t, lazy_is_for_nft);
 	tcase_add_test(t, nft_text);
+	tcase_add_test(t, lazy_nft_text);
 	tcase_add_test(t, iptables_text);
 	tcase_add_test(t, longest_name_fits_iptables);
 	tcase_add_test(t, statuses);
