@@ -158,10 +158,15 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 		.arg = &at,
 	};
 	struct classify_result r;
+	/* Of a flow that was let in: no limit takes it in again, no rule counts it again, and a decision
+	 * stands (R33). */
+	bool live = meta->reason == PEND_REASON_POLICY_CHANGE;
 
+	if (live)
+		now.visit = NULL;
 	classify_with(w->snapshot->classifier, &now, v, &r);
 	out->rule = r.rule;
-	if (!(meta->flags & PEND_META_COMPLETION))
+	if (!(meta->flags & PEND_META_COMPLETION) && !live)
 		count(&at, r.rule);
 	switch ((enum classify_action)r.action) {
 	case CLASSIFY_PERMIT:
@@ -172,7 +177,9 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 		break;
 	case CLASSIFY_PEND:
 		/* In the completion pass: asked, and answered. The decision stands (T7). */
-		if (!(meta->flags & PEND_META_COMPLETION))
+		if (live)
+			pend_out_permit(out);
+		else if (!(meta->flags & PEND_META_COMPLETION))
 			pend(w, meta, &r, out);
 		break;
 	case CLASSIFY_INSPECT: /* never the answer */

@@ -240,6 +240,7 @@ static void hook_config(const struct pendd *d, struct pend_hook_config *c)
 	c->loopback = s->loopback;
 	c->multicast = s->multicast;
 	c->fail_open = s->fail_open;
+	c->lazy = s->reauthorize == SETTINGS_REAUTHORIZE_LAZY;
 	c->iptables = s->iptables;
 	c->nft_fd = notify_take_fd("nft");
 }
@@ -262,6 +263,11 @@ static int start_hook(struct pendd *d)
 	d->epoch = choose_epoch();
 	hook_config(d, &c);
 	s = pend_hook_open(&d->hook, &c);
+	if (c.lazy && (s == PEND_E_UNSUPPORTED || c.kind == PEND_HOOK_NONE))
+		return fail(d, EXIT_CONFIG,
+			    "\"reauthorize lazy\" needs the nft hookup: set \"reauthorize now\", or "
+			    "\"hookup nft\"");
+	pendd_epoch_begin(d);
 	if (s == PEND_OK)
 		return 0;
 	return fail(d, exit_of(s),

@@ -118,6 +118,11 @@ void pendd_reauth_init(struct pendd *d);
 void pendd_reauth_begin(struct pendd *d);  /* all runs: look at the flows of an earlier daemon */
 void pendd_reauth_forget(struct pendd *d); /* the authority process is gone */
 void pendd_reauth_join(struct pendd *d);
+/* daemon/pendd_epoch.c: `reauthorize lazy` */
+void pendd_epoch_begin(struct pendd *d); /* before the rules are installed */
+/* All workers have the policy: from here on each live flow is asked about once more. False: it is not
+ * lazy, or it could not be done; the flows are to be looked at now. */
+bool pendd_epoch_next(struct pendd *d);
 /* daemon/pendd.c */
 void pendd_stop(struct pendd *d, int status);
 

@@ -245,11 +245,12 @@ static void ask_routes(struct pendd *d)
 		ifaces_watch_routes(d->link_fd, classify_depends_on_place(d->snapshot->classifier));
 }
 
-/* Flows that an earlier daemon let in, also those that say nothing for now (R36). */
+/* Flows that an earlier daemon let in, also those that say nothing for now (R36). Lazily: by their next
+ * packet, as they are of another epoch. */
 void pendd_reauth_begin(struct pendd *d)
 {
 	ask_routes(d);
-	if (!d->settings.reauthorize)
+	if (d->settings.reauthorize != SETTINGS_REAUTHORIZE_NOW)
 		return;
 	reauth_jobs_add(&d->reauth_jobs, PEND_REASON_MID_STREAM, NULL);
 	start_next(d);
@@ -258,7 +259,7 @@ void pendd_reauth_begin(struct pendd *d)
 void pendd_reauthorize(struct pendd *d, struct reauth_ranges *ranges)
 {
 	ask_routes(d);
-	if (!d->settings.reauthorize || d->stopping) {
+	if (!d->settings.reauthorize || d->stopping || pendd_epoch_next(d)) {
 		free(ranges);
 		return;
 	}

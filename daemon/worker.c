@@ -39,6 +39,7 @@ static void engine_config(struct pend_engine_config *c, const struct settings *s
 	c->receive_buffer = s->receive_buffer;
 	c->raw_reinject = s->raw_reinject;
 	c->track_established = s->track_established;
+	c->reauthorize = s->reauthorize == SETTINGS_REAUTHORIZE_LAZY;
 	c->on_malformed = (enum pend_action)s->on_malformed;
 	c->repeat = pend_hook_wants_repeat(hook);
 	c->can_reject = pend_hook_can_reject(hook);

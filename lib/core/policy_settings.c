@@ -31,6 +31,12 @@ struct setting {
 };
 
 static const struct pol_keyword yes_no[] = {{"yes", 1}, {"no", 0}, {NULL, 0}};
+/* "yes" is an older word for "now", which is printed. */
+static const struct pol_keyword reauthorize[] = {{"now", SETTINGS_REAUTHORIZE_NOW},
+						 {"yes", SETTINGS_REAUTHORIZE_NOW},
+						 {"lazy", SETTINGS_REAUTHORIZE_LAZY},
+						 {"no", SETTINGS_REAUTHORIZE_NO},
+						 {NULL, 0}};
 static const struct pol_keyword open_closed[] = {{"open", 1}, {"closed", 0}, {NULL, 0}};
 static const struct pol_keyword hookups[] = {{"auto", PEND_HOOK_AUTO},
 					     {"nft", PEND_HOOK_NFT},
@@ -63,7 +69,7 @@ static const struct setting settings[] = {
 	{"fail", KIND_BOOL, FIELD(fail_open), 0, 0, open_closed},
 	{"raw", KIND_BOOL, FIELD(raw_reinject), 0, 0, yes_no},
 	{"track-established", KIND_BOOL, FIELD(track_established), 0, 0, yes_no},
-	{"reauthorize", KIND_BOOL, FIELD(reauthorize), 0, 0, yes_no},
+	{"reauthorize", KIND_WORD8, FIELD(reauthorize), 0, 0, reauthorize},
 	{"max-contexts", KIND_U32, FIELD(max_contexts), 1, 13000000, NULL},
 	{"max-per-source", KIND_U32, FIELD(max_per_source), 0, 16000000, NULL},
 	{"max-per-service", KIND_U32, FIELD(max_per_service), 0, 16000000, NULL},

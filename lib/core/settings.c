@@ -24,7 +24,7 @@ void settings_init(struct settings *s)
 	s->priority = 20;
 	s->raw_reinject = true;
 	s->track_established = true;
-	s->reauthorize = true;
+	s->reauthorize = SETTINGS_REAUTHORIZE_NOW;
 	s->max_contexts = 65536;
 	s->max_per_source = 1024;
 	s->max_packets = 64;

@@ -17,6 +17,13 @@
 #define SETTINGS_PRIORITY_MIN (-199) /* conntrack (-200) has to come first */
 #define SETTINGS_PRIORITY_MAX 1000
 
+/* Live flows, when the policy changes. */
+enum settings_reauthorize {
+	SETTINGS_REAUTHORIZE_NO = 0,
+	SETTINGS_REAUTHORIZE_NOW,  /* all at once, by conntrack */
+	SETTINGS_REAUTHORIZE_LAZY, /* each by its next packet */
+};
+
 struct settings {
 	/* who and where */
 	char control[SETTINGS_PATH_MAX];       /* control "/run/pend/control.sock" */
@@ -36,7 +43,7 @@ struct settings {
 	bool multicast;                    /* multicast yes|no */
 	bool fail_open;                    /* fail open|closed */
 	bool raw_reinject;                 /* raw yes|no */
-	bool reauthorize;       /* reauthorize yes|no: live flows, when the policy changes */
+	uint8_t reauthorize;    /* reauthorize now|lazy|no: enum settings_reauthorize */
 	bool track_established; /* track-established yes|no */
 
 	/* limits, per worker where not said otherwise */

@@ -1,0 +1,186 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# pend-test: limit=120
+# `reauthorize lazy`: a change of policy asks about each live flow when its next packet comes, whichever way that
+# goes (R31 to R34, L16, T8), and once.
+
+# shellcheck source=tests/netns/lib.sh
+. "${0%/*}/lib.sh"
+ns_pair
+need_queue
+PENDD_SETTINGS='reauthorize lazy; hookup nft;'
+
+policy() { echo "layer default { $* }"; }
+reload() # policy...
+{
+	pendd_config < <(policy "$@")
+	h_pendctl reload >"$WORK/reload.out" 2>&1
+}
+
+# A connection of which both ends are ours: what is said at one is in the file of the other.
+declare -A IN
+talk() # name port [client options]
+{
+	local name=$1 port=$2 end
+	shift 2
+	for end in server client; do
+		mkfifo "$WORK/$name.$end.in"
+		exec {fd}<>"$WORK/$name.$end.in"
+		IN[$name.$end]=$fd
+	done
+	ip netns exec "$H" timeout 100 ncat "$@" -l "$H4" "$port" <"$WORK/$name.server.in" \
+		>"$WORK/$name.server" 2>"$WORK/$name.server.err" &
+	wait_for 5 eval "h ss -lntu | grep -q ':$port '"
+	ip netns exec "$C" timeout 100 ncat "$@" "$H4" "$port" <"$WORK/$name.client.in" \
+		>"$WORK/$name.client" 2>"$WORK/$name.client.err" &
+}
+say() { echo "$2" >&"${IN[$1]}"; }          # name.end text
+heard() { grep -qx -- "$2" "$WORK/$1"; }     # name.end text
+up() { say "$1.client" hello && wait_for 5 heard "$1.server" hello; }
+reset_seen() { grep -qE 'reset|abort' "$WORK/$1.err"; }
+established() { h ss -tn state established | grep -q ":$1 "; }
+
+# Packets that the rules for old flows queued, and what the daemon saw of them.
+again() { h nft list table inet pend 2>/dev/null | awk '/comment "again"/ {for (i = 1; i < NF; i++) if ($i == "packets") n += $(i + 1)} END {print n + 0}'; }
+packets() { h_status packets; }
+quiet() { sleep 0.3; } # long enough for a stray packet, none of which is expected
+
+pendd_start < <(policy 'permit proto { tcp, udp } to port 8080-8099')
+talk alpha 8080
+talk beta 8081
+talk gamma 8082
+talk delta 8083
+check "four connections" eval 'up alpha && up beta && up gamma && up delta'
+quiet
+
+# ---- nothing happens until the next packet; then once, in either direction ----
+seen=$(packets)
+check "a policy that permits them still" reload 'permit proto { tcp, udp } to port 8080-8099'
+quiet
+is "$(again)" 0 "R31: a flow that is idle is not asked about"
+say alpha.client one
+check "the client speaks first" wait_for 5 heard alpha.server one
+is "$(again)" 1 "R31: its next packet was queued"
+say alpha.client two
+say alpha.server three
+check "and it goes on" eval 'wait_for 5 heard alpha.server two && wait_for 5 heard alpha.client three'
+is "$(again)" 1 "later packets do not come again"
+say beta.server four
+check "the server speaks first" wait_for 5 heard beta.client four
+is "$(again)" 2 "R31: a reply of the local socket was queued"
+say beta.client five
+check "and it goes on" wait_for 5 heard beta.server five
+is "$(again)" 2 "later packets do not come again"
+is "$(packets)" $((seen + 2)) "no other packet has reached the daemon"
+
+# ---- what the new policy blocks ----
+check "a policy that blocks two of them" reload 'block proto tcp to port { 8082, 8083 }; permit proto { tcp, udp } to port 8080-8099'
+quiet
+check "R31: they are idle, and still there" eval 'established 8082 && established 8083'
+say gamma.client never
+check "T8: profile change blocks a live flow on its next packet" wait_for 5 reset_seen gamma.client
+check "R34: its local socket is gone" wait_for 5 eval '! established 8082'
+is "$(heard gamma.server never && echo heard)" '' "the packet did not get through"
+say delta.server never
+check "R34: the server speaks first: its socket is gone" wait_for 5 eval '! established 8083'
+check "... and the client is reset" wait_for 5 reset_seen delta.client
+is "$(heard delta.client never && echo heard)" '' "the packet did not get through"
+say alpha.client six
+say beta.server seven
+check "R34: the others go on" eval 'wait_for 5 heard alpha.server six && wait_for 5 heard beta.client seven'
+
+# ---- a pend rule does not ask again (R33) ----
+reload 'pend proto tcp to port 8080-8099 complete buffer timeout 20s'
+say alpha.server eight
+check "R33: under a pend rule a live flow goes on" wait_for 5 heard alpha.client eight
+is "$(pending_count)" 0 "and nobody is asked"
+
+# ---- a stream under reloads loses nothing ----
+reload 'permit proto { tcp, udp } to port 8080-8099'
+ip netns exec "$H" timeout 60 ncat -4 -l "$H4" 8090 -e /bin/cat &
+wait_for 5 eval 'h ss -lnt | grep -q :8090'
+seq 500000 >"$WORK/numbers"
+before=$(again)
+(for ((i = 0; i < 100; i++)); do seq $((i * 5000 + 1)) $((i * 5000 + 5000)); sleep 0.01; done) |
+	c timeout 60 ncat "$H4" 8090 >"$WORK/stream" 2>"$WORK/stream.err" &
+for _ in 1 2 3 4 5 6 7 8; do
+	reload 'permit proto { tcp, udp } to port 8080-8099'
+	sleep 0.05
+done
+wait_for 20 eval '[ "$(wc -l <"$WORK/stream")" -ge 500000 ]'
+check "a stream that runs while eight policies come loses nothing" cmp "$WORK/numbers" "$WORK/stream"
+gt "$(again)" "$before" "and was asked about meanwhile"
+
+# ---- datagrams one way: for conntrack such a flow stays new ----
+talk omega 8085 -u
+check "datagrams" up omega
+quiet
+before=$(again)
+reload 'permit proto { tcp, udp } to port 8080-8099'
+say omega.client one
+say omega.client two
+check "one-way datagrams go on" wait_for 5 heard omega.server two
+sleep 0.1
+say omega.client three
+check "..." wait_for 5 heard omega.server three
+le $(($(again) - before)) 3 "R46: they are asked about, and then no more"
+at=$(again)
+say omega.client four
+check "..." wait_for 5 heard omega.server four
+is "$(again)" "$at" "not with every datagram"
+reload 'block proto udp; permit proto tcp'
+say omega.client five
+quiet
+is "$(heard omega.server five && echo heard)" '' "R34: blocked, they stop"
+is "$(h conntrack -L -p udp 2>/dev/null | grep -c dport=8085)" 0 "... and are forgotten"
+reload 'permit proto { tcp, udp } to port 8080-8099'
+say omega.client six
+check "permitted again, they come again" wait_for 5 heard omega.server six
+
+# ---- round the ring of epochs ----
+talk old 8086
+check "a connection" up old
+quiet
+for ((i = 0; i < 61; i++)); do
+	h_pendctl reload >/dev/null 2>&1 || not_ok "reload $i"
+done
+reload 'block proto tcp to port 8086; permit proto { tcp, udp } to port 8080-8099'
+for ((i = 0; i < 8; i++)); do
+	h_pendctl reload >/dev/null 2>&1 || not_ok "reload $i"
+	say alpha.client "round $i"
+	wait_for 5 heard alpha.server "round $i" || not_ok "alpha goes on in round $i"
+done
+check "70 reloads: a flow that speaks in each goes on" heard alpha.server "round 7"
+check "a flow that was idle all the time is still there" established 8086
+say old.client never
+check "... and is ended by its next packet, though its epoch came round" wait_for 5 reset_seen old.client
+is "$(heard old.server never && echo heard)" '' "not a byte of it"
+
+# ---- the daemon goes and comes (R36, R57) ----
+talk kept 8087
+check "a connection" up kept
+pendd_kill
+say kept.client one
+check "R57: without the daemon a permitted flow goes on" wait_for 5 heard kept.server one
+pendd_run
+check "the daemon is back" wait_for 10 pendd_ready
+say kept.server two
+check "R36: a flow of an earlier daemon goes on" wait_for 5 heard kept.client two
+ge "$(again)" 1 "after it was asked about"
+pendd_stop
+pendd_config < <(policy 'block proto tcp')
+pendd_run
+check "another policy" wait_for 10 pendd_ready
+say kept.client three
+check "R36: ... or is ended by the new one's policy" wait_for 5 reset_seen kept.client
+
+# ---- where it cannot be ----
+pendd_stop
+for kind in iptables none; do
+	PENDD_SETTINGS="reauthorize lazy; hookup $kind;"
+	pendd_config < <(policy 'permit proto tcp')
+	out=$(h timeout 10 "$BIN/pendd" -c "$CONFIG" 2>&1)
+	isnt "$?" 0 "hookup $kind refuses"
+	like "$out" 'reauthorize lazy.*needs the nft hookup' "... and says why"
+done
+finish
