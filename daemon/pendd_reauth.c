@@ -50,6 +50,7 @@ static struct task *task_new(struct pendd *d, struct reauth_job *job)
 	t->judge.clock = pendd_clock(d);
 	t->judge.minute = (uint32_t)(time(NULL) / 60);
 	t->judge.generation = d->snapshot->generation;
+	t->judge.revision = d->snapshot->revision;
 	t->job = job;
 	t->cancel = &d->reauth_cancel;
 	t->stop = &d->reauth_stop;
@@ -197,7 +198,8 @@ static void failed(struct pendd *d, struct reauth_job *job)
 /* Not between two policies: what the old one permits until all workers have the new one must be seen. */
 static bool may_start(const struct pendd *d)
 {
-	return !d->reauth_running && !d->stopping && !d->leaving;
+	return !d->reauth_running && !d->stopping && d->changing != CHANGE_READY &&
+	       d->changing != CHANGE_SETTLING;
 }
 
 static void start_next(struct pendd *d)
@@ -259,12 +261,11 @@ void pendd_reauth_begin(struct pendd *d)
 void pendd_reauthorize(struct pendd *d, struct reauth_ranges *ranges)
 {
 	ask_routes(d);
-	if (!d->settings.reauthorize || d->stopping || pendd_epoch_next(d)) {
+	if (!d->settings.reauthorize || d->stopping || pendd_epoch_next(d))
 		free(ranges);
-		return;
-	}
-	reauth_jobs_add(&d->reauth_jobs, PEND_REASON_POLICY_CHANGE, ranges);
-	start_next(d);
+	else
+		reauth_jobs_add(&d->reauth_jobs, PEND_REASON_POLICY_CHANGE, ranges);
+	start_next(d); /* requests have waited for the policy to settle, too */
 }
 
 /*

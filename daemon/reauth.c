@@ -30,6 +30,7 @@ struct place {
 struct doomed {
 	struct ct_flow flow;
 	uint32_t rule;
+	bool unsure; /* for want of its socket: it is to be asked again */
 };
 
 struct run {
@@ -46,6 +47,7 @@ struct run {
 	struct doomed *doomed;
 	size_t n, cap;
 	bool oom;
+	bool unsure; /* the last decision was made without knowing the flow's socket */
 };
 
 static bool over(const struct run *run)
@@ -112,6 +114,38 @@ static bool is_asked_for(const struct reauth_job *job, const struct flow *f)
 	       reauth_ranges_has(job->ranges, f->family, f->dst);
 }
 
+/* What a rule asks of the socket may come late. A flow is not ended for that. */
+static const struct classify_listener *listener(void *arg, const struct pend_values *v,
+						unsigned need)
+{
+	static const struct classify_listener unknown = {.state = LISTENER_UNKNOWN};
+	struct run *run = arg;
+	const struct classify_listener *l = run->judge->listener
+						    ? run->judge->listener(run->judge->arg, v, need)
+						    : &unknown;
+
+	run->unsure = l->state == LISTENER_UNKNOWN ||
+		      (l->state == LISTENER_FOUND && need & ~(unsigned)l->known);
+	return l;
+}
+
+/* Is it to be ended? */
+static bool condemned(struct run *run, const struct flow *f, uint32_t *rule)
+{
+	const struct msg_reauth *w = &run->job->what;
+	struct classify_result r;
+	struct pend_values v;
+
+	run->unsure = false;
+	flow_values(f, &v);
+	if (run->place)
+		place(run, f, &v);
+	classify_with(run->classifier, &run->now, &v, &r);
+	*rule = r.rule;
+	return (r.action == CLASSIFY_BLOCK || (w->pended && r.action == CLASSIFY_PEND)) &&
+	       (w->rule == UINT32_MAX || w->rule == r.rule);
+}
+
 static void remember(struct run *run, const struct ct_flow *f, uint32_t rule)
 {
 	if (run->n == run->cap) {
@@ -125,26 +159,19 @@ static void remember(struct run *run, const struct ct_flow *f, uint32_t rule)
 		run->doomed = d;
 		run->cap = cap;
 	}
-	run->doomed[run->n++] = (struct doomed){.flow = *f, .rule = rule};
+	run->doomed[run->n++] = (struct doomed){.flow = *f, .rule = rule, .unsure = run->unsure};
 }
 
 static bool judge(void *ctx, const struct ct_flow *f)
 {
 	struct run *run = ctx;
-	const struct msg_reauth *w = &run->job->what;
-	struct classify_result r;
-	struct pend_values v;
+	uint32_t rule;
 
 	if (!is_asked_for(run->job, &f->seen))
 		return !over(run);
 	run->job->result.examined++;
-	flow_values(&f->seen, &v);
-	if (run->place)
-		place(run, &f->seen, &v);
-	classify_with(run->classifier, &run->now, &v, &r);
-	if ((r.action == CLASSIFY_BLOCK || (w->pended && r.action == CLASSIFY_PEND)) &&
-	    (w->rule == UINT32_MAX || w->rule == r.rule))
-		remember(run, f, r.rule);
+	if (condemned(run, &f->seen, &rule))
+		remember(run, f, rule);
 	return !over(run);
 }
 
@@ -170,6 +197,11 @@ static void list_flow(struct reauth_result *res, const struct doomed *d, bool fa
 	memcpy(out->dest, f->dst, 16);
 }
 
+static bool spared(struct run *run, struct doomed *d)
+{
+	return d->unsure && (!condemned(run, &d->flow.seen, &d->rule) || run->unsure);
+}
+
 static void end_all(struct run *run)
 {
 	struct reauth_result *res = &run->job->result;
@@ -178,8 +210,11 @@ static void end_all(struct run *run)
 	if (!run->job->what.dry && run->n)
 		res->error = reauth_end_open(&e, &run->judge->marks);
 	for (size_t i = 0; i < run->n && !res->error && !over(run); i++) {
-		int r = e ? reauth_end_flow(e, &run->doomed[i].flow) : 0;
+		int r;
 
+		if (spared(run, &run->doomed[i]))
+			continue;
+		r = e ? reauth_end_flow(e, &run->doomed[i].flow) : 0;
 		res->failed += r != 0;
 		res->ended += r == 0;
 		list_flow(res, &run->doomed[i], r != 0);
@@ -218,7 +253,7 @@ static int run_open(struct run *run)
 		run->classifier = run->candidate;
 	}
 	run->ifaces = ifaces_read();
-	if (classify_depends_on_place(run->classifier)) {
+	if (classify_depends_on_place(run->classifier) || classify_needs(run->classifier)) {
 		run->routes = route_open();
 		run->place = calloc(PLACES, sizeof(*run->place));
 		if (!run->place)
@@ -229,8 +264,8 @@ static int run_open(struct run *run)
 					     .minute = run->judge->minute,
 					     .reauthorize = true,
 					     .reason = job->what.reason,
-					     .listener = run->judge->listener,
-					     .arg = run->judge->arg};
+					     .listener = listener,
+					     .arg = run};
 	return 0;
 }
 
