@@ -97,7 +97,7 @@ static bool read_country(struct pol_parser *ps, struct pol_set *set, const char 
 	}
 	if (err || r.bad)
 		return pol_error(ps, &set->loc, "cannot read \"%s\": %s", pol_show(database, show),
-				 strerror(err ? -err : EINVAL));
+				 strerror(r.bad ? EINVAL : -err));
 	pol_ranges_normalize(&set->ranges);
 	return true;
 }
