@@ -12,11 +12,15 @@ static void flow_text(const json_t *f)
 	out_endpoint(f, "dest", "dest_port", dest);
 	out_protocol(f, proto);
 	out_printf("  %s %s > %s", proto, source, dest);
-	if (json_is_integer(json_object_get(f, "rule")))
-		out_printf(" by %s:%lld: %s\n", out_get(f, "file"), out_int(f, "line"),
+	if (*out_get(f, "text"))
+		out_printf(" by %s:%lld: %s", out_get(f, "file"), out_int(f, "line"),
 			   out_get(f, "text"));
+	else if (json_object_get(f, "rule")) /* of a policy that is gone by now */
+		out_printf(" by rule %lld", out_int(f, "rule"));
 	else
-		out_printf(", as no layer has an opinion\n");
+		out_printf(", as no layer has an opinion");
+	out_printf(json_is_true(json_object_get(f, "failed")) ? " (it could not be ended)\n"
+							      : "\n");
 }
 
 void live_text(const json_t *live, bool would)
@@ -49,7 +53,7 @@ static void ended_text(struct out *o, const json_t *v)
 
 struct match {
 	const char *from, *proto;
-	uint32_t port, family;
+	uint32_t port, family, rule;
 };
 
 #define NONE UINT32_MAX
@@ -66,18 +70,20 @@ static json_t *match_json(const struct match *m)
 		json_object_set_new(o, "port", json_integer(m->port));
 	if (m->family != NONE)
 		json_object_set_new(o, "family", json_integer(m->family));
+	if (m->rule != NONE)
+		json_object_set_new(o, "rule", json_integer(m->rule));
 	return o;
 }
 
 int cmd_reauthorize(struct cli *cli, int argc, char **argv)
 {
-	struct match m = {.port = NONE, .family = NONE};
+	struct match m = {.port = NONE, .family = NONE, .rule = NONE};
 	bool dry = false;
 	const struct cli_opt opts[] = {
 		{"dry-run", 'n', CLI_FLAG, &dry},     {"from", 0, CLI_TEXT, &m.from},
 		{"source", 0, CLI_TEXT, &m.from},     {"port", 'p', CLI_NUMBER, &m.port},
 		{"protocol", 0, CLI_TEXT, &m.proto},  {"proto", 0, CLI_TEXT, &m.proto},
-		{"family", 0, CLI_NUMBER, &m.family},
+		{"family", 0, CLI_NUMBER, &m.family}, {"rule", 0, CLI_NUMBER, &m.rule},
 	};
 	json_t *args, *v;
 	int r;

@@ -81,11 +81,13 @@ const struct command commands[] = {
 	 "  --session               until this command ends: on a signal\n"
 	 "  -w, --why TEXT          kept in the journal\n",
 	 cmd_set},
-	{"reauthorize",
-	 "[--dry-run] [--from ADDRESS[/LEN]] [--port N] [--protocol P] [--family 4|6]",
+	{"reauthorize", "[--dry-run] [FILTER...]",
 	 "end the live flows that the policy in force would block",
 	 "Without conditions: all of them. A change of the policy does it by itself.\n"
-	 "  -n, --dry-run  only show them\n",
+	 "  -n, --dry-run            only show them\n"
+	 "  --from ADDRESS[/LEN]     only those from there\n"
+	 "  --port N, --protocol P   only those to this port, of this protocol\n"
+	 "  --family 4|6, --rule N   only those of this family, ended by this rule\n",
 	 cmd_reauthorize},
 	{"journal", "[-n N]", "changes of the policy: when, by whom, why",
 	 "  -n, --last N  so many (default 50)\n", cmd_journal},

@@ -79,7 +79,7 @@ _pendctl()
 		mapfile -t COMPREPLY < <(compgen -W "$(_pendctl_set "$action")" -- "$cur")
 		[ "$action" != load ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
 		;;
-	reauthorize) mapfile -t COMPREPLY < <(compgen -W '--dry-run --from --port --protocol --family' -- "$cur") ;;
+	reauthorize) mapfile -t COMPREPLY < <(compgen -W '--dry-run --from --port --protocol --family --rule' -- "$cur") ;;
 	journal) mapfile -t COMPREPLY < <(compgen -W '--last' -- "$cur") ;;
 	reload) mapfile -t COMPREPLY < <(compgen -W '--dry-run' -- "$cur") ;;
 	check) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
