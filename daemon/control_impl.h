@@ -68,6 +68,7 @@ struct collected {
 	bool have[WORKERS_MAX];
 	struct pend_stats stats[WORKERS_MAX], sum;
 	uint64_t events_dropped, questions_refused, bad_messages, dispatches, answer_ns, answers;
+	struct listeners_counts listeners;
 };
 
 struct control_client {

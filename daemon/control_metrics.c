@@ -98,6 +98,15 @@ static const struct metric metrics[] = {
 	 "Live flows ended by a change of policy"},
 	{"live_flows", "failed", "live_flows_failed", COUNTER,
 	 "Live flows that could not be ended"},
+	{"listeners", "lookups", "listener_lookups", COUNTER,
+	 "Packets and live flows whose rules asked who listens"},
+	{"listeners", "cached", "listener_cached", COUNTER,
+	 "Look-ups answered from what the resolver had told before"},
+	{"listeners", "asked", "listener_asked", COUNTER, "Questions to the resolver"},
+	{"listeners", "unknown", "listener_unknown", COUNTER,
+	 "Look-ups that left something unknown"},
+	{"listeners", "resolver_restarts", "resolver_restarts", COUNTER,
+	 "Starts of the resolver but the first"},
 	{"hookup", "repairs", "hookup_repairs", COUNTER, "Kernel rules put back"},
 	{"policy", "generation", "policy_generation", GAUGE, "Number of the policy in force"},
 	{"policy", "limit_refused", "policy_limit_refused", COUNTER,
@@ -278,7 +287,8 @@ static void reauth_lines(json_t *lines, const json_t *status)
 
 static json_t *all_lines(struct request *r)
 {
-	static const char *const sections[] = {"kernel", "hookup", "policy", "control"};
+	static const char *const sections[] = {"kernel", "listeners", "hookup", "policy",
+					       "control"};
 	unsigned workers = r->control->env.workers;
 	json_t *lines = json_array(), *status = status_json(r), *stats = json_array();
 

@@ -102,6 +102,20 @@ static json_t *status_kernel(const struct msg_main_status *m)
 	return o;
 }
 
+static json_t *status_listeners(const struct collected *c)
+{
+	const struct listeners_counts *w = &c->listeners, *m = &c->main.listeners;
+	json_t *o = json_object();
+
+	set_int(o, "lookups", w->lookups + m->lookups);
+	set_int(o, "cached", w->cached + m->cached);
+	set_int(o, "asked", w->asked + m->asked);
+	set_int(o, "unknown", w->unknown + m->unknown);
+	set_int(o, "resolver_restarts", c->main.resolver_restarts);
+	json_object_set_new(o, "resolver", json_boolean(c->main.resolver));
+	return o;
+}
+
 const char *worker_name(unsigned worker, char buf[IDS_TEXT])
 {
 	ids_print(ids_make(worker, 0, 1), buf);
@@ -187,6 +201,7 @@ json_t *status_json(struct request *r)
 		json_object_set_new(o, "policy", status_policy(r, &c->main));
 		json_object_set_new(o, "hookup", status_hookup(&c->main));
 		json_object_set_new(o, "kernel", status_kernel(&c->main));
+		json_object_set_new(o, "listeners", status_listeners(c));
 		json_object_set_new(o, "live_flows", status_reauth(&c->main));
 	}
 	json_object_set_new(o, "workers", status_workers(r));
@@ -213,6 +228,10 @@ static void status_stats(struct collected *c, unsigned worker, const struct msg 
 	c->dispatches += m->u.stats.dispatches;
 	c->answer_ns += m->u.stats.answer_ns_sum;
 	c->answers += m->u.stats.answers;
+	c->listeners.lookups += m->u.stats.listeners.lookups;
+	c->listeners.cached += m->u.stats.listeners.cached;
+	c->listeners.asked += m->u.stats.listeners.asked;
+	c->listeners.unknown += m->u.stats.listeners.unknown;
 }
 
 static void status_answer(struct request *r, unsigned worker, unsigned index, const struct msg *m,

@@ -141,6 +141,14 @@ static void spoke(void *arg, uint32_t layer, uint8_t action)
 	at->let_in |= action != CLASSIFY_BLOCK;
 }
 
+static const struct classify_listener *listener(void *arg, const struct pend_values *v,
+						unsigned need)
+{
+	const struct visit *at = arg;
+
+	return listeners_find(at->w->listeners, v, need);
+}
+
 void decide_classify(void *context, const struct pend_values *v, const struct pend_metadata *meta,
 		     const struct pend_packet *packet, struct pend_classify_out *out)
 {
@@ -155,6 +163,7 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 		.reason = (uint8_t)meta->reason,
 		.visit = visit,
 		.spoke = spoke,
+		.listener = listener,
 		.arg = &at,
 	};
 	struct classify_result r;

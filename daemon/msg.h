@@ -120,6 +120,14 @@ struct msg_reauth {
 	uint64_t examined, ended, failed, took_ns;
 };
 
+/* Look-ups of the sockets that would take packets; see listeners.h. */
+struct listeners_counts {
+	uint64_t lookups; /* packets and live flows whose rules asked */
+	uint64_t cached;  /* ... of those that needed more than the user: known from before */
+	uint64_t asked;   /* ... the resolver process was asked */
+	uint64_t unknown; /* something that was asked could not be told */
+};
+
 struct msg_match {
 	uint32_t cursor;        /* 0 to start; from MSG_DONE to go on */
 	uint8_t verdict, block; /* COMPLETE_MATCH: enum pend_verdict, enum pend_block */
@@ -160,7 +168,10 @@ struct msg_main_status {
 	uint64_t limit_refused, limit_forgotten; /* by rates and quotas of this policy */
 	uint64_t bad_messages;                   /* from the authority process */
 	uint32_t authority_restarts;
-	char caps[160]; /* what the kernel offers the hookup, as probed */
+	uint32_t resolver_restarts;
+	uint32_t resolver;                 /* it runs */
+	struct listeners_counts listeners; /* of live flows */
+	char caps[160];                    /* what the kernel offers the hookup, as probed */
 };
 
 struct msg {
@@ -219,6 +230,7 @@ struct msg {
 			uint64_t events_dropped, questions_refused, bad_messages, dispatches;
 			uint64_t answer_ns_sum,
 				answers; /* pend -> completion, of decided contexts */
+			struct listeners_counts listeners;
 		} stats;
 	} u;
 };

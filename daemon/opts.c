@@ -2,6 +2,7 @@
 /* The daemon's command line. See opts.h. */
 #include "daemon/opts.h"
 #include "daemon/authority.h"
+#include "daemon/resolver.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ static const char usage[] =
 	"\n"
 	"pendd runs in the foreground; see pendd(8), pendctl(1) and pend.conf(5).\n";
 
-enum { OPT_AUTHORITY = 256, OPT_WORKERS };
+enum { OPT_AUTHORITY = 256, OPT_RESOLVER, OPT_WORKERS, OPT_USER };
 
 static const struct option longs[] = {
 	{"config", required_argument, NULL, 'c'},
@@ -27,9 +28,11 @@ static const struct option longs[] = {
 	{"verbose", no_argument, NULL, 'v'},
 	{"version", no_argument, NULL, 'V'},
 	{"help", no_argument, NULL, 'h'},
-	/* The daemon's second process; not for people. */
+	/* The daemon's other processes; not for people. */
 	{"authority-process", no_argument, NULL, OPT_AUTHORITY},
+	{"resolver-process", no_argument, NULL, OPT_RESOLVER},
 	{"workers", required_argument, NULL, OPT_WORKERS},
+	{"user", required_argument, NULL, OPT_USER},
 	{0},
 };
 
@@ -66,6 +69,12 @@ static void one_option(struct opts *o, int c)
 	case OPT_AUTHORITY:
 		o->mode = OPTS_AUTHORITY;
 		break;
+	case OPT_RESOLVER:
+		o->mode = OPTS_RESOLVER;
+		break;
+	case OPT_USER:
+		o->user = optarg;
+		break;
 	case OPT_WORKERS:
 		o->workers = (unsigned)strtoul(optarg, NULL, 10);
 		break;
@@ -79,7 +88,7 @@ void opts_parse(struct opts *o, int argc, char **argv)
 {
 	int c;
 
-	*o = (struct opts){.config = PEND_SYSCONFDIR "/pend/pend.conf"};
+	*o = (struct opts){.config = PEND_SYSCONFDIR "/pend/pend.conf", .user = ""};
 	while (o->mode != OPTS_EXIT && (c = getopt_long(argc, argv, "c:dhntvV", longs, NULL)) != -1)
 		one_option(o, c);
 	if (o->mode == OPTS_EXIT)
@@ -90,6 +99,10 @@ void opts_parse(struct opts *o, int argc, char **argv)
 	}
 	if (o->mode == OPTS_AUTHORITY && (!o->workers || o->workers > PEND_MAX_WORKERS)) {
 		fprintf(stderr, "pendd: --authority-process is not for people\n");
+		leave(o, EXIT_USAGE);
+	}
+	if (o->mode == OPTS_RESOLVER && (!o->workers || o->workers > RESOLVER_CHANNELS_MAX)) {
+		fprintf(stderr, "pendd: --resolver-process is not for people\n");
 		leave(o, EXIT_USAGE);
 	}
 }

@@ -5,14 +5,15 @@
 
 #include <stdbool.h>
 
-enum opts_mode { OPTS_RUN, OPTS_CHECK, OPTS_AUTHORITY, OPTS_EXIT };
+enum opts_mode { OPTS_RUN, OPTS_CHECK, OPTS_AUTHORITY, OPTS_RESOLVER, OPTS_EXIT };
 
 struct opts {
 	enum opts_mode mode;
 	const char *config;
 	bool debug;
 	bool verbose;     /* with CHECK: print the policy in canonical form */
-	unsigned workers; /* AUTHORITY: how many channels were inherited */
+	unsigned workers; /* AUTHORITY, RESOLVER: how many channels were inherited */
+	const char *user; /* RESOLVER: become this one, when root */
 	int status;       /* EXIT: the exit status */
 };
 

@@ -6,6 +6,7 @@
 #include "daemon/ifaces.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
+#include "daemon/resolver.h"
 #include "daemon/sandbox.h"
 #include "daemon/spawn.h"
 #include <errno.h>
@@ -94,6 +95,7 @@ static void on_child(void *ctx, int signo)
 	int status;
 
 	(void)signo;
+	pendd_resolver_ended(d);
 	/* Others' children are iptables-restore's, waited for where they are started. */
 	pid = d->authority > 0 ? waitpid(d->authority, &status, WNOHANG) : 0;
 	if (pid != d->authority || !pid)
@@ -353,8 +355,9 @@ static int drop_rights(struct pendd *d)
 static int start(struct pendd *d)
 {
 	int (*const steps[])(struct pendd *) = {
-		start_policy, start_loop,  start_control, start_hook,      start_workers,
-		start_ifaces, start_clock, drop_rights,   start_authority, install_hook,
+		start_policy,         start_loop,      start_control, start_hook,
+		start_workers,        start_ifaces,    start_clock,   drop_rights,
+		pendd_start_resolver, start_authority, install_hook,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
@@ -431,6 +434,7 @@ static void stop_all(struct pendd *d)
 	stop_authority(d);
 	for (unsigned i = 0; i < d->workers; i++)
 		worker_deinit(&d->worker[i]);
+	pendd_stop_resolver(d);
 	pend_hook_close(d->hook);
 	if (d->listen_fd >= 0) {
 		close(d->listen_fd);
@@ -470,6 +474,14 @@ static int authority(const struct opts *o)
 	return authority_main(&a);
 }
 
+static int resolver(const struct opts *o)
+{
+	const struct resolver_args a = {.channels = o->workers, .user = o->user};
+
+	log_open("pendd", o->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	return resolver_main(&a);
+}
+
 int pendd_main(int argc, char **argv)
 {
 	static struct pendd d = {.listen_fd = -1, .link_fd = -1, .mail = {-1, -1}};
@@ -480,6 +492,8 @@ int pendd_main(int argc, char **argv)
 		return d.opts.status;
 	case OPTS_AUTHORITY:
 		return authority(&d.opts);
+	case OPTS_RESOLVER:
+		return resolver(&d.opts);
 	case OPTS_CHECK:
 		return pendd_load_policy(&d) ? EXIT_CONFIG : EXIT_SUCCESS;
 	case OPTS_RUN:

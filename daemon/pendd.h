@@ -57,7 +57,12 @@ struct pendd {
 	uint64_t kernel_flushed;
 	uint64_t held_before; /* by the last look at the kernel's queues */
 	struct loop_timer second, queues, respawn;
+	pid_t resolver; /* 0: it does not run */
+	uint32_t resolver_restarts, resolver_ms;
+	mono_t resolver_started;
+	struct loop_timer resolver_timer;
 	/* re-authorization of live flows */
+	struct listeners *listeners; /* that thread's */
 	pthread_t reauth_thread;
 	bool reauth_running;
 	_Atomic bool reauth_cancel;
@@ -123,6 +128,10 @@ void pendd_epoch_begin(struct pendd *d); /* before the rules are installed */
 /* All workers have the policy: from here on each live flow is asked about once more. False: it is not
  * lazy, or it could not be done; the flows are to be looked at now. */
 bool pendd_epoch_next(struct pendd *d);
+/* daemon/pendd_resolver.c: it is started again when it ends; no packet waits for that. */
+int pendd_start_resolver(struct pendd *d);
+void pendd_resolver_ended(struct pendd *d); /* perhaps: a child has */
+void pendd_stop_resolver(struct pendd *d);  /* when no thread asks any more */
 /* daemon/pendd.c */
 void pendd_stop(struct pendd *d, int status);
 

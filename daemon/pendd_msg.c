@@ -139,6 +139,9 @@ static void send_status(struct pendd *d, const struct msg *m)
 	snapshot_limits(d->snapshot, &st->limit_refused, &st->limit_forgotten);
 	st->bad_messages = d->bad_messages;
 	st->authority_restarts = d->authority_restarts;
+	st->resolver_restarts = d->resolver_restarts;
+	st->resolver = d->resolver > 0;
+	listeners_count(d->listeners, &st->listeners);
 	pendd_send_fd(d, &out, -1);
 }
 

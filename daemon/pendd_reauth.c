@@ -49,6 +49,8 @@ static struct task *task_new(struct pendd *d, struct reauth_job *job)
 	t->judge.classifier = d->snapshot->classifier;
 	t->judge.clock = pendd_clock(d);
 	t->judge.minute = (uint32_t)(time(NULL) / 60);
+	t->judge.listener = listeners_find;
+	t->judge.arg = d->listeners;
 	t->judge.generation = d->snapshot->generation;
 	t->judge.revision = d->snapshot->revision;
 	t->job = job;

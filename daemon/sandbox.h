@@ -28,8 +28,8 @@
  */
 int sandbox_user(const char *user, struct err *e);
 /*
- * Empty the bounding set. Needs CAP_SETPCAP, which a change of user takes away: call it first. Without
- * that capability the set stays as it is, which no_new_privs makes powerless.
+ * Empty the bounding set. Needs CAP_SETPCAP, which a change of user takes away: call it first.
+ * Without that capability the set stays as it is, which no_new_privs makes powerless.
  */
 int sandbox_bounding(struct err *e);
 /* No capability in any other set (ambient, permitted, ...), no new privileges, not dumpable. */
@@ -45,10 +45,17 @@ int sandbox_syscalls(struct err *e);
 /*
  * The verdict process keeps CAP_NET_ADMIN, with `raw` CAP_NET_RAW, and as root what it takes to
  * restart the authority process as its own user; no new privileges. Children inherit that.
+ * CAP_SYS_PTRACE it may give to the resolver, and does not use itself.
  */
 int sandbox_verdict(bool raw, struct err *e);
 /* The calling thread, and no other, has no capability any more: it computes. */
 int sandbox_thread(struct err *e);
+/* In the child that will be the resolver, before exec: of what is inherited only CAP_SYS_PTRACE. */
+void sandbox_resolver_child(void);
+/* The resolver: `user` when root, CAP_SYS_PTRACE alone, so many descriptors, and calls that read
+ * files. SANDBOX_BLIND: without that capability it sees processes of its user only. */
+enum sandbox_resolved { SANDBOX_SEES, SANDBOX_BLIND };
+int sandbox_resolver(const char *user, unsigned files, struct err *e);
 /* The calling thread is a worker: it reads packets and sends verdicts, and opens nothing. */
 int sandbox_worker(struct err *e);
 

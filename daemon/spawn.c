@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Starting the authority process. See spawn.h. */
+/* Starting the other processes. See spawn.h. */
 #include "daemon/spawn.h"
 #include "daemon/authority.h"
+#include "daemon/sandbox.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -117,10 +118,12 @@ static void place_fds(const int *fds, unsigned n)
 	}
 }
 
-static void child(const int *fds, unsigned n, char *const argv[])
+static void child(const int *fds, unsigned n, char *const argv[], void (*prepare)(void))
 {
 	sigset_t none;
 
+	if (prepare)
+		prepare();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	place_fds(fds, n);
@@ -149,10 +152,34 @@ pid_t spawn_authority(int listen_fd, int main_fd, const int *worker_fd, unsigned
 	snprintf(count, sizeof(count), "%u", workers);
 	pid = fork();
 	if (pid == 0)
-		child(fds, workers + 2, argv);
+		child(fds, workers + 2, argv, NULL);
 	r = -errno;
 	close(main_fd);
 	for (unsigned i = 0; i < workers; i++)
 		close(worker_fd[i]);
+	return pid < 0 ? r : pid;
+}
+
+pid_t spawn_resolver(const int *fd, unsigned n, const char *user, bool debug)
+{
+	char count[12];
+	char *argv[] = {(char *)(uintptr_t) "pendd",
+			(char *)(uintptr_t) "--resolver-process",
+			(char *)(uintptr_t) "--workers",
+			count,
+			(char *)(uintptr_t) "--user",
+			(char *)(uintptr_t)user,
+			debug ? (char *)(uintptr_t) "-d" : NULL,
+			NULL};
+	pid_t pid;
+	int r;
+
+	snprintf(count, sizeof(count), "%u", n);
+	pid = fork();
+	if (pid == 0)
+		child(fd, n, argv, sandbox_resolver_child);
+	r = -errno;
+	for (unsigned i = 0; i < n; i++)
+		close(fd[i]);
 	return pid < 0 ? r : pid;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The control socket, and starting the authority process on it. */
+/* The control socket, and starting the authority process on it, and the resolver. */
 #ifndef DAEMON_SPAWN_H
 #define DAEMON_SPAWN_H
 
@@ -18,6 +18,9 @@ int spawn_control_socket(const struct settings *s, struct err *err);
  */
 pid_t spawn_authority(int listen_fd, int main_fd, const int *worker_fd, unsigned workers,
 		      const char *config, bool debug);
+
+/* The same as the resolver process, with the other ends of `n` channels. */
+pid_t spawn_resolver(const int *fd, unsigned n, const char *user, bool debug);
 
 /* A SOCK_SEQPACKET pair, both close-on-exec. 0 or -errno. */
 int spawn_channel(int pair[2]);

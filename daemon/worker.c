@@ -56,6 +56,13 @@ static int make_mailbox(struct worker *w)
 	return 0;
 }
 
+static int make_rest(struct worker *w)
+{
+	int r = make_mailbox(w);
+
+	return r ? r : listeners_new(&w->listeners);
+}
+
 int worker_init(struct worker *w, unsigned number, const struct settings *s,
 		const struct pend_hook *hook, uint8_t epoch, int mail_out, char *err,
 		size_t err_cap, enum pend_status *status)
@@ -90,7 +97,7 @@ int worker_init(struct worker *w, unsigned number, const struct settings *s,
 		snprintf(err, err_cap, "%s", *why ? why : pend_status_text(*status));
 		return -EIO;
 	}
-	return make_mailbox(w);
+	return make_rest(w);
 }
 
 /* Mail that came too late to be read. */
@@ -115,6 +122,8 @@ void worker_deinit(struct worker *w)
 	w->chan = NULL;
 	free(w->ifaces);
 	w->ifaces = NULL;
+	listeners_free(w->listeners);
+	w->listeners = NULL;
 	if (w->mail_in >= 0)
 		close(w->mail_in);
 	if (w->mail_main >= 0)

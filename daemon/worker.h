@@ -7,6 +7,7 @@
 #define DAEMON_WORKER_H
 
 #include "core/settings.h"
+#include "daemon/listeners.h"
 #include "daemon/snapshot.h"
 #include "io/chan.h"
 #include "io/loop.h"
@@ -52,6 +53,7 @@ struct worker {
 	struct pend_engine *engine;
 	struct snapshot *snapshot;
 	struct classify_ifaces *ifaces; /* NULL: no name is known */
+	struct listeners *listeners;
 	struct loop *loop;
 	struct chan *chan; /* NULL between two authority processes */
 	int mail_in, mail_out;

@@ -118,6 +118,7 @@ static void send_stats(struct worker *w, const struct msg *m)
 	out.u.stats.dispatches = w->dispatches;
 	out.u.stats.answer_ns_sum = w->answer_ns_sum;
 	out.u.stats.answers = w->answers;
+	listeners_count(w->listeners, &out.u.stats.listeners);
 	reply(w, &out);
 }
 

@@ -110,8 +110,8 @@ static void prepare(struct request *q, uint8_t family, uint8_t protocol)
 	q->r.id.idiag_cookie[0] = q->r.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
 }
 
-/* As the packet has it. TCP names the socket's side "src"; UDP the packet's: udp_dump_one() of the kernel says that they
- * are swapped for historical reasons. */
+/* As the packet has it. TCP names the socket's side "src"; UDP the packet's: udp_dump_one() of
+ * the kernel says that they are swapped for historical reasons. */
 static void by_packet(struct request *q, const struct pend_values *v)
 {
 	struct inet_diag_sockid *id = &q->r.id;
@@ -139,7 +139,8 @@ static bool has_owner(const struct listener_socket *s)
 	return s->state != STATE_SYN_RECV && s->state != STATE_TIME_WAIT;
 }
 
-/* By the exact tuple first: of several sockets on one port (SO_REUSEPORT) it finds the one that the packet will. */
+/* By the exact tuple first: of several sockets on one port (SO_REUSEPORT) it finds the one that
+ * the packet will. */
 static int find_tcp(struct listener_diag *d, const struct pend_values *v,
 		    struct listener_socket *out)
 {
@@ -196,7 +197,8 @@ enum classify_listener_state listener_find(struct listener_diag *d, const struct
 	}
 }
 
-/* "No such socket" and "no such protocol" are one error, but not for a list: here one of no socket. */
+/* "No such socket" and "no such protocol" are one error, but not for a list: here one of no
+ * socket. */
 static bool can_tell(struct listener_diag *d, uint8_t protocol)
 {
 	uint8_t buf[4096];

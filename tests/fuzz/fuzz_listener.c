@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Answers about local sockets: nothing is read outside of the datagram, and what is filled is what was said. */
+/* Answers about local sockets: nothing is read outside of the datagram, and what is filled is
+ * what was said. */
 #include "io/listener.h"
 #include <stdlib.h>
 #include <string.h>

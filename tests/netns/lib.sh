@@ -365,6 +365,8 @@ pending_count() { h_pendctl pending --json | grep -oE '"id" *:' | wc -l; }
 pending_is() { [ "$(pending_count)" = "$1" ]; }
 
 # Resident memory in KiB and CPU ticks of pendd and its children.
+child_of_pendd() { pgrep -P "$PENDD_PID" -f -- "$1"; } # by its option
+authority() { child_of_pendd --authority-process; }
 pendd_pids() { echo "$PENDD_PID"; pgrep -P "$PENDD_PID"; }
 pendd_rss() { local p; for p in $(pendd_pids); do awk '/^VmRSS/ {print $2}' "/proc/$p/status"; done | awk '{kb += $1} END {print kb + 0}'; }
 

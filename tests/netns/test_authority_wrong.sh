@@ -36,7 +36,6 @@ ask()
 	print(f.readline().strip())
 	PY
 }
-authority() { pgrep -P "$PENDD_PID"; }
 another() { [ -n "$(authority)" ] && [ "$(authority)" != "$1" ]; }
 
 like "$(ask status)" '"rules":301' "the policy is in force"

@@ -127,9 +127,9 @@ client_bg wait80 -n 10 -t "$(ms 15000)" $H4 80
 client_bg wait81 -n 10 -t "$(ms 15000)" $H4 81
 wait_for 5 pends 20
 ids=$(ctl get id)
-child=$(pgrep -P "$PENDD_PID")
+child=$(authority)
 kill -KILL "$child"
-other_child() { local p; p=$(pgrep -P "$PENDD_PID") && [ "$p" != "$child" ] && ctl count; }
+other_child() { local p; p=$(authority) && [ "$p" != "$child" ] && ctl count; }
 holds 5 "the authority process is started anew" other_child
 is "$(ctl get id)" "$ids" "what was pended still is, under the same ids"
 is "$(ctl status authority_restarts)" 1 "status tells of it"
@@ -239,7 +239,7 @@ dies "iptables, fail open" 'hookup iptables; fail open;' passes
 
 # Started by hand, nobody keeps the socket that owns the table: the kernel takes it away.
 pendd_start < <(policy)
-child=$(pgrep -P "$PENDD_PID")
+child=$(authority)
 pendd_kill
 holds 3 "started by hand: the other process ends as well" gone "$child"
 check_not "started by hand: the table goes with its owner" h nft list table inet pend

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # pend-test: limit=60 no-vm
-# pendd does its work as the unit file runs it: as an ordinary user with two capabilities, no new privileges,
+# pendd does its work as the unit file runs it: as an ordinary user with three capabilities, no new privileges,
 # the unit's system call filter and address families, and it tells systemd what systemd waits for.
 . "${0%/*}/lib.sh"
 
@@ -50,13 +50,15 @@ gt "$(wc -l <"$WORK/allowed")" 100 "the unit's filter was read"
 unlike "$(cat "$WORK/allowed")" '^(mount|bpf|init_module|setuid)$' "it leaves the dangerous ones out"
 
 ns_pair 4
-server tcp:80
+server tcp:80 tcp:82
 chmod 755 "$WORK"
 chown 65534 "$WORK/run"
 families=$(values RestrictAddressFamilies | tr ' ' ,)
 caps=$(values CapabilityBoundingSet | tr '[:upper:]' '[:lower:]' | sed 's/cap_/+/g; s/ /,/g')
+hidepid=$(values ProtectProc)
 cat >"$WORK/as-unit" <<END
 #!/bin/bash
+mount -t proc -o "hidepid=${hidepid:-default}" proc /proc || exit 1
 exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps "-all,$caps" \\
 	--ambient-caps "-all,$caps" --bounding-set "-all,$caps" --no-new-privs \\
 	"$BIN/tests/tools/unitfilter" "$families" "\$@" <"$WORK/allowed"
@@ -72,24 +74,30 @@ fi
 
 # shellcheck disable=SC2034
 PENDD_WRAPPER=$WORK/as-unit
-pendd_start <<'END'
+pendd_start <<END
 authority now { type static; answer permit; }
 layer default {
 	pend proto tcp to port 80 ask now complete buffer
+	permit proto tcp to port 82 user 0 executable "$BIN/tests/netns/server"
 	block with reset
 }
 END
 ok "pendd starts in its sandbox"
-is "$(awk '/^CapEff/ {print $2}' "/proc/$PENDD_PID/status")" 0000000000003000 "two capabilities"
-for pid in $(pgrep -P "$PENDD_PID"); do
-	is "$(awk '/^CapEff/ {print $2}' "/proc/$pid/status")" 0000000000000000 "its child has none"
-done
+is "$(awk '/^CapEff/ {print $2}' "/proc/$PENDD_PID/status")" 0000000000003000 "two capabilities are in force"
+capabilities() { awk '/^Cap(Prm|Eff|Inh|Amb)/ {print $2}' "/proc/$(child_of_pendd "$1")/status" | xargs; }
+is "$(capabilities --authority-process)" "0000000000000000 0000000000000000 0000000000000000 0000000000000000" \
+	"the authority process has none"
+is "$(capabilities --resolver-process)" "0000000000000000 0000000000080000 0000000000080000 0000000000000000" \
+	"the resolver may look at processes, and nothing else"
 client_bg one -n 20 -l 10 "$H4" 80
 client_wait one
 is "$(ended one connected)" 20 "connections are pended and permitted"
 client_bg no "$H4" 81
 client_wait no
 is "$(of no result)" refused "blocked with a reset"
+client_bg who "$H4" 82
+client_wait who
+is "$(of who result)" connected "another user's process is seen, past ProtectProc=${hidepid:-default}"
 check "pendctl reload" h_pendctl reload
 holds 5 "pendd stops" pendd_stop
 is "$PENDD_STATUS" 0 "with status 0"

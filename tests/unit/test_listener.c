@@ -139,7 +139,8 @@ START_TEST(shared_port)
 }
 END_TEST
 
-/* A live connection is judged by who listens, as it was when it began; by itself when nobody does. */
+/* A live connection is judged by who listens, as it was when it began; by itself when nobody
+ * does. */
 START_TEST(live_connection)
 {
 	uint16_t port = 0, own = 0;
