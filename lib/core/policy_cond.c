@@ -207,6 +207,7 @@ static const struct pol_keyword reasons[] = {
 	{"completion", PEND_REASON_CLASSIFY_COMPLETION},
 	{"policy-change", PEND_REASON_POLICY_CHANGE},
 	{"new-arrival-interface", PEND_REASON_NEW_ARRIVAL_INTERFACE},
+	{"new-nexthop-interface", PEND_REASON_NEW_NEXTHOP_INTERFACE},
 	{"mid-stream", PEND_REASON_MID_STREAM},
 	{NULL, 0}};
 

@@ -176,9 +176,10 @@ static inline void emit_day(struct random_policy *r)
 static inline void emit_reason(struct random_policy *r)
 {
 	static const char *const names[] = {"completion", "policy-change", "mid-stream",
-					    "new-arrival-interface"};
+					    "new-arrival-interface",
+					    "new-nexthop-interface"};
 
-	emit(r, "%s", names[rnd(r, 4)]);
+	emit(r, "%s", names[rnd(r, 5)]);
 }
 
 static inline void emit_user(struct random_policy *r)
