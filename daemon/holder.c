@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Processes by their sockets. See holder.h. */
 #include "daemon/holder.h"
+#include "io/loop.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -10,10 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PIDS_MAX 4096 /* of one cgroup */
-#define HINTS    256  /* who held a socket the last time */
-#define TEXT_MAX 4096
-#define DELETED  " (deleted)"
+#define PIDS_MAX   4096 /* of one cgroup */
+#define WALK_SHARE 10
+#define HINTS      256 /* who held a socket the last time */
+#define TEXT_MAX   4096
+#define DELETED    " (deleted)"
 
 /* ---- texts ---- */
 
@@ -226,20 +228,40 @@ static uint32_t anywhere(int proc, uint32_t mount, uint32_t inode, struct holder
 	return found ? found : try_process(proc, 1, mount, inode, out);
 }
 
+/* Who held a socket the last time. A walk over all processes that found nobody (sockets of the
+ * kernel's own have no holder) is not repeated before ten times its length has passed. */
+struct hint {
+	uint32_t inode, pid;
+	mono_t not_before;
+};
+
+static uint32_t search(int proc, uint32_t mount, struct hint *h, int cgroup, struct holder *out)
+{
+	uint32_t pid = cgroup >= 0 ? in_cgroup(proc, mount, h->inode, cgroup, out) : 0;
+	mono_t start = loop_clock(), end;
+
+	if (pid || mono_before(start, h->not_before))
+		return pid;
+	pid = anywhere(proc, mount, h->inode, out);
+	end = loop_clock();
+	if (!pid)
+		h->not_before = mono_add(end, WALK_SHARE * mono_since(end, start));
+	return pid;
+}
+
 bool holder_find(int proc, uint32_t mount, uint32_t inode, int cgroup, struct holder *out)
 {
-	static uint32_t hint[HINTS];
-	uint32_t pid = hint[inode % HINTS];
+	static struct hint hints[HINTS];
+	struct hint *h = &hints[inode % HINTS];
 
 	*out = (struct holder){0};
-	if (pid > 1 && try_process(proc, pid, mount, inode, out)) {
+	if (h->inode != inode)
+		*h = (struct hint){.inode = inode};
+	if (h->pid > 1 && try_process(proc, h->pid, mount, inode, out)) {
 		if (cgroup >= 0)
 			close(cgroup);
 		return true;
 	}
-	pid = cgroup >= 0 ? in_cgroup(proc, mount, inode, cgroup, out) : 0;
-	if (!pid)
-		pid = anywhere(proc, mount, inode, out);
-	hint[inode % HINTS] = pid;
-	return pid;
+	h->pid = search(proc, mount, h, cgroup, out);
+	return h->pid;
 }

@@ -77,6 +77,9 @@ START_TEST(options)
 	ck_assert_int_eq(parse("--authority-process", NULL, NULL).status, EXIT_USAGE);
 	ck_assert(parse("--authority-process", "--workers", "2").workers == 2);
 	ck_assert_int_eq(parse("--authority-process", "--workers", "100000").status, EXIT_USAGE);
+	ck_assert_int_eq(parse("--resolver-process", NULL, NULL).status, EXIT_USAGE);
+	ck_assert(parse("--resolver-process", "--workers", "2").mode == OPTS_RESOLVER);
+	ck_assert_int_eq(parse("--resolver-process", "--workers", "100000").status, EXIT_USAGE);
 }
 END_TEST
 

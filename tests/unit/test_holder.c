@@ -70,7 +70,7 @@ static uint32_t inode_of(int fd)
 START_TEST(find)
 {
 	int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), self, status, hold[2];
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), other;
 	uint32_t mount = holder_mount(proc, fd), inode = inode_of(fd);
 	char own[HOLDER_PATH] = "";
 	struct holder h;
@@ -85,7 +85,10 @@ START_TEST(find)
 	ck_assert(holder_find(proc, mount, inode, -1, &h));
 	ck_assert(h.has_gid && h.gid == getegid() && h.has_executable);
 	ck_assert_str_eq(h.executable, own);
-	ck_assert(!holder_find(proc, mount + 1000, inode, -1, &h)); /* no socket */
+	other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ck_assert(!holder_find(proc, mount + 1000, inode_of(other), -1, &h)); /* no socket */
+	ck_assert(!holder_find(proc, mount, inode_of(other), -1, &h)); /* not again so soon */
+	close(other);
 	ck_assert_int_eq(pipe(hold), 0);
 	child = fork();
 	if (!child) {
