@@ -4,20 +4,22 @@
  * control server, its messages to the verdict process, answers and events back. See authority.h.
  */
 #include "daemon/authority.h"
+#include "daemon/changes.h"
 #include "daemon/control.h"
 #include "daemon/events.h"
 #include "daemon/log.h"
-#include "daemon/reload.h"
 #include "daemon/sandbox.h"
 #include "daemon/view.h"
 #include "io/chan.h"
 #include "io/usock.h"
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MODULE       "authority"
@@ -26,6 +28,7 @@
 #define BYE_MS       10000 /* after SIGTERM, for the verdict process to say MSG_BYE */
 #define LEAVE_MS     500   /* after MSG_BYE, for clients to take what is owed to them */
 #define FILES_SPARE  64
+#define POLICY_MS    5000 /* at start, for the policy in force */
 #define SEQ_STATUS   4000 /* our own MSG_MAIN_STATUS; no request's number is below 4096 */
 
 /* One channel to the verdict process. */
@@ -41,15 +44,16 @@ struct authority {
 	struct view view;
 	struct events *events;
 	struct control *control;
-	struct reload *reload;
+	struct journal *journal;
+	struct changes *changes;
 	struct usock *usock;
 	struct peer main, worker[PEND_MAX_WORKERS];
 	struct loop_timer bye, late;
 	gid_t control_gid, observe_gid; /* (gid_t)-1: none */
 	uint32_t subscribed;
-	bool full;         /* a message did not fit: tell the control server when there is room */
-	bool reload_again; /* MSG_RELOAD came during a reload */
-	bool leaving;      /* the verdict process said goodbye */
+	bool full;    /* a message did not fit: tell the control server when there is room */
+	bool adopted; /* the policy in force was handed over */
+	bool leaving; /* the verdict process said goodbye */
 	uint64_t bad_messages, questions, questions_static;
 };
 
@@ -205,11 +209,11 @@ static bool worker_message(struct authority *a, unsigned worker, const struct ms
 
 static void reload_begin(struct authority *a)
 {
-	int r = reload_start(a->reload, RELOAD_LOAD, NULL, 0, RELOAD_SEQ_NONE);
+	struct amend *ch = amend_new(AMEND_RELOAD);
+	int r = ch ? changes_add(a->changes, ch) : -ENOMEM;
 
-	if (r == -EBUSY) {
-		a->reload_again = true;
-	} else if (r < 0) {
+	if (r < 0) {
+		amend_free(ch);
 		log_error("reload", "cannot start: %s", strerror(-r));
 		post_simple(a, MSG_RELOADED, PEND_E_SYSTEM);
 	}
@@ -217,11 +221,19 @@ static void reload_begin(struct authority *a)
 
 static void policy_adopt(struct authority *a, const struct msg *m, int fd)
 {
-	int r = fd < 0 ? -EINVAL
-		       : reload_adopt(&a->view, fd, m->u.policy.size, m->u.policy.generation);
+	int r = changes_adopt(a->changes, m, fd);
 
+	a->adopted = a->adopted || r == 0;
 	if (r < 0)
 		log_error("reload", "the policy in force cannot be read: %s", strerror(-r));
+}
+
+static void sets_adopt(struct authority *a, const struct msg *m, int fd)
+{
+	int r = changes_adopt_sets(a->changes, m, fd);
+
+	if (r < 0)
+		log_error("reload", "the sets in force cannot be read: %s", strerror(-r));
 }
 
 static void main_answer(struct authority *a, const struct msg *m, int fd)
@@ -229,7 +241,9 @@ static void main_answer(struct authority *a, const struct msg *m, int fd)
 	if (m->type == MSG_MAIN_STATUS && m->seq == SEQ_STATUS) {
 		if (!a->view.generation)
 			a->view.generation = m->u.main.generation;
-	} else if (!reload_answer(a->reload, m)) {
+		/* what is in force was sent before this */
+		changes_go(a->changes);
+	} else if (!changes_answer(a->changes, m)) {
 		control_answer(a->control, MSG_MAIN, m, fd);
 	}
 }
@@ -249,6 +263,9 @@ static bool main_message(struct authority *a, unsigned number, const struct msg 
 		return true;
 	case MSG_POLICY:
 		policy_adopt(a, m, fd);
+		return true;
+	case MSG_SETS:
+		sets_adopt(a, m, fd);
 		return true;
 	case MSG_RELOAD:
 		reload_begin(a);
@@ -338,6 +355,8 @@ static void client_open(void *ctx, struct usock_client *c)
 	const struct usock_peer *peer = usock_peer(c);
 	struct control_client *cc = control_open(a->control, c, role_of(a, peer), peer->uid);
 
+	if (cc)
+		control_pid(cc, peer->pid);
 	usock_set_user(c, cc);
 	if (!cc)
 		usock_kill(c);
@@ -409,9 +428,51 @@ static void env_close(void *client)
 
 static int env_reload(void *ctx, enum reload_kind kind, const char *text, size_t len, uint32_t seq)
 {
+	static const enum amend_kind kinds[] = {[RELOAD_LOAD] = AMEND_RELOAD,
+						[RELOAD_CHECK] = AMEND_CHECK,
+						[RELOAD_DRY] = AMEND_DRY};
+	struct authority *a = ctx;
+	struct amend *ch = amend_new(kinds[kind]);
+	int r = ch ? 0 : -ENOMEM;
+
+	if (r == 0 && text) {
+		ch->text = malloc(len + 1);
+		r = ch->text ? 0 : -ENOMEM;
+	}
+	if (r == 0 && text) {
+		memcpy(ch->text, text, len);
+		ch->text[len] = '\0';
+		ch->len = len;
+	}
+	if (r == 0) {
+		ch->seq = seq;
+		control_who(a->control, seq, &ch->terms.who);
+		r = changes_add(a->changes, ch);
+	}
+	if (r < 0)
+		amend_free(ch);
+	return r;
+}
+
+static int env_change(void *ctx, struct amend *ch)
+{
 	struct authority *a = ctx;
 
-	return reload_start(a->reload, kind, text, len, seq);
+	return changes_add(a->changes, ch);
+}
+
+static void env_session(void *ctx, uint64_t session, const struct overlay_who *who)
+{
+	struct authority *a = ctx;
+
+	changes_session(a->changes, session, who);
+}
+
+static const struct overlay *env_overlay(void *ctx)
+{
+	struct authority *a = ctx;
+
+	return changes_overlay(a->changes);
 }
 
 static void set_int(json_t *o, const char *key, uint64_t v)
@@ -424,6 +485,7 @@ static void env_figures(void *ctx, json_t *status)
 	const struct authority *a = ctx;
 	const struct usock_stats *u = usock_stats(a->usock);
 	const struct control_stats *c = control_stats(a->control);
+	const struct changes_stats *g = changes_stats(a->changes);
 	json_t *o = json_object();
 
 	set_int(o, "clients", u->clients);
@@ -440,6 +502,12 @@ static void env_figures(void *ctx, json_t *status)
 	set_int(o, "questions", a->questions);
 	set_int(o, "events", events_count(a->events));
 	set_int(o, "log_dropped", log_dropped());
+	set_int(o, "changes", g->in_force);
+	set_int(o, "changes_failed", g->failed);
+	set_int(o, "changes_refused", g->busy);
+	set_int(o, "changes_halved", g->halved);
+	set_int(o, "policies_made", g->compiled);
+	set_int(o, "sets_edited", g->patched);
 	json_object_set_new(status, "control", o);
 }
 
@@ -463,31 +531,53 @@ static void reload_log(const struct reload_result *res)
 		log_warning("reload", "these settings need a restart: %s", res->restart);
 }
 
-static void reload_done(void *ctx, enum reload_kind kind, uint32_t seq,
-			const struct reload_result *res)
+static void reload_done(struct authority *a, const struct reload_result *res)
 {
-	struct authority *a = ctx;
+	reload_log(res);
+	post_simple(a, MSG_RELOADED,
+		    res->status == 0         ? PEND_OK
+		    : res->status == -EINVAL ? PEND_E_INVALID
+					     : PEND_E_SYSTEM);
+}
+
+static void change_note(struct authority *a, const struct amend *ch, const struct amend_result *res)
+{
 	uint64_t now = loop_now(a->loop).ns;
 
-	if (kind == RELOAD_LOAD) {
-		reload_log(res);
-		control_event(
-			a->control,
-			res->status == 0
-				? events_note(a->events, now, "policy %u is in force",
-					      res->generation)
-				: events_note(a->events, now, "reload failed: %s", res->text));
-		post_simple(a, MSG_RELOADED,
-			    res->status == 0         ? PEND_OK
-			    : res->status == -EINVAL ? PEND_E_INVALID
-						     : PEND_E_SYSTEM);
-	}
-	if (seq != RELOAD_SEQ_NONE)
-		control_reloaded(a->control, seq, res);
-	if (a->reload_again) {
-		a->reload_again = false;
-		reload_begin(a);
-	}
+	if (ch->kind == AMEND_CHECK || ch->kind == AMEND_DRY)
+		return;
+	if (ch->kind == AMEND_RELOAD && res->code)
+		control_event(a->control,
+			      events_note(a->events, now, "reload failed: %s", res->text));
+	else if (ch->kind == AMEND_RELOAD)
+		control_event(a->control, events_note(a->events, now, "policy %u is in force",
+						      res->generation));
+	else if (!res->code)
+		control_event(a->control, events_note(a->events, now, "policy %u.%u: %s",
+						      res->generation, res->revision, ch->what));
+}
+
+static void change_done(void *ctx, const struct amend *ch, const struct amend_result *res)
+{
+	struct authority *a = ctx;
+
+	change_note(a, ch, res);
+	if (ch->kind == AMEND_RELOAD)
+		reload_done(a, res->reload);
+	if (ch->seq == RELOAD_SEQ_NONE)
+		return;
+	if (ch->kind == AMEND_POLICY || ch->kind == AMEND_SET)
+		control_changed(a->control, ch, res);
+	else
+		control_reloaded(a->control, ch->seq, res->reload);
+}
+
+static uint64_t wall_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 /* ------------------------------------------------------------- start and end ---- */
@@ -562,6 +652,10 @@ static int open_control(struct authority *a)
 		.post = post,
 		.post_fd = env_post_fd,
 		.reload = env_reload,
+		.change = env_change,
+		.session = env_session,
+		.overlay = env_overlay,
+		.journal = a->journal,
 		.follow = follow,
 		.figures = env_figures,
 		.write = env_write,
@@ -592,23 +686,27 @@ static int send_policy(void *ctx, const struct msg *m, int fd)
 	return post_fd(ctx, MSG_MAIN, m, fd);
 }
 
-static int open_parts(struct authority *a)
+static int open_changes(struct authority *a)
 {
-	const struct reload_env env = {
+	const struct changes_env env = {
 		.ctx = a,
 		.loop = a->loop,
 		.view = &a->view,
 		.config = a->args->config,
+		.journal = a->journal,
 		.send = send_policy,
-		.done = reload_done,
+		.done = change_done,
+		.wall_ms = wall_ms,
 	};
+
+	return changes_new(&a->changes, &env);
+}
+
+static int open_parts(struct authority *a)
+{
 	int r = events_new(&a->events);
 
-	if (r == 0)
-		r = open_control(a);
-	if (r == 0)
-		r = reload_new(&a->reload, &env);
-	return r;
+	return r == 0 ? open_control(a) : r;
 }
 
 static int drop_rights(struct authority *a)
@@ -646,12 +744,28 @@ static int open_signals(struct authority *a)
 	return loop_signal(a->loop, SIGTERM, on_term, a);
 }
 
+/* Messages that are there already, or come within that time; the loop does not run yet. */
+static void wait_for_policy(struct authority *a)
+{
+	struct pollfd p = {.fd = chan_fd(a->main.chan), .events = POLLIN};
+
+	while (a->main.chan && !a->adopted && poll(&p, 1, POLICY_MS) > 0)
+		if (peer_read(&a->main) != 0)
+			return;
+}
+
+/*
+ * The policy that the verdict process has in force, and its settings. Only where that does not hand it
+ * over, as no pendd does, the file counts: it may be another one by now.
+ */
 static void first_view(struct authority *a)
 {
-	char text[MSG_TEXT];
+	char text[MSG_TEXT] = "";
 
-	view_init(&a->view);
-	if (reload_first(&a->view, a->args->config, text, sizeof(text)) < 0)
+	if (a->args->handed_over)
+		wait_for_policy(a);
+	if ((!a->adopted || reload_settings(changes_reload(a->changes)) < 0) &&
+	    reload_first(changes_reload(a->changes), text, sizeof(text)) < 0)
 		log_warning(MODULE, "%s", text);
 	a->control_gid = group_find(a->view.settings.control_group);
 	a->observe_gid = group_find(a->view.settings.observe_group);
@@ -662,10 +776,15 @@ static int start(struct authority *a)
 	struct err e = {0};
 	int r = loop_new(&a->loop);
 
+	view_init(&a->view);
 	if (r == 0)
 		r = open_signals(a);
 	if (r == 0)
 		r = open_channels(a);
+	if (r == 0)
+		r = journal_new(&a->journal);
+	if (r == 0)
+		r = open_changes(a);
 	if (r < 0) {
 		log_error(MODULE, "cannot start: %s", strerror(-r));
 		return r;
@@ -701,9 +820,10 @@ static void announce(struct authority *a)
 
 static void stop(struct authority *a)
 {
-	reload_free(a->reload);
 	usock_free(a->usock);
 	control_free(a->control);
+	changes_free(a->changes);
+	journal_free(a->journal);
 	events_free(a->events);
 	for (unsigned i = 0; i < a->args->workers; i++)
 		peer_close(&a->worker[i]);

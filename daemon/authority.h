@@ -19,6 +19,7 @@ struct authority_args {
 	unsigned workers;
 	const char *config; /* path of the policy file */
 	int debug;          /* log level debug */
+	int handed_over;    /* the policy in force comes by main_fd, at once */
 };
 
 /*

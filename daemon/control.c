@@ -28,6 +28,12 @@ static const struct command commands[] = {
 	{"test", ROLE_OBSERVE, " flow in out hook mark trace ", show_test},
 	{"show", ROLE_OBSERVE, " what ", show_text},
 	{"metrics", ROLE_OBSERVE, " ", show_metrics},
+	{"policy", ROLE_ADMIN, " changes why stay for until ", act_policy},
+	{"objects", ROLE_OBSERVE, " ", show_objects},
+	/* ... what changes one: admin */
+	{"set", ROLE_OBSERVE, " set action elements part limit why stay for until ", act_set},
+	{"sets", ROLE_OBSERVE, " ", show_sets},
+	{"journal", ROLE_OBSERVE, " last ", show_journal},
 	/* ... without dry_run: admin */
 	{"reauthorize", ROLE_OBSERVE, " match dry_run ", act_reauthorize},
 	{"reload", ROLE_OBSERVE, " dry_run ", act_reload}, /* ... without that: admin */
@@ -227,7 +233,7 @@ int request_post(struct request *r, unsigned worker, unsigned index, struct msg 
 	return ret;
 }
 
-static struct request *request_find(struct control *c, uint32_t seq)
+static struct request *request_find(const struct control *c, uint32_t seq)
 {
 	unsigned slot = seq >> (SEQ_INDEX_BITS + SEQ_GENERATION_BITS);
 	struct request *r = slot < CONTROL_REQUESTS ? c->request[slot] : NULL;
@@ -278,6 +284,23 @@ void control_reloaded(struct control *c, uint32_t seq, const struct reload_resul
 
 	if (r)
 		act_reloaded(r, result);
+}
+
+void control_changed(struct control *c, const struct amend *ch, const struct amend_result *result)
+{
+	struct request *r = request_find(c, ch->seq);
+
+	if (r)
+		act_changed(r, ch, result);
+}
+
+bool control_who(const struct control *c, uint32_t seq, struct overlay_who *out)
+{
+	const struct request *r = request_find(c, seq);
+
+	if (r)
+		client_who(r->client, out);
+	return r != NULL;
 }
 
 /* NULL: too many are in progress. Takes `id` on success. */
@@ -432,7 +455,8 @@ struct control_client *control_open(struct control *c, void *client, enum role r
 
 	if (!cc)
 		return NULL;
-	*cc = (struct control_client){.control = c, .client = client, .role = role, .uid = uid};
+	*cc = (struct control_client){
+		.control = c, .client = client, .role = role, .uid = uid, .session = ++c->sessions};
 	list_init(&cc->requests);
 	list_add_tail(&c->clients, &cc->link);
 	client_greet(cc);
@@ -443,10 +467,26 @@ struct control_client *control_open(struct control *c, void *client, enum role r
 	return cc;
 }
 
+void control_pid(struct control_client *cc, int32_t pid)
+{
+	cc->pid = pid;
+}
+
 void control_eof(struct control_client *cc)
 {
 	cc->eof = true;
 	client_check_eof(cc);
+}
+
+/* What it has changed for itself only goes with it. */
+static void client_leave(struct control_client *cc)
+{
+	struct overlay_who who;
+
+	if (!cc->own_changes)
+		return;
+	client_who(cc, &who);
+	cc->control->env.session(cc->control->env.ctx, cc->session, &who);
 }
 
 void control_closed(struct control_client *cc)
@@ -460,6 +500,8 @@ void control_closed(struct control_client *cc)
 	list_del(&cc->link);
 	if (cc->follow)
 		control_follow_changed(cc->control);
+	parts_free(cc);
+	client_leave(cc);
 	free(cc);
 }
 

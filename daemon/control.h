@@ -9,6 +9,7 @@
 #ifndef DAEMON_CONTROL_H
 #define DAEMON_CONTROL_H
 
+#include "daemon/changes.h"
 #include "daemon/events.h"
 #include "daemon/msg.h"
 #include "daemon/reload.h"
@@ -44,6 +45,14 @@ struct control_env {
 	/* Begin to parse (policy text, or the file for NULL); control_reloaded is called with `seq`. 0 or
 	 * -EBUSY. */
 	int (*reload)(void *ctx, enum reload_kind kind, const char *text, size_t len, uint32_t seq);
+	/* Begin to change the policy in force; takes it on 0, and control_changed is called with its `seq`.
+	 * -EBUSY: too many wait. NULL: this cannot be done. */
+	int (*change)(void *ctx, struct amend *ch);
+	/* A connection that has made changes of its own is gone. */
+	void (*session)(void *ctx, uint64_t session, const struct overlay_who *who);
+	/* What was changed so far. */
+	const struct overlay *(*overlay)(void *ctx);
+	const struct journal *journal;
 	/* Somebody follows these types of events, or nobody (0). */
 	void (*follow)(void *ctx, uint32_t mask);
 	/* Add figures of the process itself to the status. */
@@ -69,6 +78,7 @@ const struct control_stats *control_stats(const struct control *c);
 
 /* Greets; with ROLE_NONE the greeting is a refusal and the client is closed. NULL: out of memory. */
 struct control_client *control_open(struct control *c, void *client, enum role role, uint32_t uid);
+void control_pid(struct control_client *cc, int32_t pid); /* of the process that connected */
 void control_line(struct control_client *cc, const char *line, size_t len);
 void control_overlong(struct control_client *cc);
 /* It will say no more: closed as soon as all is answered. */
@@ -85,6 +95,9 @@ void control_reauthorized(struct control *c, const struct msg *m, int fd);
 /* There is room for messages to the verdict process again. */
 void control_room(struct control *c);
 void control_reloaded(struct control *c, uint32_t seq, const struct reload_result *result);
+void control_changed(struct control *c, const struct amend *ch, const struct amend_result *result);
+/* Whose request it is; false: it is gone. */
+bool control_who(const struct control *c, uint32_t seq, struct overlay_who *out);
 /* Tell those who follow. */
 void control_event(struct control *c, const struct event *e);
 

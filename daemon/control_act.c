@@ -294,7 +294,7 @@ void act_events(struct request *r, const json_t *args)
 
 /* ------------------------------------------------------------- reload, check ---- */
 
-static json_t *reload_json(const struct reload_result *res)
+json_t *reload_json(const struct reload_result *res)
 {
 	json_t *o = json_object(), *lines = json_array();
 	const char *p = res->diagnostics, *nl;

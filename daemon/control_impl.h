@@ -77,6 +77,10 @@ struct control_client {
 	void *client;
 	enum role role;
 	uint32_t uid;
+	int32_t pid;
+	uint64_t session;    /* its number, of all connections */
+	bool own_changes;    /* some of them go with it */
+	struct parts *parts; /* of a `set` that is not complete; NULL: none */
 	struct list requests;
 	unsigned nrequests;
 	unsigned bad;
@@ -89,6 +93,8 @@ struct control {
 	struct control_env env;
 	struct control_stats stats;
 	struct list clients;
+	uint64_t sessions; /* so far */
+	size_t parts_held; /* elements, of all clients */
 	struct request *request[CONTROL_REQUESTS];
 	uint16_t generation[CONTROL_REQUESTS];
 };
@@ -143,7 +149,19 @@ void dry_begin(struct request *r, const struct reload_result *res, json_t *resul
 void act_reauthorize(struct request *r, const json_t *args);
 /* Asks what r->candidate would end, adds it to r->result, and replies with that. */
 void dry_live(struct request *r);
+/* control_policy.c */
+void act_policy(struct request *r, const json_t *args);
+void act_set(struct request *r, const json_t *args);
+void show_objects(struct request *r, const json_t *args);
+void show_sets(struct request *r, const json_t *args);
+void show_journal(struct request *r, const json_t *args);
+void act_changed(struct request *r, const struct amend *ch, const struct amend_result *result);
+void parts_free(struct control_client *cc);
+/* Their number, name and process. */
+void client_who(const struct control_client *cc, struct overlay_who *out);
 /* control_act.c */
+/* The diagnostics of a policy, as `reload` has them. */
+json_t *reload_json(const struct reload_result *res);
 void act_complete(struct request *r, const json_t *args);
 void act_events(struct request *r, const json_t *args);
 void act_reload(struct request *r, const json_t *args);

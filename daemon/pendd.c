@@ -467,7 +467,8 @@ static int authority(const struct opts *o)
 				   .main_fd = 4,
 				   .workers = o->workers,
 				   .config = o->config,
-				   .debug = o->debug};
+				   .debug = o->debug,
+				   .handed_over = 1};
 
 	for (unsigned i = 0; i < o->workers; i++)
 		a.worker_fd[i] = 5 + (int)i;

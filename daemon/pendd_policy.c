@@ -30,10 +30,15 @@ static int check(struct pendd *d, const struct policy *p)
 	return 0;
 }
 
-/* The text goes with the image, for the authority process to show. */
-static int first_snapshot(struct pendd *d, const void *image, size_t size, const char *text)
+/* The text goes with the image, for the authority process to show; and what it was made of, to be changed. */
+static int first_snapshot(struct pendd *d, const void *image, size_t size, const char *text,
+			  const struct policyfile_sources *s)
 {
-	int fd = policyfile_image_text_fd(image, size, text);
+	const struct policyfile_bytes part[POLICYFILE_PARTS] = {
+		[POLICYFILE_TEXT] = {text, strlen(text)},
+		[POLICYFILE_SOURCES] = {s->data, s->lost ? 0 : s->len},
+	};
+	int fd = policyfile_parts_fd(image, size, part);
 	int r;
 
 	if (fd < 0)
@@ -52,14 +57,17 @@ int pendd_load_policy(struct pendd *d)
 	void *image = NULL;
 	char *text = NULL;
 	size_t size = 0;
-	int r = policyfile_load(d->opts.config, &p, &diag);
+	struct policyfile_sources sources = {0};
+	int r = policyfile_load_with(d->opts.config, &sources, NULL, &p, &diag);
 
 	print_diag(&diag);
 	if (r && !diag.errors)
 		fprintf(stderr, "pendd: %s: %s\n", d->opts.config, strerror(-r));
 	policy_diag_deinit(&diag);
-	if (r)
+	if (r) {
+		policyfile_sources_deinit(&sources);
 		return r;
+	}
 	d->settings = *policy_settings(p);
 	if (d->opts.mode == OPTS_CHECK)
 		r = check(d, p);
@@ -69,7 +77,8 @@ int pendd_load_policy(struct pendd *d)
 		r = policy_print(p, &text);
 	policy_free(p);
 	if (!r && d->opts.mode != OPTS_CHECK)
-		r = first_snapshot(d, image, size, text);
+		r = first_snapshot(d, image, size, text, &sources);
+	policyfile_sources_deinit(&sources);
 	free(text);
 	free(image);
 	malloc_trim(0); /* a large policy's tree is many times its image, and small pieces */

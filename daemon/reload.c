@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Loading a policy; see reload.h. */
+/* Making a policy; see reload.h. */
 #include "daemon/reload.h"
 #include "core/policy.h"
 #include "daemon/background.h"
+#include "daemon/journal.h"
 #include "daemon/log.h"
 #include "daemon/textdiff.h"
-#include "io/policyfile.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,18 +18,26 @@
 /* One run. The thread owns it between pthread_create and its write to the eventfd. */
 struct job {
 	enum reload_kind kind;
-	uint32_t seq;
-	char *text; /* NULL: the file */
+	bool files;
+	char *text; /* NULL: no text of its own */
 	size_t len;
 	const char *config;
+	const struct policyfile_sources *in_force;
+	struct policyfile_sources sources; /* what was read now */
+	struct overlay *overlay;
+	struct overlay_plan plan;
+	char *journal; /* LOAD: goes with the image */
+	size_t journal_len;
 	int status;
 	struct policy_diag diag;
 	struct settings settings;
 	void *image;
 	size_t size;
-	char *print; /* canonical text */
-	char *old;   /* DRY: that of the policy in force; NULL: not known */
-	char *diff;  /* DRY: NULL: too much */
+	struct classifier *classifier; /* LOAD: for the view */
+	int fd;                        /* LOAD: for the verdict process; -1: none */
+	char *print;                   /* canonical text */
+	char *old;                     /* DRY: that of the policy in force; NULL: not known */
+	char *diff;                    /* DRY: NULL: too much */
 	struct candidate *candidate;
 	char restart[MSG_TEXT];
 };
@@ -38,9 +46,10 @@ struct reload {
 	struct reload_env env;
 	int event_fd;
 	pthread_t thread;
-	bool running;  /* the thread is */
-	bool waiting;  /* for MSG_DONE */
-	uint32_t sent; /* seq of our MSG_POLICY */
+	bool running;                      /* the thread is */
+	bool waiting;                      /* for MSG_DONE */
+	uint32_t sent;                     /* seq of our MSG_POLICY */
+	struct policyfile_sources sources; /* of the policy in force */
 	struct job *job;
 };
 
@@ -58,7 +67,14 @@ static void job_free(struct job *j)
 	if (!j)
 		return;
 	policy_diag_deinit(&j->diag);
+	policyfile_sources_deinit(&j->sources);
+	overlay_plan_deinit(&j->plan);
+	free(j->journal);
+	overlay_put(j->overlay);
 	candidate_put(j->candidate);
+	classify_detach(j->classifier);
+	if (j->fd >= 0)
+		close(j->fd);
 	free(j->text);
 	free(j->image);
 	free(j->print);
@@ -90,7 +106,9 @@ static int job_parse(struct job *j, struct policy **p)
 
 	if (j->text)
 		return policy_parse(p, "policy", &loader, &j->diag);
-	return policyfile_load(j->config, p, &j->diag);
+	if (j->files)
+		return policyfile_load_with(j->config, &j->sources, &j->plan.overlay, p, &j->diag);
+	return policyfile_load_again(j->in_force, &j->plan.overlay, p, &j->diag);
 }
 
 /* Something to classify with, and the difference. Takes the image. */
@@ -112,6 +130,39 @@ static int job_dry(struct job *j)
 	return r == -E2BIG ? 0 : r;
 }
 
+/* The image, and all that another authority process needs to carry on. The descriptor or -errno. */
+static int job_file(struct job *j)
+{
+	const struct policyfile_sources *from = j->files ? &j->sources : j->in_force;
+	struct policyfile_bytes part[POLICYFILE_PARTS] = {{0}};
+	char *overlay = NULL;
+	int ret = 0;
+
+	part[POLICYFILE_TEXT] = (struct policyfile_bytes){j->print, strlen(j->print)};
+	part[POLICYFILE_JOURNAL] = (struct policyfile_bytes){j->journal, j->journal_len};
+	if (!from->lost)
+		part[POLICYFILE_SOURCES] = (struct policyfile_bytes){from->data, from->len};
+	if (j->overlay)
+		ret = overlay_settle(j->overlay, &j->plan);
+	if (ret == 0 && j->overlay)
+		ret = overlay_flatten(j->overlay, &overlay, &part[POLICYFILE_OVERLAY].len);
+	part[POLICYFILE_OVERLAY].data = overlay;
+	if (ret == 0)
+		ret = policyfile_parts_fd(j->image, j->size, part);
+	free(overlay);
+	return ret;
+}
+
+/* All that takes its time, so that nothing is left to the thread that answers. */
+static int job_load(struct job *j)
+{
+	int r = classify_attach(&j->classifier, j->image, j->size);
+
+	if (r == 0)
+		j->fd = job_file(j);
+	return r;
+}
+
 static void *job_run(void *arg)
 {
 	struct reload *r = arg;
@@ -128,8 +179,10 @@ static void *job_run(void *arg)
 		j->status = policy_print(p, &j->print);
 	if (j->status == 0)
 		j->settings = *policy_settings(p);
-	if (j->status == 0 && j->kind == RELOAD_DRY)
-		j->status = job_dry(j);
+	if (j->status == 0)
+		j->status = j->kind == RELOAD_DRY    ? job_dry(j)
+			    : j->kind == RELOAD_LOAD ? job_load(j)
+						     : 0;
 	policy_free(p);
 	background_end(&b);
 	/* cannot fail: the counter is 0 */
@@ -138,12 +191,39 @@ static void *job_run(void *arg)
 	return NULL;
 }
 
+/* "object 17:23: error: unknown set" among the lines: what is wrong with which rule of run time. */
+static bool object_text(const struct job *j, char *text, size_t size)
+{
+	const char *p = j->diag.text;
+	unsigned number;
+	int skip;
+
+	for (; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
+		const char *error = strstr(p, " error: "), *end = strchrnul(p, '\n');
+
+		skip = 0;
+		if (sscanf(p, "object %u:%n", &number, &skip) != 1 || !skip || !error ||
+		    error > end)
+			continue;
+		snprintf(text, size, "object %u: %.*s: remove it with \"pendctl policy delete %u\"",
+			 number, (int)(end - error - 8 > 100 ? 100 : end - error - 8), error + 8,
+			 number);
+		return true;
+	}
+	return false;
+}
+
 static void status_text(const struct job *j, const char *config, char *text, size_t size)
 {
+	if (j->status == -EINVAL && object_text(j, text, size))
+		return;
 	if (j->status == -EINVAL)
 		snprintf(text, size, "%u error%s in the policy%s", j->diag.errors,
 			 j->diag.errors == 1 ? "" : "s",
 			 j->kind == RELOAD_LOAD ? ": the old one stays in force" : "");
+	else if (j->status == -ENODATA)
+		snprintf(text, size,
+			 "the files of the policy in force are not known: reload it first");
 	else if (j->status == -EACCES)
 		snprintf(text, size, "%s: permission denied: pendd's user must be able to read it",
 			 config);
@@ -171,7 +251,7 @@ static void job_end(struct reload *r, int status, uint32_t generation, const cha
 	snprintf(res.text, sizeof(res.text), "%s", text);
 	r->job = NULL;
 	r->waiting = false;
-	r->env.done(r->env.ctx, j->kind, j->seq, &res);
+	r->env.done(r->env.ctx, j->kind, &res);
 	job_free(j);
 }
 
@@ -217,8 +297,9 @@ static void job_send(struct reload *r)
 {
 	struct job *j = r->job;
 	struct msg m = {.version = MSG_VERSION, .type = MSG_POLICY, .worker = MSG_MAIN};
-	int fd = policyfile_image_text_fd(j->image, j->size, j->print), ret;
+	int fd = j->fd, ret;
 
+	j->fd = -1;
 	if (fd < 0) {
 		job_end(r, fd, 0, "cannot make a memory file for the policy");
 		return;
@@ -279,9 +360,14 @@ bool reload_answer(struct reload *r, const struct msg *m)
 		return true;
 	}
 	/* the settings shown stay those of the start: they are what a restart would change */
-	if (view_set(r->env.view, j->image, j->size, image_free, m->u.done.generation) == 0) {
-		view_set_text(r->env.view, j->print);
-		j->image = j->print = NULL;
+	view_take(r->env.view, j->classifier, j->image, j->size, image_free, m->u.done.generation);
+	view_set_text(r->env.view, j->print);
+	j->classifier = NULL;
+	j->image = j->print = NULL;
+	if (j->files) {
+		policyfile_sources_deinit(&r->sources);
+		r->sources = j->sources;
+		j->sources = (struct policyfile_sources){0};
 	}
 	job_end(r, 0, m->u.done.generation, "");
 	return true;
@@ -301,8 +387,44 @@ static int job_spawn(struct reload *r)
 	return -ret;
 }
 
-int reload_start(struct reload *r, enum reload_kind kind, const char *text, size_t len,
-		 uint32_t seq)
+bool reload_busy(const struct reload *r)
+{
+	return r->job != NULL;
+}
+
+static int job_fill(struct job *j, const struct reload *r, const struct reload_input *in)
+{
+	*j = (struct job){
+		.kind = in->kind,
+		.files = in->files,
+		.config = r->env.config,
+		.in_force = &r->sources,
+		.len = in->len,
+		.fd = -1,
+	};
+	if (in->text) {
+		j->text = malloc(in->len + 1);
+		if (!j->text)
+			return -ENOMEM;
+		memcpy(j->text, in->text, in->len);
+		j->text[in->len] = '\0';
+	}
+	if (in->kind == RELOAD_DRY && r->env.view->text) {
+		j->old = strdup(r->env.view->text);
+		if (!j->old)
+			return -ENOMEM;
+	}
+	if (in->kind == RELOAD_LOAD && r->env.journal &&
+	    r->env.journal(r->env.ctx, &j->journal, &j->journal_len) < 0)
+		return -ENOMEM;
+	if (!in->overlay)
+		return 0;
+	j->overlay = in->overlay;
+	j->overlay->users++;
+	return overlay_plan(j->overlay, &j->plan);
+}
+
+int reload_start(struct reload *r, const struct reload_input *in)
 {
 	struct job *j;
 	int ret;
@@ -312,25 +434,12 @@ int reload_start(struct reload *r, enum reload_kind kind, const char *text, size
 	j = calloc(1, sizeof(*j));
 	if (!j)
 		return -ENOMEM;
-	*j = (struct job){.kind = kind, .seq = seq, .config = r->env.config, .len = len};
-	if (text) {
-		j->text = malloc(len + 1);
-		if (!j->text) {
-			job_free(j);
-			return -ENOMEM;
-		}
-		memcpy(j->text, text, len);
-		j->text[len] = '\0';
+	j->fd = -1;
+	ret = job_fill(j, r, in);
+	if (ret == 0) {
+		r->job = j;
+		ret = job_spawn(r);
 	}
-	if (kind == RELOAD_DRY && r->env.view->text) {
-		j->old = strdup(r->env.view->text);
-		if (!j->old) {
-			job_free(j);
-			return -ENOMEM;
-		}
-	}
-	r->job = j;
-	ret = job_spawn(r);
 	if (ret < 0) {
 		r->job = NULL;
 		job_free(j);
@@ -367,6 +476,7 @@ void reload_free(struct reload *r)
 	loop_del(r->env.loop, r->event_fd);
 	close(r->event_fd);
 	job_free(r->job);
+	policyfile_sources_deinit(&r->sources);
 	free(r);
 }
 
@@ -375,8 +485,46 @@ static void image_unmap(void *image, size_t size)
 	policyfile_image_unmap(image, size);
 }
 
-int reload_adopt(struct view *v, int fd, uint64_t size, uint32_t generation)
+static void adopt_sources(struct reload *r, int fd, uint64_t size)
 {
+	char *data = NULL;
+	size_t len = 0;
+
+	if (policyfile_part(fd, size, POLICYFILE_SOURCES, &data, &len) < 0)
+		return;
+	if (!policyfile_sources_valid(data, len)) {
+		free(data);
+		return;
+	}
+	policyfile_sources_deinit(&r->sources);
+	r->sources = (struct policyfile_sources){.data = data, .len = len, .cap = len};
+}
+
+static int adopt_changes(int fd, uint64_t size, struct overlay **overlay, struct journal *journal)
+{
+	struct overlay *o = NULL;
+	char *data = NULL;
+	size_t len = 0;
+	int ret = 0;
+
+	if (policyfile_part(fd, size, POLICYFILE_OVERLAY, &data, &len) == 0)
+		ret = overlay_unflatten(&o, data, len);
+	free(data);
+	if (o) {
+		overlay_put(*overlay);
+		*overlay = o;
+	}
+	data = NULL;
+	if (policyfile_part(fd, size, POLICYFILE_JOURNAL, &data, &len) == 0)
+		journal_unflatten(journal, data, len);
+	free(data);
+	return ret;
+}
+
+int reload_adopt(struct reload *r, int fd, uint64_t size, uint32_t generation,
+		 struct overlay **overlay, struct journal *journal)
+{
+	struct view *v = r->env.view;
 	union {
 		const void *mapped;
 		void *owned;
@@ -387,16 +535,42 @@ int reload_adopt(struct view *v, int fd, uint64_t size, uint32_t generation)
 	if (ret < 0)
 		return ret;
 	ret = view_set(v, image.owned, size, image_unmap, generation);
-	if (ret < 0)
+	if (ret < 0) {
 		policyfile_image_unmap(image.mapped, size);
-	else if (policyfile_text(fd, size, &text) == 0)
+		return ret;
+	}
+	if (policyfile_text(fd, size, &text) == 0)
 		view_set_text(v, text);
-	return ret;
+	adopt_sources(r, fd, size);
+	return adopt_changes(fd, size, overlay, journal);
 }
 
-int reload_first(struct view *v, const char *config, char *text, size_t size)
+int reload_settings(struct reload *r)
 {
-	struct job j = {.config = config};
+	struct view *v = r->env.view;
+	char *block = v->text ? view_settings_block(v->text) : NULL;
+	struct job j = {.text = block, .len = block ? strlen(block) : 0};
+	struct policy *p = NULL;
+
+	if (!block)
+		return -ENOENT;
+	j.status = job_parse(&j, &p);
+	if (j.status == 0) {
+		v->settings = *policy_settings(p);
+		free(v->settings_text);
+		v->settings_text = block;
+	} else {
+		free(block);
+	}
+	policy_free(p);
+	policy_diag_deinit(&j.diag);
+	return j.status;
+}
+
+int reload_first(struct reload *r, char *text, size_t size)
+{
+	struct view *v = r->env.view;
+	struct job j = {.config = r->env.config, .files = true};
 	struct policy *p = NULL;
 
 	j.status = job_parse(&j, &p);
@@ -411,11 +585,14 @@ int reload_first(struct view *v, const char *config, char *text, size_t size)
 	if (j.status == 0) {
 		v->settings_text = view_settings_block(j.print);
 		view_set_text(v, j.print);
+		r->sources = j.sources;
+		j.sources = (struct policyfile_sources){0};
 	} else {
 		free(j.image);
 		free(j.print);
-		status_text(&j, config, text, size);
+		status_text(&j, r->env.config, text, size);
 	}
+	policyfile_sources_deinit(&j.sources);
 	policy_free(p);
 	policy_diag_deinit(&j.diag);
 	return j.status;

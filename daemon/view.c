@@ -44,16 +44,29 @@ int view_set(struct view *v, void *image, size_t size, void (*release)(void *, s
 	struct classifier *c;
 	int r = classify_attach(&c, image, size);
 
-	if (r < 0)
-		return r;
+	if (r == 0)
+		view_take(v, c, image, size, release, generation);
+	return r;
+}
+
+void view_take(struct view *v, struct classifier *c, void *image, size_t size,
+	       void (*release)(void *, size_t), uint32_t generation)
+{
 	view_clear(v);
 	v->classifier = c;
 	v->image = image;
 	v->size = size;
 	v->release = release;
 	v->generation = generation;
+	v->revision = 0;
 	v->serial++;
-	return 0;
+}
+
+void view_set_classifier(struct view *v, struct classifier *c, uint32_t revision)
+{
+	classify_detach(v->classifier);
+	v->classifier = c;
+	v->revision = revision;
 }
 
 void view_set_text(struct view *v, char *text)

@@ -16,6 +16,7 @@ struct view {
 	void (*release)(void *image, size_t size);
 	struct classifier *classifier; /* NULL: no policy is known */
 	uint32_t generation;           /* 0: unknown */
+	uint32_t revision;             /* how often its sets were changed since */
 	uint64_t serial;               /* grows with every image that is shown */
 	char *text;                    /* canonical; NULL: not known */
 	char *settings_text;           /* of those in force; NULL: not known */
@@ -30,6 +31,11 @@ void view_deinit(struct view *v);
  */
 int view_set(struct view *v, void *image, size_t size, void (*release)(void *, size_t),
 	     uint32_t generation);
+/* The same with a classifier of that image, which is taken too: for whoever made it elsewhere. */
+void view_take(struct view *v, struct classifier *c, void *image, size_t size,
+	       void (*release)(void *, size_t), uint32_t generation);
+/* The same policy with its sets changed; takes the classifier. */
+void view_set_classifier(struct view *v, struct classifier *c, uint32_t revision);
 /* The canonical text of the image that is shown; takes it. */
 void view_set_text(struct view *v, char *text);
 /* The `settings` block in a canonical text, malloced; NULL when there is none, or no memory. */
