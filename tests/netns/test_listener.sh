@@ -215,6 +215,18 @@ is "$(asked resolver_restarts)" 1 "status tells of it"
 new=$(resolver)
 holds 5 "pendd stops" pendd_stop
 holds 2 "and the resolver with it" gone "$new"
+
+# ------------------------------------------------------------------ as a user of its own
+
+serve roots beta 0 0 tcp:5008
+pendd_start <<-END
+	settings { control "$CONTROL"; user "nobody"; }
+	layer default { permit proto tcp to port { 5003, 5008 } executable "$WORK/beta"; block with reset }
+END
+is "$(awk '/^Uid:/ {print $2, $3, $4}' "/proc/$(resolver)/status")" \
+	"$(id -u nobody) $(id -u nobody) $(id -u nobody)" "the resolver is the user of the settings"
+check "it sees root's services" passes 5008
+check "and others'" passes 5003
 unlike "$(cat "$WORK/pendd.log")" 'Operation not permitted' "nothing was refused to it"
 
 finish
