@@ -18,6 +18,8 @@ static void check_result(const struct classifier *c, const struct classify_resul
 	if (r->action == CLASSIFY_PEND &&
 	    (!r->timeout_ns || !classify_authority(c, r->authority, &a)))
 		abort();
+	if (r->remember_ns > CLASSIFY_REMEMBER_MAX || r->remember_scope > CLASSIFY_SCOPE_FLOW)
+		abort();
 }
 
 static bool take(void *arg, uint32_t rule)
@@ -28,6 +30,24 @@ static bool take(void *arg, uint32_t rule)
 	if (rule >= classify_rules(c) || (l && l->rate > CLASSIFY_RATE_MAX))
 		abort();
 	return rule % 2;
+}
+
+/* Any bits of it known, or none. */
+static const struct classify_listener *listener(void *arg, const struct pend_values *v,
+						unsigned need)
+{
+	static const char *const paths[] = {"", "/", "/usr/bin/x", "/a.slice/b.service/c"};
+	static struct classify_listener l;
+
+	if (need & ~LISTENER_ALL || need & ~classify_needs(arg))
+		abort();
+	l = (struct classify_listener){.state = v->source[3] % 3,
+				       .known = v->source[3] / 3 % 16,
+				       .uid = v->dest_port,
+				       .gid = v->source[3],
+				       .executable = paths[v->source[3] % 4],
+				       .cgroup = paths[v->source[3] / 4 % 4]};
+	return &l;
 }
 
 /* A few packets that reach every kind of condition. */
@@ -59,6 +79,8 @@ static void use(const struct classifier *c, uint8_t seed)
 		now.visit = i % 3 ? take : NULL;
 		now.arg = (void *)(uintptr_t)c;
 		now.reason = (uint8_t)(i % 5);
+		now.listener = i % 4 ? listener : NULL;
+		now.minute = i % 3 * 29900000;
 		v.tcp_flags = (uint8_t)(i + seed);
 		classify_with(c, &now, &v, &r);
 		check_result(c, &r);
@@ -86,6 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (i = 0; i < 64 && classify_authority(c, (uint16_t)i, &a); i++)
 			len += strlen(a.name);
 		if (len > 192 * size * 2)
+			abort();
+		if (!classify_next_end(c, classify_clock(1, data[0]), 29900000))
 			abort();
 	}
 	classify_detach(c);

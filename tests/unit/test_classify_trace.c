@@ -241,6 +241,7 @@ static const struct {
 	{"permit hook forward", "hook", false, false},
 	{"permit mark 7", "mark", false, false},
 	{"permit icmp-type echo-request", "icmp-type", false, true},
+	{"permit country AA", "country", false, false},
 };
 
 START_TEST(the_condition_that_fails)
@@ -250,7 +251,9 @@ START_TEST(the_condition_that_fails)
 	struct told t;
 	char text[200];
 
-	snprintf(text, sizeof(text), "layer a { %s\n pend\n }\n", conditions[_i].rule);
+	snprintf(text, sizeof(text),
+		 "settings { country-database \"/geo\" } layer a { %s\n pend\n }\n",
+		 conditions[_i].rule);
 	l = load(text);
 	ck_assert_ptr_nonnull(l.c);
 	t = trace(&l, &v);
@@ -260,6 +263,76 @@ START_TEST(the_condition_that_fails)
 	ck_assert_str_eq(t.miss[0].condition, conditions[_i].condition);
 	ck_assert_int_eq(t.miss[0].negated, conditions[_i].negated);
 	ck_assert_int_eq(t.miss[0].absent, conditions[_i].absent);
+	unload(&l);
+}
+END_TEST
+
+static struct classify_listener who;
+static unsigned asked;
+
+static const struct classify_listener *ask(void *arg, const struct pend_values *v, unsigned need)
+{
+	(void)arg;
+	(void)v;
+	(void)need;
+	asked++;
+	return &who;
+}
+
+static const struct {
+	const char *rule, *condition; /* NULL: it matches */
+	uint8_t state, known;
+	bool negated, absent, unknown;
+} of_listener[] = {
+	{"permit user 5", "user", LISTENER_FOUND, 15, false, false, false},
+	{"permit user !33", "user", LISTENER_FOUND, 15, true, false, false},
+	{"permit user 33 group 5", "group", LISTENER_FOUND, 15, false, false, false},
+	{"permit user 33 group 4 executable \"/x\"", "executable", LISTENER_FOUND, 15, false, false,
+	 false},
+	{"permit cgroup \"/x\"", "cgroup", LISTENER_FOUND, 15, false, false, false},
+	{"permit executable \"/x\" unit !a.service", "unit", LISTENER_FOUND, 15, true, false,
+	 false},
+	{"permit user !33", "user", LISTENER_NONE, 0, true, true, false},
+	{"permit user !5", "user", LISTENER_UNKNOWN, 0, true, false, true},
+	{"permit user 33 group !5", "group", LISTENER_FOUND, LISTENER_USER, true, false, true},
+	{"block user 5", NULL, LISTENER_UNKNOWN, 0, false, false, false},
+	{"permit user 33 until 18:00", "until", LISTENER_FOUND, 15, false, false, false},
+	{"permit user 33 until \"2026-12-24 18:00\"", "until", LISTENER_FOUND, 15, false, false,
+	 false},
+};
+
+START_TEST(the_listener_that_fails)
+{
+	struct classify_context now = {.listener = ask,
+				       .clock = classify_clock(0, 18 * 60),
+				       .minute = fake_minute(NULL, 2027, 1, 1, 0, 0)};
+	struct told t = {.winner = CLASSIFY_NO_RULE};
+	struct pend_values v = ssh();
+	struct loaded l;
+	char text[200];
+
+	who = (struct classify_listener){.state = of_listener[_i].state,
+					 .known = of_listener[_i].known,
+					 .uid = 33,
+					 .gid = 4,
+					 .executable = "/usr/bin/a",
+					 .cgroup = "/system.slice/a.service"};
+	asked = 0;
+	snprintf(text, sizeof(text), "layer a { %s\n permit user 99\n pend\n }\n",
+		 of_listener[_i].rule);
+	l = load(text);
+	classify_trace(l.c, &now, &v, tell, &t);
+	ck_assert_uint_eq(asked, 1);
+	if (of_listener[_i].condition) {
+		ck_assert_uint_eq(t.winner, 2);
+		ck_assert_uint_eq(t.miss[0].rule, 0);
+		ck_assert_str_eq(t.miss[0].condition, of_listener[_i].condition);
+		ck_assert_int_eq(t.miss[0].negated, of_listener[_i].negated);
+		ck_assert_int_eq(t.miss[0].absent, of_listener[_i].absent);
+		ck_assert_int_eq(t.miss[0].unknown, of_listener[_i].unknown);
+	} else {
+		ck_assert_uint_eq(t.winner, 0);
+	}
 	unload(&l);
 }
 END_TEST
@@ -299,6 +372,8 @@ Suite *suite(void)
 	tcase_add_test(t, why_a_layer_does_not_win);
 	tcase_add_loop_test(t, the_condition_that_fails, 0,
 			    sizeof(conditions) / sizeof(conditions[0]));
+	tcase_add_loop_test(t, the_listener_that_fails, 0,
+			    sizeof(of_listener) / sizeof(of_listener[0]));
 	tcase_add_test(t, many_misses_are_counted);
 	suite_add_tcase(s, t);
 	return s;
