@@ -74,6 +74,8 @@ struct visit {
 	const struct pend_metadata *meta;
 	const struct pend_packet *packet;
 	bool let_in; /* some layer, heavier than those that come, has permitted or pended */
+	bool unsure; /* something that was asked of the listener is not known */
+	bool late;   /* ... only for now: it was not told in time */
 };
 
 static void count(const struct visit *at, uint32_t rule)
@@ -144,9 +146,24 @@ static void spoke(void *arg, uint32_t layer, uint8_t action)
 static const struct classify_listener *listener(void *arg, const struct pend_values *v,
 						unsigned need)
 {
-	const struct visit *at = arg;
+	struct visit *at = arg;
+	const struct classify_listener *l = listeners_find(at->w->listeners, v, need);
 
-	return listeners_find(at->w->listeners, v, need);
+	at->late = listeners_late(at->w->listeners);
+	at->unsure = l->state == LISTENER_UNKNOWN ||
+		     (l->state == LISTENER_FOUND && need & ~(unsigned)l->known);
+	return l;
+}
+
+static void block(const struct visit *at, bool live, enum pend_block how,
+		  struct pend_classify_out *out)
+{
+	if (live && at->unsure)
+		pend_out_permit(out); /* nothing is ended for what is not known; as in reauth.c */
+	else if (at->late)
+		pend_out_block(out, PEND_BLOCK_DROP); /* the peer comes again, and it is known */
+	else
+		pend_out_block(out, how);
 }
 
 void decide_classify(void *context, const struct pend_values *v, const struct pend_metadata *meta,
@@ -182,7 +199,7 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 		pend_out_permit(out);
 		break;
 	case CLASSIFY_BLOCK:
-		pend_out_block(out, (enum pend_block)r.block);
+		block(&at, live, (enum pend_block)r.block, out);
 		break;
 	case CLASSIFY_PEND:
 		/* In the completion pass: asked, and answered. The decision stands (T7). */

@@ -21,6 +21,7 @@ struct listeners {
 	int fd;           /* -1: no resolver */
 	uint64_t seq;
 	mono_t quiet_until;
+	bool late;
 	_Atomic uint64_t lookups, cached, asked, unknown;
 	struct classify_listener found; /* what the last find returned */
 	struct resolver_answer cache[CACHE];
@@ -200,6 +201,7 @@ const struct classify_listener *listeners_find(void *listeners, const struct pen
 	if (!l)
 		return &nothing;
 	count(&l->lookups);
+	l->late = false;
 	l->found = (struct classify_listener){.executable = "", .cgroup = ""};
 	l->found.state = (uint8_t)listener_find(&l->diag, v, &s);
 	if (l->found.state == LISTENER_FOUND) {
@@ -208,6 +210,7 @@ const struct classify_listener *listeners_find(void *listeners, const struct pen
 		a = need & ~(unsigned)LISTENER_USER
 			    ? details(l, &s, need & ~(unsigned)LISTENER_USER)
 			    : NULL;
+		l->late = !a && need & ~(unsigned)LISTENER_USER;
 		if (a)
 			fill(&l->found, a);
 	}
@@ -215,6 +218,11 @@ const struct classify_listener *listeners_find(void *listeners, const struct pen
 	    (l->found.state == LISTENER_FOUND && need & ~(unsigned)l->found.known))
 		count(&l->unknown);
 	return &l->found;
+}
+
+bool listeners_late(const struct listeners *l)
+{
+	return l && l->late;
 }
 
 void listeners_count(const struct listeners *l, struct listeners_counts *out)

@@ -27,6 +27,8 @@ void listeners_connect(struct listeners *l, int fd);
 /* For struct classify_context.listener; `listeners` may be NULL: nothing is known. */
 const struct classify_listener *listeners_find(void *listeners, const struct pend_values *v,
 					       unsigned need);
+/* The last find lacks what the resolver did not tell in time: the next may have it. */
+bool listeners_late(const struct listeners *l);
 void listeners_count(const struct listeners *l, struct listeners_counts *out);
 
 #endif

@@ -142,14 +142,18 @@ START_TEST(a_silent_resolver)
 	struct resolver_question q;
 
 	ck_assert_uint_eq(listeners_find(l, &v, ALL)->known, LISTENER_USER);
+	ck_assert(listeners_late(l));
 	waited = loop_clock().ns - start;
 	ck_assert(waited >= LISTENERS_WAIT_NS && waited < 20 * LISTENERS_WAIT_NS);
 	for (int i = 0; i < 1000; i++)
 		ck_assert_uint_eq(listeners_find(l, &v, ALL)->known, LISTENER_USER);
 	ck_assert_uint_eq(questions(&q), 1);
+	listeners_find(l, &v, LISTENER_USER);
+	ck_assert(!listeners_late(l));
 	a = answer(q.seq);
 	say(&a);
 	ck_assert_uint_eq(listeners_find(l, &v, ALL)->known, ALL);
+	ck_assert(!listeners_late(l));
 	ck_assert_uint_eq(counts().unknown, 1001);
 }
 END_TEST
