@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct change_opts {
 	const char *layer, *why, *duration, *until;
@@ -306,21 +307,28 @@ static int apply_read(struct apply *a, FILE *f)
 	return r;
 }
 
-/* Diagnostics count changes; say which lines of the file those are. */
-static void apply_places(const struct apply *a, const json_t *v)
+static unsigned apply_place(const struct apply *a, const char *text, unsigned before)
 {
-	size_t n = json_array_size(a->changes), i;
-	unsigned change, before = 0;
-	const json_t *d;
+	unsigned n;
 
+	if (sscanf(text, "change %u:", &n) != 1 || n == before || n < 1 ||
+	    n > json_array_size(a->changes))
+		return before;
+	cli_fail(0, "change %u is %s:%u", n, a->name, a->lines[n - 1]);
+	return n;
+}
+
+/* The daemon counts changes; say which lines of the file those are. */
+static void apply_places(const struct apply *a, const struct cli *cli, const json_t *v)
+{
+	unsigned before = 0;
+	const json_t *d;
+	size_t i;
+
+	if (cli->client)
+		before = apply_place(a, pend_client_message(cli->client), 0);
 	json_array_foreach(json_object_get(v, "diagnostics"), i, d)
-	{
-		if (sscanf(json_string_value(d), "change %u:", &change) != 1 || change == before ||
-		    change < 1 || change > n)
-			continue;
-		cli_fail(0, "change %u is %s:%u", change, a->name, a->lines[change - 1]);
-		before = change;
-	}
+		before = apply_place(a, json_string_value(d), before);
 }
 
 static int policy_apply(struct cli *cli, int argc, char **argv, const struct change_opts *o)
@@ -342,7 +350,7 @@ static int policy_apply(struct cli *cli, int argc, char **argv, const struct cha
 	if (r == CLI_OK)
 		r = changes_send(cli, json_incref(a.changes), o, a.name, &v);
 	if (r != CLI_OK)
-		apply_places(&a, v);
+		apply_places(&a, cli, v);
 	json_decref(v);
 	json_decref(a.changes);
 	free(a.lines);
@@ -446,6 +454,30 @@ static const struct action {
 	{"apply", policy_apply, false, true, true},
 };
 
+/* "18:00" is the next time it is that: with its day, as the daemon wants it. */
+static const char *until_text(const char *until, char buf[32])
+{
+	time_t now = time(NULL), then;
+	struct tm tm, want;
+	const char *end;
+
+	localtime_r(&now, &tm);
+	want = tm;
+	end = until ? strptime(until, "%H:%M", &want) : NULL;
+	if (!end || *end)
+		return until;
+	want.tm_sec = 0;
+	want.tm_isdst = -1;
+	then = mktime(&want);
+	if (then <= now) {
+		want.tm_mday++;
+		want.tm_isdst = -1;
+		mktime(&want);
+	}
+	strftime(buf, 32, "%Y-%m-%d %H:%M", &want);
+	return buf;
+}
+
 static int opts_check(const struct action *a, const struct change_opts *o)
 {
 	if (!a->place && (o->layer || o->last))
@@ -466,6 +498,7 @@ static int opts_check(const struct action *a, const struct change_opts *o)
 int cmd_policy(struct cli *cli, int argc, char **argv)
 {
 	struct change_opts o = {0};
+	char until[32];
 	const struct cli_opt opts[] = {
 		{"layer", 'l', CLI_TEXT, &o.layer}, {"last", 0, CLI_FLAG, &o.last},
 		{"for", 0, CLI_TEXT, &o.duration},  {"until", 0, CLI_TEXT, &o.until},
@@ -480,6 +513,7 @@ int cmd_policy(struct cli *cli, int argc, char **argv)
 		if (strcmp(actions[i].name, argv[1]) != 0)
 			continue;
 		r = opts_check(&actions[i], &o);
+		o.until = until_text(o.until, until);
 		return r == CLI_OK ? actions[i].run(cli, argc, argv, &o) : r;
 	}
 	return cli_usage("policy", "policy add, delete, replace, list or apply");

@@ -57,22 +57,14 @@ static json_t *part_args(const struct parts *p, bool last)
 	return args;
 }
 
-/* The daemon names an element that is wrong in quotes: say in which line it is. */
+/* The daemon counts the elements of a request; say in which line that one is. */
 static void part_place(const struct parts *p)
 {
-	const char *message = pend_client_message(p->cli->client);
-	char quoted[ELEMENT_MAX + 3];
-	json_t *e;
-	size_t i;
+	size_t n;
 
-	json_array_foreach(p->elements, i, e)
-	{
-		snprintf(quoted, sizeof(quoted), "\"%s\"", json_string_value(e));
-		if (strstr(message, quoted)) {
-			cli_fail(0, "%s:%u: this is %s", p->file, p->lines[i], quoted);
-			return;
-		}
-	}
+	if (sscanf(pend_client_message(p->cli->client), "element %zu:", &n) == 1 && n &&
+	    n <= json_array_size(p->elements))
+		cli_fail(0, "element %zu is %s:%u", n, p->file, p->lines[n - 1]);
 }
 
 static int part_send(struct parts *p, bool last)
@@ -311,14 +303,14 @@ static const struct action {
 	const char *name, *args;
 	int least, most; /* words, with the action */
 	int (*run)(struct cli *cli, int argc, char **argv, const struct set_opts *o);
-	bool change;
+	bool why, lifetime; /* which options it takes */
 } actions[] = {
-	{"list", "[NAME]", 1, 2, set_list, false},
-	{"add", "NAME ELEMENT...", 3, 0, set_change, true},
-	{"delete", "NAME ELEMENT...", 3, 0, set_change, true},
-	{"flush", "NAME", 2, 2, set_flush, true},
-	{"load", "NAME FILE|-", 3, 3, set_load, true},
-	{"test", "NAME ADDRESS", 3, 3, set_test, false},
+	{"list", "[NAME]", 1, 2, set_list, false, false},
+	{"add", "NAME ELEMENT...", 3, 0, set_change, true, true},
+	{"delete", "NAME ELEMENT...", 3, 0, set_change, true, false},
+	{"flush", "NAME", 2, 2, set_flush, true, false},
+	{"load", "NAME FILE|-", 3, 3, set_load, true, false},
+	{"test", "NAME ADDRESS", 3, 3, set_test, false, false},
 };
 
 int cmd_set(struct cli *cli, int argc, char **argv)
@@ -340,7 +332,7 @@ int cmd_set(struct cli *cli, int argc, char **argv)
 			continue;
 		if (argc - 1 < a->least || (a->most && argc - 1 > a->most))
 			return cli_usage("set", "set %s %s", a->name, a->args);
-		if (!a->change && (o.why || o.duration || o.session))
+		if ((!a->why && o.why) || (!a->lifetime && (o.duration || o.session)))
 			return cli_usage("set", "set %s takes no such option", a->name);
 		if (!cli_utf8(o.why) || !cli_utf8(o.duration) || !cli_utf8(argv[2]) ||
 		    !cli_utf8(argc > 3 ? argv[3] : NULL))

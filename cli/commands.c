@@ -77,9 +77,9 @@ const struct command commands[] = {
 	 "  flush NAME              take all out\n"
 	 "  load NAME FILE|-        exactly what the file has: one a line, # comments\n"
 	 "  test NAME ADDRESS       is it in the set? exit 0, or 4 if not\n"
-	 "  --for DURATION          until then only\n"
-	 "  --session               until this command ends: on a signal\n"
-	 "  -w, --why TEXT          kept in the journal\n",
+	 "  --for DURATION          of add: until then only\n"
+	 "  --session               of add: until this command ends, on a signal\n"
+	 "  -w, --why TEXT          of changes: kept in the journal\n",
 	 cmd_set},
 	{"reauthorize", "[--dry-run] [FILTER...]",
 	 "end the live flows that the policy in force would block",

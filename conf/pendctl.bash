@@ -30,7 +30,8 @@ _pendctl_set() # action
 	case $1 in
 	'') echo 'list add delete flush load test' ;;
 	list | test) _pendctl_names set list ;;
-	*) echo "--for --session --why $(_pendctl_names set list)" ;;
+	add) echo "--for --session --why $(_pendctl_names set list)" ;;
+	*) echo "--why $(_pendctl_names set list)" ;;
 	esac
 }
 

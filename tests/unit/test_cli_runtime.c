@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HELLO    "{\"pend\":{\"version\":\"0.1.0\",\"protocol\":1,\"role\":\"admin\"}}\n"
@@ -206,6 +207,30 @@ START_TEST(add_with_options)
 }
 END_TEST
 
+/* A time of day is the next one. */
+START_TEST(until_a_time_of_day)
+{
+	time_t soon = time(NULL) + 300, late = soon - 600;
+	char words[100], want[200], hour[8], day[32];
+	struct tm tm;
+	bool later = _i;
+
+	localtime_r(later ? &late : &soon, &tm);
+	strftime(hour, sizeof(hour), "%H:%M", &tm);
+	tm.tm_mday += later;
+	tm.tm_isdst = -1;
+	mktime(&tm);
+	strftime(day, sizeof(day), "%Y-%m-%d %H:%M", &tm);
+	snprintf(words, sizeof(words), "policy|add|permit|--until|%s", hour);
+	snprintf(
+		want, sizeof(want),
+		"{\"op\":\"policy\",\"changes\":[{\"add\":\"permit\"}],\"until\":\"%s\",\"stay\":true}",
+		day);
+	ck_assert_int_eq(RUN(words, STAY, IN_FORCE), CLI_OK);
+	asked(0, want);
+}
+END_TEST
+
 START_TEST(delete_and_replace)
 {
 	ck_assert_int_eq(RUN("policy|delete|17|18|-w|done", STAY, IN_FORCE), CLI_OK);
@@ -217,12 +242,12 @@ END_TEST
 
 START_TEST(replace_until)
 {
-	ck_assert_int_eq(RUN("policy|replace|18|block from|203.0.113.9|--until|18:00", STAY,
-			     ERROR("not-found", "there is no object 18")),
+	ck_assert_int_eq(RUN("policy|replace|18|block from|203.0.113.9|--until|2026-12-24 18:00",
+			     STAY, ERROR("not-found", "there is no object 18")),
 			 CLI_NOT_FOUND);
 	asked(0,
 	      "{\"op\":\"policy\",\"changes\":[{\"replace\":18,\"with\":\"block from 203.0.113.9\"}],"
-	      "\"until\":\"18:00\",\"stay\":true}");
+	      "\"until\":\"2026-12-24 18:00\",\"stay\":true}");
 	ck_assert_str_eq(t.errors, "pendctl: there is no object 18\n");
 }
 END_TEST
@@ -438,11 +463,10 @@ START_TEST(load_names_the_line)
 	char want[200];
 
 	write_file("10.0.0.0/8\n\nnonsense\n");
-	ck_assert_int_eq(RUN_FILE("set|load|s", ERROR("invalid", "\\\"nonsense\\\" is no address")),
+	ck_assert_int_eq(RUN_FILE("set|load|s", ERROR("invalid", "element 2: that is no address")),
 			 CLI_USAGE);
 	snprintf(want, sizeof(want),
-		 "pendctl: \"nonsense\" is no address\npendctl: %s:3: this is \"nonsense\"\n",
-		 t.file);
+		 "pendctl: element 2: that is no address\npendctl: element 2 is %s:3\n", t.file);
 	ck_assert_str_eq(t.errors, want);
 }
 END_TEST
@@ -592,6 +616,7 @@ Suite *suite(void)
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, add_a_rule);
 	tcase_add_test(c, add_with_options);
+	tcase_add_loop_test(c, until_a_time_of_day, 0, 2);
 	tcase_add_test(c, delete_and_replace);
 	tcase_add_test(c, replace_until);
 	tcase_add_test(c, diagnostics_are_printed_as_they_come);
