@@ -424,10 +424,10 @@ int overlay_elements(struct overlay *o, const struct classifier *c, const char *
 		     enum overlay_action action, const struct policy_spans *spans,
 		     const struct overlay_terms *terms, struct err *e)
 {
-	struct overlay_set *s;
+	struct overlay_set *s = NULL;
 	int r = set_get(o, c, set, &s, e);
 
-	if (r < 0)
+	if (r < 0 || !s)
 		return r;
 	switch (action) {
 	case OVERLAY_ADD:

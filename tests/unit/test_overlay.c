@@ -1,0 +1,712 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Changes of run time: what an overlay holds, as bytes too, and the queue that puts changes in force, with a
+ * made-up verdict process and clock.
+ */
+#include "unit.h"
+#include "daemon/changes.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char dir[] = "/tmp/pend-test-XXXXXX";
+static char config[64];
+static struct loop *l;
+static struct view view;
+static struct journal *journal;
+static struct changes *c;
+static uint64_t now_ms;
+static struct msg sent;
+static int sent_fd;
+static unsigned posted, done, failed, generation, revision;
+static char codes[4096], texts[8192];
+static uint32_t last_object;
+static bool dead; /* the verdict process does not take messages */
+
+static const char policy[] = "set a { 10.0.0.0/8, 192.0.2.1 }\nset b { @a }\n"
+			     "layer default {\n\tblock from @a\n\tpermit\n}\n";
+
+static int take(void *ctx, const struct msg *m, int fd)
+{
+	(void)ctx;
+	if (dead)
+		return -EPIPE;
+	ck_assert_int_eq(sent.type, 0);
+	sent = *m;
+	sent_fd = fd;
+	posted++;
+	return 0;
+}
+
+static void ended(void *ctx, const struct amend *ch, const struct amend_result *res)
+{
+	size_t n = strlen(codes), t = strlen(texts);
+
+	(void)ctx;
+	snprintf(codes + n, sizeof(codes) - n, "%s%s", n ? " " : "", res->code ? res->code : "ok");
+	if (res->reload)
+		snprintf(texts + t, sizeof(texts) - t, "%s|%s", res->text,
+			 res->reload->diagnostics);
+	else
+		snprintf(texts + t, sizeof(texts) - t, "%s|", res->text);
+	if (ch->objects)
+		last_object = ch->object[0];
+	done += !res->code;
+	failed += res->code != NULL;
+}
+
+static uint64_t wall(void)
+{
+	return now_ms;
+}
+
+static void file(const char *text)
+{
+	FILE *f = fopen(config, "w");
+
+	ck_assert_ptr_nonnull(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void open_changes(void)
+{
+	const struct changes_env env = {
+		.loop = l,
+		.view = &view,
+		.config = config,
+		.journal = journal,
+		.send = take,
+		.done = ended,
+		.wall_ms = wall,
+	};
+
+	ck_assert_int_eq(changes_new(&c, &env), 0);
+}
+
+static void setup(void)
+{
+	char text[MSG_TEXT];
+
+	now_ms = 1795000000000;
+	posted = done = failed = revision = last_object = 0;
+	generation = 1;
+	dead = false;
+	sent = (struct msg){0};
+	codes[0] = texts[0] = '\0';
+	strcpy(dir, "/tmp/pend-test-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(config, sizeof(config), "%s/conf", dir);
+	file(policy);
+	ck_assert_int_eq(loop_new(&l), 0);
+	view_init(&view);
+	ck_assert_int_eq(journal_new(&journal), 0);
+	open_changes();
+	ck_assert_int_eq(reload_first(changes_reload(c), text, sizeof(text)), 0);
+	view.generation = 1;
+	changes_go(c);
+}
+
+static void teardown(void)
+{
+	if (sent.type)
+		close(sent_fd);
+	changes_free(c);
+	journal_free(journal);
+	view_deinit(&view);
+	loop_free(l);
+	unlink(config);
+	rmdir(dir);
+}
+
+static void spin(int ms)
+{
+	ck_assert_int_eq(loop_once(l, mono_add(loop_clock(), (uint64_t)ms * MONO_NS_PER_MS)), 0);
+}
+
+/* Until a message was sent, or this many changes have ended. */
+static bool sends(unsigned ends)
+{
+	for (int i = 0; i < 1000 && !sent.type && done + failed < ends; i++)
+		spin(5);
+	return sent.type != 0;
+}
+
+/* The verdict process answers. The image is attached, the edits are counted. */
+static void answer(enum pend_status status)
+{
+	struct msg m = {.version = MSG_VERSION, .type = MSG_DONE, .seq = sent.seq};
+
+	ck_assert_int_ne(sent.type, 0);
+	if (status == PEND_OK && sent.type == MSG_POLICY) {
+		generation++;
+		revision = 0;
+	} else if (status == PEND_OK) {
+		ck_assert_uint_eq(sent.u.sets.generation, generation);
+		revision++;
+	}
+	m.u.done.status = (int32_t)status;
+	m.u.done.generation = generation;
+	m.u.done.revision = revision;
+	close(sent_fd);
+	sent = (struct msg){0};
+	ck_assert(changes_answer(c, &m));
+}
+
+/* Until so many have ended, all messages answered well. */
+static void settle(unsigned ends)
+{
+	while (done + failed < ends && sends(ends))
+		answer(PEND_OK);
+	ck_assert_uint_eq(done + failed, ends);
+	codes[sizeof(codes) - 1] = '\0';
+}
+
+static struct amend *rule(const char *text, uint64_t session, uint64_t until)
+{
+	struct amend *ch = amend_new(AMEND_POLICY);
+
+	ck_assert_ptr_nonnull(ch);
+	ch->seq = 5000;
+	ch->terms.session = session;
+	ch->terms.until = until;
+	ch->terms.who = (struct overlay_who){.uid = 7, .pid = 123, .user = "alice"};
+	snprintf(ch->terms.why, sizeof(ch->terms.why), "ticket");
+	ch->step = calloc(4, sizeof(*ch->step));
+	ch->steps = 1;
+	ch->step[0].op = STEP_ADD;
+	ch->step[0].text = strdup(text);
+	return ch;
+}
+
+static void add_rule(const char *text)
+{
+	ck_assert_int_eq(changes_add(c, rule(text, 0, 0)), 0);
+}
+
+enum by_number { DELETE, REPLACE };
+
+static struct amend *number(enum by_number op, uint32_t n, const char *text)
+{
+	struct amend *ch = rule("", 0, 0);
+
+	free(ch->step[0].text);
+	ch->step[0].text = text ? strdup(text) : NULL;
+	ch->step[0].op = op == DELETE ? STEP_DELETE : STEP_REPLACE;
+	ch->step[0].number = n;
+	return ch;
+}
+
+static struct amend *elements(enum overlay_action action, const char *list, uint64_t session,
+			      uint64_t until)
+{
+	struct amend *ch = amend_new(AMEND_SET);
+	struct policy_span span[16];
+	char copy[256], *save = NULL;
+
+	snprintf(copy, sizeof(copy), "%s", list);
+	ch->seq = 5001;
+	ch->action = action;
+	ch->terms.session = session;
+	ch->terms.until = until;
+	snprintf(ch->set, sizeof(ch->set), "a");
+	for (char *p = strtok_r(copy, " ", &save); p; p = strtok_r(NULL, " ", &save))
+		ck_assert_int_eq(policy_span_parse(p, &span[ch->named++]), 0);
+	ck_assert(policy_spans_make(&ch->spans, span, ch->named));
+	return ch;
+}
+
+static bool in(const char *address)
+{
+	struct policy_span s;
+
+	ck_assert_int_eq(policy_span_parse(address, &s), 0);
+	return classify_set_has(view.classifier, classify_set_find(view.classifier, "a"), s.family,
+				s.lo);
+}
+
+static const struct journal_entry *last_entry(void)
+{
+	return journal_at(journal, journal_count(journal));
+}
+
+/* ----------------------------------------------------------------------- rules ---- */
+
+START_TEST(rules_come_go_and_change)
+{
+	struct classify_rule r;
+
+	add_rule("permit from 192.0.2.9");
+	settle(1);
+	ck_assert_uint_eq(last_object, 1);
+	ck_assert_uint_eq(view.generation, 2);
+	ck_assert(classify_rule(view.classifier, 0, &r));
+	ck_assert_str_eq(r.file, "object 1");
+	ck_assert_str_eq(last_entry()->what, "add 1: permit from 192.0.2.9");
+	ck_assert_str_eq(last_entry()->why, "ticket");
+	ck_assert_str_eq(last_entry()->who.user, "alice");
+	ck_assert_uint_eq(last_entry()->generation, 2);
+	ck_assert_int_eq(changes_add(c, number(REPLACE, 1, "block from 192.0.2.8")), 0);
+	settle(2);
+	ck_assert(classify_rule(view.classifier, 0, &r));
+	ck_assert_str_eq(r.text, "block from 192.0.2.8");
+	ck_assert_int_eq(changes_add(c, number(DELETE, 1, NULL)), 0);
+	settle(3);
+	ck_assert_uint_eq(classify_rules(view.classifier), 2);
+	ck_assert_int_eq(changes_add(c, number(DELETE, 1, NULL)), 0);
+	settle(4);
+	ck_assert_str_eq(codes, "ok ok ok not-found");
+	ck_assert_uint_eq(view.generation, 4);
+	ck_assert_str_eq(last_entry()->status, "there is no object 1");
+}
+END_TEST
+
+START_TEST(all_or_nothing)
+{
+	struct amend *ch = rule("permit from 192.0.2.9", 0, 0);
+
+	ch->steps = 2;
+	ch->step[1].op = STEP_DELETE;
+	ch->step[1].number = 77;
+	ck_assert_int_eq(changes_add(c, ch), 0);
+	ch = rule("permit from 192.0.2.9", 0, 0);
+	ch->steps = 2;
+	ch->step[1].op = STEP_ADD;
+	ch->step[1].text = strdup("permit proto tpc");
+	ck_assert_int_eq(changes_add(c, ch), 0);
+	settle(2);
+	ck_assert_str_eq(codes, "not-found policy");
+	ck_assert_ptr_nonnull(strstr(texts, "change 2:14: error: unknown protocol \"tpc\""));
+	ck_assert_uint_eq(posted, 0);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 0);
+}
+END_TEST
+
+START_TEST(what_waits_is_put_in_force_together)
+{
+	add_rule("permit from 192.0.2.1");
+	ck_assert(sends(1));
+	for (int i = 0; i < 50; i++)
+		add_rule("permit from 192.0.2.2");
+	answer(PEND_OK);
+	settle(51);
+	ck_assert_uint_eq(posted, 2);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 51);
+	ck_assert_uint_eq(view.generation, 3);
+	ck_assert_uint_eq(classify_rules(view.classifier), 53);
+}
+END_TEST
+
+START_TEST(only_the_wrong_ones_fail)
+{
+	add_rule("permit from 192.0.2.1");
+	ck_assert(sends(1));
+	for (int i = 0; i < 40; i++)
+		add_rule(i == 7 || i == 31 ? "permit from @nobody" : "permit from 192.0.2.2");
+	answer(PEND_OK);
+	settle(41);
+	ck_assert_uint_eq(done, 39);
+	ck_assert_uint_eq(failed, 2);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 39);
+	ck_assert_ptr_nonnull(strstr(texts, "change 1:13: error: unknown set"));
+	ck_assert_uint_lt(posted, 20);
+}
+END_TEST
+
+START_TEST(the_verdict_process_refuses)
+{
+	add_rule("permit from 192.0.2.1");
+	ck_assert(sends(1));
+	answer(PEND_E_INVALID);
+	settle(1);
+	ck_assert_str_eq(codes, "system");
+	dead = true;
+	add_rule("permit from 192.0.2.1");
+	settle(2);
+	ck_assert_str_eq(codes, "system system");
+	ck_assert_uint_eq(changes_overlay(c)->objects, 0);
+	ck_assert_uint_eq(view.generation, 1);
+}
+END_TEST
+
+START_TEST(bounds)
+{
+	char *longest = malloc(OVERLAY_RULE_MAX + 2);
+	struct amend *ch = rule("permit", 0, 0);
+
+	for (unsigned i = 0; i < CHANGES_WAITING; i++)
+		add_rule("permit from 192.0.2.2");
+	ck_assert_int_eq(changes_add(c, ch), -EBUSY);
+	amend_free(ch);
+	ck_assert_uint_eq(changes_stats(c)->busy, 1);
+	settle(CHANGES_WAITING);
+	ck_assert_uint_eq(changes_overlay(c)->objects, CHANGES_WAITING);
+	ck_assert_uint_eq(posted, 1);
+	memset(longest, 'p', OVERLAY_RULE_MAX + 1);
+	longest[OVERLAY_RULE_MAX + 1] = '\0';
+	codes[0] = '\0';
+	add_rule(longest);
+	add_rule("permit\n");
+	settle(CHANGES_WAITING + 2);
+	ck_assert_str_eq(codes, "invalid invalid");
+	for (unsigned n = 0; n < OVERLAY_OBJECTS_MAX - CHANGES_WAITING + 1; n++) {
+		if (n % CHANGES_WAITING == 0)
+			settle(CHANGES_WAITING + 2 + n);
+		add_rule("permit from 192.0.2.2");
+	}
+	settle(OVERLAY_OBJECTS_MAX + 3);
+	ck_assert_uint_eq(changes_overlay(c)->objects, OVERLAY_OBJECTS_MAX);
+	ck_assert_uint_eq(failed, 3);
+	free(longest);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------ sets ---- */
+
+START_TEST(sets_change_without_a_policy)
+{
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "203.0.113.7 10.1.0.0/16", 0, 0)), 0);
+	ck_assert(sends(1));
+	ck_assert_uint_eq(sent.type, MSG_SETS);
+	/* what comes meanwhile is one message more */
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_DELETE, "10.2.0.0/16 8.8.8.8", 0, 0)), 0);
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "8.8.8.8", 0, 0)), 0);
+	spin(5);
+	answer(PEND_OK);
+	ck_assert(in("203.0.113.7") && in("10.1.2.3") && in("10.2.0.1"));
+	settle(3);
+	ck_assert_uint_eq(posted, 2);
+	ck_assert(!in("10.2.0.1") && in("10.3.0.1") && in("8.8.8.8"));
+	ck_assert_uint_eq(view.generation, 1);
+	ck_assert_uint_eq(view.revision, 2);
+	ck_assert_str_eq(last_entry()->what, "add a: 8.8.8.8");
+	/* and a new policy has it all */
+	add_rule("permit from 192.0.2.1");
+	settle(4);
+	ck_assert(!in("10.2.0.1") && in("10.3.0.1") && in("8.8.8.8"));
+	ck_assert_uint_eq(view.revision, 0);
+	/* what is deleted of what was added is gone without a trace */
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_DELETE, "8.8.8.8 203.0.113.7", 0, 0)), 0);
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "10.2.0.0/16", 0, 0)), 0);
+	settle(6);
+	ck_assert(in("10.2.0.1") && !in("8.8.8.8"));
+}
+END_TEST
+
+START_TEST(sets_flushed_and_loaded)
+{
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_LOAD, "203.0.113.7", 0, 0)), 0);
+	ck_assert(sends(1));
+	ck_assert_uint_eq(sent.type, MSG_POLICY);
+	settle(1);
+	ck_assert(in("203.0.113.7") && !in("10.2.0.1") && !in("192.0.2.1"));
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "10.2.0.1", 0, 0)), 0);
+	settle(2);
+	ck_assert(in("10.2.0.1") && !in("10.2.0.2"));
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_FLUSH, "", 0, 0)), 0);
+	settle(3);
+	ck_assert(!in("10.2.0.1") && !in("203.0.113.7"));
+	/* a reload keeps that */
+	ck_assert_int_eq(changes_add(c, amend_new(AMEND_RELOAD)), 0);
+	settle(4);
+	ck_assert(!in("192.0.2.1"));
+}
+END_TEST
+
+START_TEST(too_many_edits_are_a_policy)
+{
+	struct amend *ch = elements(OVERLAY_ADD, "203.0.113.7", 0, 0);
+
+	ck_assert_int_eq(changes_add(c, ch), 0);
+	ck_assert(sends(1));
+	answer(PEND_E_LIMIT);
+	ck_assert(sends(1));
+	ck_assert_uint_eq(sent.type, MSG_POLICY);
+	settle(1);
+	ck_assert(in("203.0.113.7"));
+	ch = elements(OVERLAY_ADD, "203.0.113.8", 0, 0);
+	snprintf(ch->set, sizeof(ch->set), "nobody");
+	ck_assert_int_eq(changes_add(c, ch), 0);
+	settle(2);
+	ck_assert_str_eq(codes, "ok not-found");
+}
+END_TEST
+
+/* ------------------------------------------------------------- sessions and ends ---- */
+
+START_TEST(a_connection_takes_its_own_with_it)
+{
+	ck_assert_int_eq(changes_add(c, rule("permit from 192.0.2.9", 4, 0)), 0);
+	add_rule("permit from 192.0.2.8");
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "8.8.8.8 10.7.0.1", 4, 0)), 0);
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "8.8.4.4", 5, 0)), 0);
+	settle(4);
+	ck_assert(in("8.8.8.8") && in("8.8.4.4"));
+	changes_session(c, 4, NULL);
+	settle(5);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 1);
+	/* what the policy has itself stays */
+	ck_assert(!in("8.8.8.8") && in("10.7.0.1") && in("8.8.4.4"));
+	ck_assert_uint_eq(last_entry()->kind, JOURNAL_SESSION);
+	ck_assert_str_eq(last_entry()->what, "object 1, elements of a");
+	/* without rules it is an edit */
+	posted = 0;
+	changes_session(c, 5, NULL);
+	settle(6);
+	ck_assert(!in("8.8.4.4"));
+	ck_assert_uint_eq(view.revision, 1);
+	changes_session(c, 5, NULL);
+	spin(5);
+	spin(5);
+	ck_assert_uint_eq(done + failed, 6);
+}
+END_TEST
+
+START_TEST(a_connection_that_ends_meanwhile)
+{
+	ck_assert_int_eq(changes_add(c, rule("permit from 192.0.2.9", 4, 0)), 0);
+	ck_assert(sends(1));
+	changes_session(c, 4, NULL);
+	settle(2);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 0);
+	/* the end is tried again when it could not be put in force */
+	ck_assert_int_eq(changes_add(c, rule("permit from 192.0.2.9", 6, 0)), 0);
+	settle(3);
+	changes_session(c, 6, NULL);
+	ck_assert(sends(4));
+	answer(PEND_E_SYSTEM);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 1);
+	for (int i = 0; i < 70 && !sent.type; i++)
+		spin(100);
+	settle(4);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 0);
+}
+END_TEST
+
+START_TEST(ends_by_the_clock)
+{
+	uint64_t s = now_ms / 1000;
+
+	ck_assert_int_eq(changes_add(c, rule("permit from 192.0.2.9", 0, s + 3600)), 0);
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "8.8.8.8 8.8.4.4", 0, s + 1)), 0);
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "8.8.8.8", 0, 0)), 0);
+	settle(3);
+	spin(5);
+	ck_assert(in("8.8.4.4"));
+	now_ms += 1000;
+	for (int i = 0; i < 300 && done < 4; i++) {
+		spin(5);
+		if (sent.type)
+			answer(PEND_OK);
+	}
+	ck_assert(!in("8.8.4.4") && in("8.8.8.8"));
+	ck_assert_uint_eq(last_entry()->kind, JOURNAL_EXPIRED);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 1);
+	ck_assert_uint_eq(overlay_next_end(changes_overlay(c)), s + 3600);
+}
+END_TEST
+
+/* --------------------------------------------------------------------- reloads ---- */
+
+START_TEST(reloads_keep_changes)
+{
+	add_rule("permit from @b");
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_DELETE, "10.1.0.0/16", 0, 0)), 0);
+	settle(2);
+	/* the file of now does not matter to a change */
+	file("nonsense\n");
+	add_rule("permit from 192.0.2.3");
+	settle(3);
+	ck_assert_uint_eq(failed, 0);
+	file("set a { 10.0.0.0/8, 7.7.7.7 }\nset b { 1.1.1.1 }\nlayer default { permit }\n");
+	ck_assert_int_eq(changes_add(c, amend_new(AMEND_RELOAD)), 0);
+	settle(4);
+	ck_assert(in("7.7.7.7") && !in("10.1.0.1") && in("10.2.0.1"));
+	ck_assert_uint_eq(classify_rules(view.classifier), 3);
+	/* a rule that the file no longer agrees with is named */
+	file("set a { 10.0.0.0/8 }\nlayer default { permit }\n");
+	ck_assert_int_eq(changes_add(c, amend_new(AMEND_RELOAD)), 0);
+	texts[0] = '\0';
+	settle(5);
+	ck_assert_msg(strstr(texts, "object 1: unknown set \"b\"") &&
+			      strstr(texts, "remove it with \"pendctl policy delete 1\""),
+		      "%s", texts);
+	ck_assert_uint_eq(view.generation, 4);
+	/* and so is a set that is gone, with its changes */
+	ck_assert_int_eq(changes_add(c, number(DELETE, 1, NULL)), 0);
+	file("layer default { permit }\n");
+	ck_assert_int_eq(changes_add(c, amend_new(AMEND_RELOAD)), 0);
+	texts[0] = '\0';
+	settle(7);
+	ck_assert_ptr_nonnull(strstr(texts, "there is no set \"a\" any more"));
+	ck_assert_uint_eq(changes_overlay(c)->sets, 0);
+}
+END_TEST
+
+/* ------------------------------------------------------------- the next process ---- */
+
+START_TEST(another_process_carries_on)
+{
+	struct msg policy_msg, sets = {.type = MSG_SETS};
+	int policy_fd, sets_fd;
+
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "9.9.9.9", 8, 0)), 0);
+	ck_assert_int_eq(changes_add(c, rule("permit from 192.0.2.9", 8, 0)), 0);
+	add_rule("permit from 192.0.2.8");
+	ck_assert(sends(1));
+	policy_msg = sent;
+	policy_fd = dup(sent_fd);
+	settle(3);
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "8.8.8.8", 0, 0)), 0);
+	ck_assert(sends(4));
+	sets.u.sets = sent.u.sets;
+	sets_fd = dup(sent_fd);
+	settle(4);
+	/* it dies, and the file is wrong by now */
+	changes_free(c);
+	view_deinit(&view);
+	view_init(&view);
+	journal_free(journal);
+	ck_assert_int_eq(journal_new(&journal), 0);
+	file("nonsense\n");
+	open_changes();
+	policy_msg.u.policy.generation = 2;
+	policy_msg.u.policy.revision = 1;
+	ck_assert_int_eq(changes_adopt(c, &policy_msg, policy_fd), 0);
+	ck_assert_int_eq(reload_settings(changes_reload(c)), 0);
+	ck_assert_int_eq(changes_adopt_sets(c, &sets, sets_fd), 0);
+	close(policy_fd);
+	close(sets_fd);
+	ck_assert_uint_eq(view.revision, 1);
+	ck_assert(in("8.8.8.8") && in("9.9.9.9"));
+	ck_assert_uint_eq(changes_overlay(c)->objects, 2);
+	done = failed = 0;
+	changes_go(c);
+	/* what belonged to connections goes */
+	settle(1);
+	ck_assert(in("8.8.8.8") && !in("9.9.9.9"));
+	ck_assert_uint_eq(changes_overlay(c)->objects, 1);
+	ck_assert_uint_eq(changes_overlay(c)->next, 3);
+	ck_assert_uint_eq(last_entry()->kind, JOURNAL_SESSION);
+	ck_assert_uint_ge(journal_count(journal), 3);
+	add_rule("permit from @a");
+	settle(2);
+	ck_assert_uint_eq(last_object, 3);
+}
+END_TEST
+
+START_TEST(wrong_handovers)
+{
+	struct msg m = {.type = MSG_POLICY};
+	int fd = policyfile_image_fd("nothing", 7);
+
+	m.u.policy.size = 7;
+	ck_assert_int_lt(changes_adopt(c, &m, -1), 0);
+	ck_assert_int_lt(changes_adopt(c, &m, fd), 0);
+	m.type = MSG_SETS;
+	m.u.sets.count = 1;
+	m.u.sets.generation = 1;
+	ck_assert_int_lt(changes_adopt_sets(c, &m, fd), 0);
+	ck_assert_int_lt(changes_adopt_sets(c, &m, -1), 0);
+	close(fd);
+}
+END_TEST
+
+START_TEST(bytes_and_back)
+{
+	uint64_t seed = unit_seed("overlay");
+	struct overlay *o;
+	char *data, *again;
+	size_t len, n;
+
+	ck_assert_int_eq(changes_add(c, rule("permit from 192.0.2.9", 4, 17)), 0);
+	add_rule("permit from 192.0.2.8");
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "9.9.9.9 ::1", 8, 1795000000)), 0);
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_DELETE, "10.1.0.0/16", 0, 0)), 0);
+	settle(4);
+	ck_assert_int_eq(overlay_flatten(changes_overlay(c), &data, &len), 0);
+	ck_assert_int_eq(overlay_unflatten(&o, data, len), 0);
+	ck_assert_int_eq(overlay_flatten(o, &again, &n), 0);
+	ck_assert_uint_eq(n, len);
+	ck_assert_mem_eq(again, data, n);
+	free(again);
+	overlay_put(o);
+	for (size_t i = 0; i < len; i++)
+		ck_assert_int_eq(overlay_unflatten(&o, data, i), -EINVAL);
+	for (int i = 0; i < 20000; i++) {
+		size_t at = unit_rand(&seed) % len;
+		char was = data[at];
+
+		data[at] = (char)unit_rand(&seed);
+		if (overlay_unflatten(&o, data, len) == 0)
+			overlay_put(o);
+		data[at] = was;
+	}
+	free(data);
+}
+END_TEST
+
+START_TEST(journal_keeps_the_last)
+{
+	struct journal_entry e = {.kind = JOURNAL_SET, .what = "x\x1b[2J", .status = "ok"};
+	struct journal *j, *k;
+	char *data;
+	size_t len;
+
+	ck_assert_int_eq(journal_new(&j), 0);
+	ck_assert_int_eq(journal_new(&k), 0);
+	for (unsigned i = 0; i < JOURNAL_KEPT + 7; i++)
+		journal_add(j, &e);
+	ck_assert_ptr_null(journal_at(j, 7));
+	ck_assert_ptr_null(journal_at(j, 0));
+	ck_assert_ptr_null(journal_at(j, JOURNAL_KEPT + 8));
+	ck_assert_ptr_nonnull(journal_at(j, 8));
+	ck_assert_str_eq(journal_at(j, 8)->what, "x\\x1b[2J");
+	ck_assert_int_eq(journal_flatten(j, &data, &len), 0);
+	journal_unflatten(k, data, len);
+	ck_assert_uint_eq(journal_count(k), JOURNAL_KEPT + 7);
+	journal_free(k);
+	ck_assert_int_eq(journal_new(&k), 0);
+	journal_unflatten(k, data + 5 * sizeof(e), len - 5 * sizeof(e) - 1);
+	ck_assert_uint_eq(journal_count(k), JOURNAL_KEPT + 6);
+	ck_assert_ptr_null(journal_at(k, 12));
+	ck_assert_ptr_nonnull(journal_at(k, 13));
+	journal_free(k);
+	ck_assert_int_eq(journal_new(&k), 0);
+	memset(data, 255, sizeof(e));
+	journal_unflatten(k, data, len);
+	ck_assert_uint_eq(journal_count(k), 0);
+	free(data);
+	journal_free(j);
+	journal_free(k);
+}
+END_TEST
+
+Suite *suite(void)
+{
+	Suite *s = suite_create("overlay");
+	TCase *t = tcase_create("overlay");
+
+	tcase_set_timeout(t, 60);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, rules_come_go_and_change);
+	tcase_add_test(t, all_or_nothing);
+	tcase_add_test(t, what_waits_is_put_in_force_together);
+	tcase_add_test(t, only_the_wrong_ones_fail);
+	tcase_add_test(t, the_verdict_process_refuses);
+	tcase_add_test(t, bounds);
+	tcase_add_test(t, sets_change_without_a_policy);
+	tcase_add_test(t, sets_flushed_and_loaded);
+	tcase_add_test(t, too_many_edits_are_a_policy);
+	tcase_add_test(t, a_connection_takes_its_own_with_it);
+	tcase_add_test(t, a_connection_that_ends_meanwhile);
+	tcase_add_test(t, ends_by_the_clock);
+	tcase_add_test(t, reloads_keep_changes);
+	tcase_add_test(t, another_process_carries_on);
+	tcase_add_test(t, wrong_handovers);
+	tcase_add_test(t, bytes_and_back);
+	tcase_add_test(t, journal_keeps_the_last);
+	suite_add_tcase(s, t);
+	return s;
+}
