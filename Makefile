@@ -45,6 +45,7 @@ ALL_LDFLAGS := -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) \
 	$(if $(COVERAGE),--coverage) $(LDFLAGS)
 
 NFQ_LIBS  := -lnetfilter_queue -lnfnetlink -lmnl -lnftnl
+GEO_LIBS  := -lmaxminddb
 JSON_LIBS := -ljansson
 
 # lib/base <- lib/core <- lib/io <- daemon; lib/client <- cli. tools/check-layers enforces it.
@@ -57,6 +58,8 @@ CLI_SRC    := $(wildcard cli/*.c)
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 LIB_OBJ    := $(call obj,$(BASE_SRC) $(CORE_SRC) $(IO_SRC))
+# Files of a policy are the programs' business; the shared library does without them and what they need.
+SO_OBJ     := $(filter-out $(B)/lib/io/geo.o $(B)/lib/io/policyfile.o,$(LIB_OBJ))
 DAEMON_OBJ := $(call obj,$(DAEMON_SRC))
 DAEMON_LIB_OBJ := $(filter-out $(B)/daemon/main.o,$(DAEMON_OBJ))
 
@@ -86,10 +89,10 @@ $(B)/libpend.a: $(LIB_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(B)/libpend.so.$(VERSION): $(LIB_OBJ) lib/libpend.map
+$(B)/libpend.so.$(VERSION): $(SO_OBJ) lib/libpend.map
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,libpend.so.$(SOVERSION) \
-		-Wl,--version-script=lib/libpend.map -o $@ $(LIB_OBJ) $(NFQ_LIBS)
+		-Wl,--version-script=lib/libpend.map -o $@ $(SO_OBJ) $(NFQ_LIBS)
 
 $(B)/libpend-client.a: $(call obj,$(CLIENT_SRC))
 	$(call say,AR,$@)
@@ -114,7 +117,7 @@ TEST_LIBS := $(B)/daemon.a $(B)/cli.a $(B)/libpend.a $(B)/libpend-client.a
 
 $(B)/pendd: $(DAEMON_OBJ) $(B)/libpend.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(GEO_LIBS) $(JSON_LIBS) -lseccomp
 
 $(B)/pendctl: $(call obj,$(CLI_SRC)) $(B)/libpend-client.a
 	$(call say,LD,$@)
@@ -130,7 +133,7 @@ $(B)/bench/%: $(B)/bench/%.o $(B)/libpend.a $(B)/libpend-client.a
 
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/main.o $(TEST_LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(NFQ_LIBS) $(JSON_LIBS) -lseccomp \
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(NFQ_LIBS) $(GEO_LIBS) $(JSON_LIBS) -lseccomp \
 		$(shell pkg-config --libs check)
 
 # The simulated kernel of the engine's tests.
@@ -146,11 +149,11 @@ $(B)/tests/netns/%: $(B)/tests/netns/%.o
 # Programs that drive a part of ours for a script.
 $(B)/tests/tools/%: $(B)/tests/tools/%.o $(TEST_LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS) -lseccomp
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(GEO_LIBS) $(JSON_LIBS) -lseccomp
 
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(TEST_LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(NFQ_LIBS) $(JSON_LIBS) -lseccomp
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(NFQ_LIBS) $(GEO_LIBS) $(JSON_LIBS) -lseccomp
 
 .PRECIOUS: $(B)/%.o $(B)/libpend.so.$(VERSION) $(B)/libpend-client.so.$(VERSION)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Policy files from the file system; images in sealed memory files. See policyfile.h. */
 #include "io/policyfile.h"
+#include "io/geo.h"
 #include "io/policylookup.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,12 @@
 #define READ_MAX  (64u << 20) /* of any file: the parser's own limits are at most this */
 #define IMAGE_MAX (1ull << 30)
 #define SEALS     (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+/* One parse. */
+struct loading {
+	struct policyfile_sources *sources; /* NULL: nothing is kept */
+	struct geo *geo;                    /* open once a country was asked for */
+};
 
 /* Length of the folder part of `from`, slash included; 0 for an absolute path. */
 static size_t folder_of(const char *from, const char *path)
@@ -174,19 +181,45 @@ static int file_glob(void *ctx, const char *from, const char *pattern, char ***p
 	return err;
 }
 
-int policyfile_load(const char *path, struct policy **out, struct policy_diag *diag)
+/* There is one database in a policy. */
+static int file_country(void *ctx, const char *database, const char *code, geo_add_fn *add,
+			void *arg)
 {
-	struct policy_loader loader = {.read = file_read, .glob = file_glob};
+	struct loading *l = ctx;
+	int err = l->geo ? 0 : geo_open(&l->geo, database);
+
+	return err ? err : geo_country(l->geo, code, add, arg);
+}
+
+static struct policy_loader file_loader(struct loading *l)
+{
+	struct policy_loader loader = {
+		.read = file_read, .glob = file_glob, .country = file_country, .ctx = l};
 
 	policylookup_init(&loader);
-	return policy_parse(out, path, &loader, diag);
+	return loader;
+}
+
+int policyfile_load(const char *path, struct policy **out, struct policy_diag *diag)
+{
+	struct loading l = {0};
+	struct policy_loader loader = file_loader(&l);
+	int err = policy_parse(out, path, &loader, diag);
+
+	geo_close(l.geo);
+	return err;
 }
 
 /* --------------------------------------------------------------------- sources ---- */
 
 #define SOURCES_MAX (512u << 20)
 
-enum source_type { SOURCE_FILE = 1, SOURCE_LIST };
+/* COUNTRY: networks of the country `path` in the database `from`. */
+enum source_type { SOURCE_FILE = 1, SOURCE_LIST, SOURCE_COUNTRY };
+
+struct source_network {
+	uint8_t family, lo[16], hi[16];
+};
 
 /* Behind it: `from`, `path` and the data, none with a NUL behind it. */
 struct source {
@@ -234,7 +267,9 @@ bool policyfile_sources_valid(const void *data, size_t len)
 	size_t at = 0, n = 0;
 
 	while (source_next(data, len, &at, &f)) {
-		if (f.head.type != SOURCE_FILE && f.head.type != SOURCE_LIST)
+		if (f.head.type < SOURCE_FILE || f.head.type > SOURCE_COUNTRY)
+			return false;
+		if (f.head.type == SOURCE_COUNTRY && f.head.len % sizeof(struct source_network))
 			return false;
 		if (f.head.type == SOURCE_LIST && f.head.len && f.data[f.head.len - 1])
 			return false;
@@ -301,7 +336,7 @@ static void source_keep(struct policyfile_sources *s, enum source_type type, con
 /* A file that is named twice is read once: both shall see the same. */
 static int again_read(void *ctx, const char *from, const char *path, char **data, size_t *len)
 {
-	const struct policyfile_sources *s = ctx;
+	const struct policyfile_sources *s = ((const struct loading *)ctx)->sources;
 	struct found f;
 	char *copy;
 
@@ -319,7 +354,7 @@ static int again_read(void *ctx, const char *from, const char *path, char **data
 
 static int again_glob(void *ctx, const char *from, const char *pattern, char ***paths, size_t *n)
 {
-	const struct policyfile_sources *s = ctx;
+	const struct policyfile_sources *s = ((const struct loading *)ctx)->sources;
 	size_t count = 0;
 	struct found f;
 	char **list;
@@ -346,9 +381,27 @@ static int again_glob(void *ctx, const char *from, const char *pattern, char ***
 	return 0;
 }
 
+/* One that was not asked for when the sources were kept is looked up in the file. */
+static int again_country(void *ctx, const char *database, const char *code, geo_add_fn *add,
+			 void *arg)
+{
+	const struct loading *l = ctx;
+	struct source_network net;
+	struct found f;
+
+	if (!source_find(l->sources, SOURCE_COUNTRY, database, code, &f))
+		return file_country(ctx, database, code, add, arg);
+	for (size_t at = 0; at < f.head.len; at += sizeof(net)) {
+		memcpy(&net, f.data + at, sizeof(net));
+		if (!add(arg, net.family, net.lo, net.hi))
+			break;
+	}
+	return 0;
+}
+
 static int keep_read(void *ctx, const char *from, const char *path, char **data, size_t *len)
 {
-	struct policyfile_sources *s = ctx;
+	struct policyfile_sources *s = ((const struct loading *)ctx)->sources;
 	int err = again_read(ctx, from, path, data, len);
 
 	if (err != -ENOENT)
@@ -359,9 +412,53 @@ static int keep_read(void *ctx, const char *from, const char *path, char **data,
 	return err;
 }
 
+struct networks {
+	struct source_network *net;
+	size_t n, cap;
+	bool lost;
+	geo_add_fn *add;
+	void *arg;
+};
+
+static bool keep_network(void *arg, uint8_t family, const uint8_t lo[16], const uint8_t hi[16])
+{
+	struct networks *k = arg;
+
+	if (k->n == k->cap && !k->lost) {
+		size_t cap = k->cap ? k->cap * 2 : 64;
+		struct source_network *mem = realloc(k->net, cap * sizeof(*mem));
+
+		k->lost = !mem;
+		k->net = mem ? mem : k->net;
+		k->cap = mem ? cap : k->cap;
+	}
+	if (!k->lost) {
+		k->net[k->n].family = family;
+		memcpy(k->net[k->n].lo, lo, 16);
+		memcpy(k->net[k->n++].hi, hi, 16);
+	}
+	return k->add(k->arg, family, lo, hi);
+}
+
+static int keep_country(void *ctx, const char *database, const char *code, geo_add_fn *add,
+			void *arg)
+{
+	struct policyfile_sources *s = ((const struct loading *)ctx)->sources;
+	struct networks k = {.add = add, .arg = arg};
+	int err = file_country(ctx, database, code, keep_network, &k);
+
+	if (k.lost)
+		s->lost = true;
+	else if (!err)
+		source_keep(s, SOURCE_COUNTRY, database, code, (const char *)k.net,
+			    k.n * sizeof(*k.net));
+	free(k.net);
+	return err;
+}
+
 static int keep_glob(void *ctx, const char *from, const char *pattern, char ***paths, size_t *n)
 {
-	struct policyfile_sources *s = ctx;
+	struct policyfile_sources *s = ((const struct loading *)ctx)->sources;
 	int err = file_glob(NULL, from, pattern, paths, n);
 	size_t len = 0, at = 0;
 	char *flat;
@@ -383,26 +480,22 @@ static int keep_glob(void *ctx, const char *from, const char *pattern, char ***p
 	return 0;
 }
 
-static struct policy_loader file_loader(void)
-{
-	struct policy_loader loader = {.read = file_read, .glob = file_glob};
-
-	policylookup_init(&loader);
-	return loader;
-}
-
 int policyfile_load_with(const char *path, struct policyfile_sources *keep,
 			 const struct policy_overlay *overlay, struct policy **out,
 			 struct policy_diag *diag)
 {
-	struct policy_loader loader = file_loader();
+	struct loading l = {.sources = keep};
+	struct policy_loader loader = file_loader(&l);
+	int err;
 
 	if (keep) {
 		loader.read = keep_read;
 		loader.glob = keep_glob;
-		loader.ctx = keep;
+		loader.country = keep_country;
 	}
-	return policy_parse_with(out, path, &loader, overlay, diag);
+	err = policy_parse_with(out, path, &loader, overlay, diag);
+	geo_close(l.geo);
+	return err;
 }
 
 int policyfile_load_again(const struct policyfile_sources *sources,
@@ -410,7 +503,8 @@ int policyfile_load_again(const struct policyfile_sources *sources,
 			  struct policy_diag *diag)
 {
 	struct policyfile_sources s = *sources;
-	struct policy_loader loader = file_loader();
+	struct loading l = {.sources = &s};
+	struct policy_loader loader = file_loader(&l);
 	struct found f;
 	size_t at = 0;
 	char *path;
@@ -424,8 +518,9 @@ int policyfile_load_again(const struct policyfile_sources *sources,
 		return -ENOMEM;
 	loader.read = again_read;
 	loader.glob = again_glob;
-	loader.ctx = &s;
+	loader.country = again_country;
 	err = policy_parse_with(out, path, &loader, overlay, diag);
+	geo_close(l.geo);
 	free(path);
 	return err;
 }

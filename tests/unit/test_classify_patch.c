@@ -359,7 +359,7 @@ START_TEST(random_edits)
 	}
 	fprintf(stderr, "classify_patch: %lu decisions, %lu other than before\n", decisions,
 		differ);
-	ck_assert_uint_gt(differ, decisions / 200);
+	ck_assert_uint_gt(differ, policies / 2);
 	free(rp);
 }
 END_TEST
