@@ -393,6 +393,8 @@ static const struct {
 	COUNTER(answers_forged),
 	COUNTER(established),
 	COUNTER(flow_closed),
+	COUNTER(reauthorized),
+	COUNTER(reauth_ended),
 	COUNTER(socket_overruns),
 	COUNTER(loops),
 	COUNTER(pending_peak),

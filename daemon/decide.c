@@ -184,12 +184,14 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 		.arg = &at,
 	};
 	struct classify_result r;
-	/* Of a flow that was let in: no limit takes it in again, no rule counts it again, and a decision
-	 * stands (R33). */
+	/* Of a flow that was let in: no limit takes it in again, no rule and layer counts it again, and a
+	 * decision stands (R33). */
 	bool live = meta->reason == PEND_REASON_POLICY_CHANGE;
 
-	if (live)
+	if (live) {
 		now.visit = NULL;
+		now.spoke = NULL;
+	}
 	classify_with(w->snapshot->classifier, &now, v, &r);
 	out->rule = r.rule;
 	if (!(meta->flags & PEND_META_COMPLETION) && !live)

@@ -90,7 +90,7 @@ bool pendd_epoch_next(struct pendd *d)
 	struct mail m = {.type = MAIL_EPOCH, .u.epoch = next};
 	int r;
 
-	if (!lazy(d))
+	if (!lazy(d) || !d->hook_installed)
 		return false;
 	r = vacate(d, next, d->epoch);
 	if (r || pend_hook_set_epoch(d->hook, next) != PEND_OK) {

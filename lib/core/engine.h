@@ -3,6 +3,7 @@
  * The engine without its sockets: from a packet's bytes to a verdict. The walk, file by file:
  *
  *   engine.c    a packet: parse, known context or new flow; retransmissions, RST, late copies
+ *   again.c     a packet of a flow that was permitted before the policy changed
  *   arbiter.c   classify: the callouts in order, rights and veto, pend_operation
  *   complete.c  the only way out of the table: decision, deadline, drain; completion pass;
  *               release, flush or refuse; what the kernel said about it; terminal state

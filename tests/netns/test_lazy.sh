@@ -8,6 +8,17 @@
 . "${0%/*}/lib.sh"
 ns_pair
 need_queue
+S=pend-s$ID S4=198.51.100.2 S6=2001:db8:2::2
+ns_add "$S"
+link "$H" eth1 "$S" eth0
+addr "$H" eth1 198.51.100.1/24 2001:db8:2::1/64
+addr "$S" eth0 $S4/24 $S6/64
+ip -n "$S" route add default via 198.51.100.1
+ip -n "$S" route add default via 2001:db8:2::1
+ip -n "$C" route add default via $H4
+ip -n "$C" route add default via $H6
+h sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+h iptables -w -t nat -A PREROUTING -i eth0 -p tcp --dport 8099 -j DNAT --to-destination $S4:8098
 PENDD_SETTINGS='reauthorize lazy; hookup nft;'
 
 policy() { echo "layer default { $* }"; }
@@ -19,26 +30,28 @@ reload() # policy...
 
 # A connection of which both ends are ours: what is said at one is in the file of the other.
 declare -A IN
+AT=$H TO=$H4 # where its server is
 talk() # name port [client options]
 {
 	local name=$1 port=$2 end
 	shift 2
+	[ "${TO#*:}" = "$TO" ] || set -- "$@" -6
 	for end in server client; do
 		mkfifo "$WORK/$name.$end.in"
 		exec {fd}<>"$WORK/$name.$end.in"
 		IN[$name.$end]=$fd
 	done
-	ip netns exec "$H" timeout 100 ncat "$@" -l "$H4" "$port" <"$WORK/$name.server.in" \
+	ip netns exec "$AT" timeout 100 ncat "$@" -l "$TO" "$port" <"$WORK/$name.server.in" \
 		>"$WORK/$name.server" 2>"$WORK/$name.server.err" &
-	wait_for 5 eval "h ss -lntu | grep -q ':$port '"
-	ip netns exec "$C" timeout 100 ncat "$@" "$H4" "$port" <"$WORK/$name.client.in" \
+	wait_for 5 eval "inside $AT ss -lntu | grep -q ':$port '"
+	ip netns exec "$C" timeout 100 ncat "$@" "${VIA:-$TO}" "${VIA_PORT:-$port}" <"$WORK/$name.client.in" \
 		>"$WORK/$name.client" 2>"$WORK/$name.client.err" &
 }
 say() { echo "$2" >&"${IN[$1]}"; }          # name.end text
 heard() { grep -qx -- "$2" "$WORK/$1"; }     # name.end text
 up() { say "$1.client" hello && wait_for 5 heard "$1.server" hello; }
 reset_seen() { grep -qE 'reset|abort' "$WORK/$1.err"; }
-established() { h ss -tn state established | grep -q ":$1 "; }
+established() { inside "${2:-$H}" ss -tn state established | grep -q ":$1 "; } # port [namespace]
 
 # Packets that the rules for old flows queued, and what the daemon saw of them.
 again() { h nft list table inet pend 2>/dev/null | awk '/comment "again"/ {for (i = 1; i < NF; i++) if ($i == "packets") n += $(i + 1)} END {print n + 0}'; }
@@ -101,7 +114,8 @@ ip netns exec "$H" timeout 60 ncat -4 -l "$H4" 8090 -e /bin/cat &
 wait_for 5 eval 'h ss -lnt | grep -q :8090'
 seq 500000 >"$WORK/numbers"
 before=$(again)
-(for ((i = 0; i < 100; i++)); do seq $((i * 5000 + 1)) $((i * 5000 + 5000)); sleep 0.01; done) |
+# ncat ends its program when the peer says no more, and loses what that had to say.
+(for ((i = 0; i < 100; i++)); do seq $((i * 5000 + 1)) $((i * 5000 + 5000)); sleep 0.01; done; sleep 30) |
 	c timeout 60 ncat "$H4" 8090 >"$WORK/stream" 2>"$WORK/stream.err" &
 for _ in 1 2 3 4 5 6 7 8; do
 	reload 'permit proto { tcp, udp } to port 8080-8099'
@@ -155,6 +169,42 @@ check "a flow that was idle all the time is still there" established 8086
 say old.client never
 check "... and is ended by its next packet, though its epoch came round" wait_for 5 reset_seen old.client
 is "$(heard old.server never && echo heard)" '' "not a byte of it"
+
+# ---- what is forwarded, and IPv6 ----
+AT=$S TO=$S4 talk near 8091
+AT=$S TO=$S4 talk far 8092
+AT=$S TO=$S4 talk stays 8093
+AT=$S TO=$S6 talk near6 8094
+AT=$H TO=$H6 talk local6 8095
+AT=$S TO=$S4 VIA=$H4 VIA_PORT=8099 talk nat 8098
+check "connections through this host, and of IPv6" eval 'up near && up far && up stays && up near6 && up local6 && up nat'
+quiet
+before=$(again)
+reload 'permit in eth0 proto tcp to port 8093; block proto tcp to port 8090-8099; permit proto { tcp, udp } to port 8080-8099'
+quiet
+is "$(again)" "$before" "idle, they are not asked about"
+say stays.server one # its interfaces are those of the flow, not of the packet
+check "R31: a forwarded flow goes on by its reply" wait_for 5 heard stays.client one
+say stays.client two
+check "... and the other way" wait_for 5 heard stays.server two
+say near.client never
+check "R34: forwarded, the client is reset by what it says" wait_for 5 reset_seen near.client
+say near.server never
+check "... and the server by what it says" wait_for 5 eval '! established 8091 $S'
+say far.server never
+check "R34: the server speaks first and is reset" wait_for 5 eval '! established 8092 $S'
+say far.client never
+check "... and then the client" wait_for 5 reset_seen far.client
+say near6.client never
+check "IPv6: forwarded" wait_for 5 reset_seen near6.client
+say local6.server never
+check "IPv6: a local socket's reply" wait_for 5 eval '! established 8095'
+check "IPv6: ... and its client" wait_for 5 reset_seen local6.client
+say nat.server never
+check "behind DNAT the server is reset" wait_for 5 eval '! established 8098 $S'
+say nat.client never
+check "... and the client" wait_for 5 reset_seen nat.client
+is "$(cd "$WORK" && grep -lx never {near,far,near6,local6,nat}.{server,client})" '' "not a byte of them"
 
 # ---- the daemon goes and comes (R36, R57) ----
 talk kept 8087

@@ -7,7 +7,7 @@
  * Reads commands from standard input, one a line, and answers each with one line "STATUS text"; the
  * hookup lives as long as the program. Options are those of struct pend_hook_config:
  *   kind=auto|nft|iptables|none name= queue= count= mask= epoch= hooks=input,forward priority=
- *   loopback multicast open iptables=nft|legacy
+ *   loopback multicast open lazy iptables=nft|legacy
  * Commands:
  *   install verify repair remove epoch N describe features warning fd rejects repeats
  *   print nft|iptables FILE
@@ -329,6 +329,8 @@ static bool option(struct pend_hook_config *c, const char *text)
 		c->loopback = true;
 	else if (!strcmp(arg, "multicast"))
 		c->multicast = true;
+	else if (!strcmp(arg, "lazy"))
+		c->lazy = true;
 	else if (!strcmp(arg, "open"))
 		c->fail_open = true;
 	else if (!strcmp(arg, "iptables"))
