@@ -121,7 +121,7 @@ struct image_rule {
 	uint8_t days, reasons;
 	uint8_t until_day; /* `until` is a minute of the day */
 	uint8_t need; /* bits of enum classify_listener_field, of this rule and all that come behind it */
-	uint8_t remember_scope, remember_end, pad[4];
+	uint8_t remember_scope, remember_end, pad[5];
 };
 
 #endif

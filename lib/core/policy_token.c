@@ -226,13 +226,24 @@ static bool next_line(const struct pol_parser *ps, const struct pol_loc *start)
 	       (t->loc.line != start->line || t->loc.file != start->file);
 }
 
+/* The rest of a variable's words, whose braces count as those in the text do. */
+static void drop_variable(struct pol_parser *ps)
+{
+	for (; ps->nmore; ps->nmore--, ps->more++) {
+		if (ps->more->type == TOK_LBRACE)
+			ps->depth++;
+		else if (ps->more->type == TOK_RBRACE && ps->depth)
+			ps->depth--;
+	}
+}
+
 /*
  * leaf: statements of this block hold no blocks of their own, so that a `;` ends one even
  * inside of braces that somebody forgot to close.
  */
 void pol_recover(struct pol_parser *ps, unsigned level, bool leaf, const struct pol_loc *start)
 {
-	ps->nmore = 0;
+	drop_variable(ps);
 	while (ps->tok.type != TOK_EOF) {
 		if (pol_begins_statement(&ps->tok) && (leaf || ps->depth <= level)) {
 			ps->depth = level;

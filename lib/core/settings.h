@@ -43,8 +43,8 @@ struct settings {
 	bool multicast;                    /* multicast yes|no */
 	bool fail_open;                    /* fail open|closed */
 	bool raw_reinject;                 /* raw yes|no */
-	uint8_t reauthorize;    /* reauthorize now|lazy|no: enum settings_reauthorize */
-	bool track_established; /* track-established yes|no */
+	uint8_t reauthorize;               /* reauthorize now|lazy|no: enum settings_reauthorize */
+	bool track_established;            /* track-established yes|no */
 
 	/* limits, per worker where not said otherwise */
 	uint32_t max_contexts, max_per_source, max_per_service, max_packets;
