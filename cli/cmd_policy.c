@@ -85,8 +85,10 @@ static void dry_text(struct out *o, const json_t *v)
 	else if (!json_array_size(diff))
 		out_printf("The text is the same; where rules stand, or what set files hold, "
 			   "differs.\n");
-	else
-		out_printf("--- in force\n+++ in the file\n");
+	if (json_array_size(diff)) {
+		out_printf("--- in force\n");
+		out_printf("+++ in the file\n");
+	}
 	diff_text(o, diff);
 	reload_text(o, v);
 	dry_pending(v);

@@ -366,7 +366,9 @@ static void put_object(const json_t *v, char cell[OUT_CELL])
 
 static void put_layer(const json_t *v, char cell[OUT_CELL])
 {
-	snprintf(cell, OUT_CELL, "%s", out_get(v, "layer"));
+	const char *layer = out_get(v, "layer");
+
+	snprintf(cell, OUT_CELL, "%s", *layer ? layer : "-"); /* the only one */
 }
 
 static void put_at(const json_t *v, char cell[OUT_CELL])
