@@ -179,7 +179,7 @@ int policy_parse_with(struct policy **out, const char *path, const struct policy
 		pol_overlay_rules(&ps);
 	if (!err && !pol_stopped(&ps))
 		pol_check(&ps);
-	if (!err && !pol_stopped(&ps))
+	if (!err && !ps.errors)
 		pol_overlay_finish(&ps);
 	parse_finish(&ps, diag);
 	if (ps.oom || ps.diag.oom)
