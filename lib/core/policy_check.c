@@ -302,12 +302,19 @@ static void check_family(struct pol_parser *ps, const struct pol_rule *r)
 		pol_error(ps, at, "rule mixes IPv4 and IPv6 and can never match");
 }
 
-static void check_hook(struct pol_parser *ps, const struct pol_rule *r)
+static uint8_t hooks_of(const struct pol_rule *r)
 {
 	uint8_t hooks = 0x0e; /* 1 to 3 */
 
 	if (has(r, COND_HOOK))
 		hooks &= plain(r, COND_HOOK) ? r->hooks : (uint8_t)~r->hooks;
+	return hooks;
+}
+
+static void check_hook(struct pol_parser *ps, const struct pol_rule *r)
+{
+	uint8_t hooks = hooks_of(r);
+
 	if (has(r, COND_OUT) && !(hooks & 0x0c))
 		pol_error(ps, &r->cond_loc[COND_OUT], "packets of hook input have no \"out\"");
 	if (has(r, COND_IN) && !(hooks & 0x06))
@@ -326,7 +333,7 @@ static void check_listener(struct pol_parser *ps, const struct pol_rule *r)
 		can = pol_bits_has(&r->proto, i) && has_ports(i);
 	if (asks && !can)
 		pol_error(ps, at, "only tcp, udp, udplite, sctp and dccp have a listener");
-	else if (asks && plain(r, COND_HOOK) && !(r->hooks & POL_BIT(1)))
+	else if (asks && !(hooks_of(r) & POL_BIT(1)))
 		pol_error(ps, at, "only packets of hook input have a listener");
 }
 
