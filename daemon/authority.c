@@ -4,6 +4,7 @@
  * control server, its messages to the verdict process, answers and events back. See authority.h.
  */
 #include "daemon/authority.h"
+#include "daemon/askers.h"
 #include "daemon/changes.h"
 #include "daemon/control.h"
 #include "daemon/events.h"
@@ -22,14 +23,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MODULE       "authority"
-#define CHAN_BACKLOG 1024
-#define RECV_BURST   64    /* datagrams of one channel in a round */
-#define BYE_MS       10000 /* after SIGTERM, for the verdict process to say MSG_BYE */
-#define LEAVE_MS     500   /* after MSG_BYE, for clients to take what is owed to them */
-#define FILES_SPARE  64
-#define POLICY_MS    5000 /* at start, for the policy in force */
-#define SEQ_STATUS   4000 /* our own MSG_MAIN_STATUS; no request's number is below 4096 */
+#define MODULE        "authority"
+#define CHAN_BACKLOG  1024
+#define RECV_BURST    64    /* datagrams of one channel in a round */
+#define BYE_MS        10000 /* after SIGTERM, for the verdict process to say MSG_BYE */
+#define LEAVE_MS      500   /* after MSG_BYE, for clients to take what is owed to them */
+#define FILES_SPARE   64
+#define POLICY_MS     5000 /* at start, for the policy in force */
+#define QUESTIONS_MAX (1u << 20)
+#define SEQ_STATUS    4000 /* our own MSG_MAIN_STATUS; no request's number is below 4096 */
 
 /* One channel to the verdict process. */
 struct peer {
@@ -44,6 +46,7 @@ struct authority {
 	struct view view;
 	struct events *events;
 	struct control *control;
+	struct askers *askers;
 	struct journal *journal;
 	struct changes *changes;
 	struct usock *usock;
@@ -54,7 +57,7 @@ struct authority {
 	bool full;    /* a message did not fit: tell the control server when there is room */
 	bool adopted; /* the policy in force was handed over */
 	bool leaving; /* the verdict process said goodbye */
-	uint64_t bad_messages, questions, questions_static;
+	uint64_t bad_messages, questions;
 };
 
 /* ----------------------------------------------------------------- channels ---- */
@@ -167,41 +170,30 @@ static void follow(void *ctx, uint32_t mask)
 	subscribe(ctx, (mask | EVENTS_BASE) & ~(1u << EVENTS_NOTE));
 }
 
-/* A static authority is asked like any other; people answer by themselves. */
-static void question(struct authority *a, unsigned worker, const struct pend_info *info)
+static void worker_event(struct authority *a, const struct pend_event *ev)
 {
-	struct msg m = {.version = MSG_VERSION, .type = MSG_COMPLETE, .worker = (uint16_t)worker};
-	struct classify_authority authority;
-
-	a->questions++;
-	if (!view_authority(&a->view, info->tag) ||
-	    !classify_authority(a->view.classifier, MSG_TAG_AUTHORITY(info->tag), &authority) ||
-	    authority.type != AUTHORITY_STATIC)
-		return;
-	a->questions_static++;
-	m.u.complete.context = info->context;
-	m.u.complete.verdict = authority.answer;
-	m.u.complete.reason = REASON_STATIC;
-	post(a, worker, &m);
+	if (ev->type == PEND_EVENT_COMPLETED)
+		ask_gone(askers_ask(a->askers), ev->info.context);
+	control_event(a->control, events_add(a->events, ev));
 }
 
 static bool worker_message(struct authority *a, unsigned worker, const struct msg *m, int fd)
 {
 	switch (m->type) {
 	case MSG_DONE:
-		if (m->seq == 0) /* the answer to a static authority's verdict */
-			return true;
-		control_answer(a->control, worker, m, fd);
-		return true;
 	case MSG_CONTEXT:
+		if (!askers_answer(a->askers, worker, m))
+			control_answer(a->control, worker, m, fd);
+		return true;
 	case MSG_WORKER_STATS:
 		control_answer(a->control, worker, m, fd);
 		return true;
 	case MSG_EVENT:
-		control_event(a->control, events_add(a->events, &m->u.event));
+		worker_event(a, &m->u.event);
 		return true;
 	case MSG_QUESTION:
-		question(a, worker, &m->u.event.info);
+		a->questions++;
+		askers_question(a->askers, &m->u.event.info);
 		return true;
 	}
 	return false;
@@ -243,6 +235,7 @@ static void main_answer(struct authority *a, const struct msg *m, int fd)
 			a->view.generation = m->u.main.generation;
 		/* what is in force was sent before this */
 		changes_go(a->changes);
+		askers_again(a->askers);
 	} else if (!changes_answer(a->changes, m)) {
 		control_answer(a->control, MSG_MAIN, m, fd);
 	}
@@ -589,8 +582,10 @@ static mono_t idle(void *ctx, mono_t now)
 	(void)now;
 	if (a->full) {
 		a->full = false;
+		askers_room(a->askers);
 		control_room(a->control);
 	}
+	askers_policy(a->askers);
 	usock_flush(a->usock);
 	for (unsigned i = 0; i < a->args->workers; i++)
 		peer_flush(&a->worker[i]);
@@ -648,6 +643,7 @@ static int open_control(struct authority *a)
 		.view = &a->view,
 		.events = a->events,
 		.workers = a->args->workers,
+		.ask = askers_ask(a->askers),
 		.config = a->args->config,
 		.post = post,
 		.post_fd = env_post_fd,
@@ -702,10 +698,27 @@ static int open_changes(struct authority *a)
 	return changes_new(&a->changes, &env);
 }
 
+static int open_askers(struct authority *a)
+{
+	const struct settings *s = &a->view.settings;
+	uint64_t most = (uint64_t)s->max_contexts * a->args->workers;
+	const struct askers_env env = {.ctx = a,
+				       .loop = a->loop,
+				       .view = &a->view,
+				       .workers = a->args->workers,
+				       .max_questions = most < QUESTIONS_MAX ? (uint32_t)most
+									     : QUESTIONS_MAX,
+				       .post = post};
+
+	return askers_new(&a->askers, &env);
+}
+
 static int open_parts(struct authority *a)
 {
 	int r = events_new(&a->events);
 
+	if (r == 0)
+		r = open_askers(a);
 	return r == 0 ? open_control(a) : r;
 }
 
@@ -822,6 +835,7 @@ static void stop(struct authority *a)
 {
 	usock_free(a->usock);
 	control_free(a->control);
+	askers_free(a->askers);
 	changes_free(a->changes);
 	journal_free(a->journal);
 	events_free(a->events);

@@ -39,6 +39,10 @@ static const struct command commands[] = {
 	{"reload", ROLE_OBSERVE, " dry_run ", act_reload}, /* ... without that: admin */
 	{"check", ROLE_OBSERVE, " policy ", act_check},
 	{"hookup", ROLE_OBSERVE, " action ", act_hookup},
+	/* ... or who its definition names: decide */
+	{"serve", ROLE_OBSERVE, " authority max stop ", act_serve},
+	{"answer", ROLE_OBSERVE, " answers ", act_answer}, /* of one's own questions */
+	{"ping", ROLE_OBSERVE, " ", act_ping},
 	{"stop", ROLE_ADMIN, " ", act_stop},
 	{"version", ROLE_OBSERVE, " ", show_version},
 };
@@ -58,8 +62,7 @@ const char *role_name(enum role r)
 	return NULL;
 }
 
-/* Takes `v`. */
-static void client_put(struct control_client *cc, json_t *v)
+void client_put(struct control_client *cc, json_t *v)
 {
 	char *text = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS);
 	size_t len = text ? strlen(text) : 0;
@@ -150,6 +153,14 @@ void request_part(struct request *r, json_t *result)
 	json_object_set_new(o, "more", json_true());
 	json_object_set_new(o, "result", result);
 	client_put(r->client, o);
+}
+
+void request_silent(struct request *r)
+{
+	struct control_client *cc = r->client;
+
+	request_free(r);
+	client_check_eof(cc);
 }
 
 void request_ok(struct request *r, json_t *result)
@@ -276,6 +287,21 @@ void control_drained(struct control_client *cc)
 	/* a step may end its own request, and no other */
 	list_foreach(p, tmp, &cc->requests)
 		request_step(container_of(p, struct request, link));
+	if (cc->serves)
+		ask_drained(cc->control->env.ask, cc);
+}
+
+bool control_backlogged(const struct control_client *cc)
+{
+	return cc->closing || cc->control->env.backlogged(cc->client);
+}
+
+/* It cannot answer any more. */
+static void client_unserve(struct control_client *cc)
+{
+	if (cc->serves)
+		ask_client_gone(cc->control->env.ask, cc);
+	cc->serves = 0;
 }
 
 void control_reloaded(struct control *c, uint32_t seq, const struct reload_result *result)
@@ -372,7 +398,13 @@ static void client_request(struct control_client *cc, json_t *v)
 	const struct command *cmd;
 	struct request *r;
 
-	if (!json_is_object(v) || !id_ok(id) || !op) {
+	/* an answer to a question needs no reply, unless something is wrong with it */
+	if (json_is_object(v) && !id && op && !strcmp(op, "answer") &&
+	    json_object_set_new(v, "id", json_null()) == 0)
+		id = json_object_get(v, "id");
+	else if (json_is_null(id))
+		id = NULL;
+	if (!json_is_object(v) || !(json_is_null(id) || id_ok(id)) || !op) {
 		client_error(
 			cc, NULL, "invalid",
 			"a request is an object with \"id\" (a number or a short string) and \"op\"");
@@ -475,6 +507,7 @@ void control_pid(struct control_client *cc, int32_t pid)
 void control_eof(struct control_client *cc)
 {
 	cc->eof = true;
+	client_unserve(cc);
 	client_check_eof(cc);
 }
 
@@ -498,6 +531,7 @@ void control_closed(struct control_client *cc)
 	list_foreach(p, tmp, &cc->requests)
 		request_free(container_of(p, struct request, link));
 	list_del(&cc->link);
+	client_unserve(cc);
 	if (cc->follow)
 		control_follow_changed(cc->control);
 	parts_free(cc);

@@ -10,6 +10,7 @@
 #define DAEMON_CONTROL_H
 
 #include "daemon/changes.h"
+#include "daemon/ask.h"
 #include "daemon/events.h"
 #include "daemon/msg.h"
 #include "daemon/reload.h"
@@ -36,6 +37,7 @@ struct control_env {
 	const struct view *view;
 	struct events *events;
 	unsigned workers;
+	struct ask *ask;    /* questions for programs; NULL: none are asked */
 	const char *config; /* path of the policy file, to be shown */
 	/* Queue a message for a worker, or for the main thread (MSG_MAIN). 0; positive: no room now,
 	 * control_room is called later; negative: it is gone. */
@@ -61,6 +63,8 @@ struct control_env {
 	void (*write)(void *client, const char *line, size_t len);
 	bool (*backlogged)(void *client);
 	void (*close)(void *client);
+	/* May this client serve the authority although its role is less than `decide`? NULL: no. */
+	bool (*may_serve)(void *ctx, void *client, const char *authority);
 };
 
 struct control_stats {
@@ -100,5 +104,15 @@ void control_changed(struct control *c, const struct amend *ch, const struct ame
 bool control_who(const struct control *c, uint32_t seq, struct overlay_who *out);
 /* Tell those who follow. */
 void control_event(struct control *c, const struct event *e);
+
+/* control_ask.c: lines to a client that serves an authority. */
+void control_question(struct control_client *cc, const char *authority,
+		      const struct pend_info *info, uint64_t remaining_ns);
+void control_withdrawn(struct control_client *cc, const char *authority, pend_context context,
+		       enum ask_why why);
+/* It does not serve that authority any more; `why`: a code. */
+void control_unserved(struct control_client *cc, const char *authority, const char *why);
+/* What it is owed waits. */
+bool control_backlogged(const struct control_client *cc);
 
 #endif

@@ -87,6 +87,8 @@ struct control_client {
 	bool eof, closing;
 	uint32_t follow; /* mask of event types; 0 = does not follow */
 	uint64_t sent;   /* events sent to it */
+	unsigned serves; /* authorities */
+	uint64_t asked;  /* questions put to it */
 };
 
 struct control {
@@ -110,12 +112,16 @@ bool request_hold(struct request *r);
 /* All three take `result` and, but for the first, end and free the request. */
 void request_part(struct request *r, json_t *result);
 void request_ok(struct request *r, json_t *result);
+/* Ends it without a reply. */
+void request_silent(struct request *r);
 void request_fail(struct request *r, const char *code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* As request_fail, with a result of its own (a failed check still has diagnostics). */
 void request_fail_with(struct request *r, const char *code, const char *message, json_t *result);
 /* Fails with "denied" and says true when the client has a lesser role. */
 bool request_denied(struct request *r, enum role need);
+/* One line to the client; takes `v`. */
+void client_put(struct control_client *cc, json_t *v);
 /* Sum of what all clients follow; called when that may have changed. */
 void control_follow_changed(struct control *c);
 
@@ -159,6 +165,11 @@ void act_changed(struct request *r, const struct amend *ch, const struct amend_r
 void parts_free(struct control_client *cc);
 /* Their number, name and process. */
 void client_who(const struct control_client *cc, struct overlay_who *out);
+/* control_ask.c */
+#define CONTROL_SERVES_MAX 64 /* authorities that one client serves */
+void act_serve(struct request *r, const json_t *args);
+void act_answer(struct request *r, const json_t *args);
+void act_ping(struct request *r, const json_t *args);
 /* control_act.c */
 /* The diagnostics of a policy, as `reload` has them. */
 json_t *reload_json(const struct reload_result *res);

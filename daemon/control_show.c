@@ -515,6 +515,8 @@ static const char *authority_type_name(unsigned type)
 		return "operator";
 	case AUTHORITY_STATIC:
 		return "static";
+	case AUTHORITY_SOCKET:
+		return "socket";
 	}
 	return "unknown";
 }

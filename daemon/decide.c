@@ -26,6 +26,9 @@ static void ask(struct worker *w, pend_context ctx, const struct classify_result
 	case AUTHORITY_STATIC:
 		pend_complete(w->engine, ctx, (enum pend_verdict)a.answer, REASON_STATIC);
 		break;
+	case AUTHORITY_SOCKET:
+		worker_ask(w, ctx);
+		break;
 	case AUTHORITY_OPERATOR:
 		break; /* people look at the table and complete by id or address */
 	}

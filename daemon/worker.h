@@ -93,5 +93,7 @@ int worker_mail(const struct worker *w, const struct mail *m);
 /* daemon/worker_msg.c: what the authority process asks. */
 void worker_message(struct worker *w, const void *message);
 void worker_notify(void *worker, const struct pend_event *ev);
+/* The context's authority is to be asked; when it cannot be, on-limit answers. */
+void worker_ask(struct worker *w, pend_context context);
 
 #endif

@@ -44,6 +44,28 @@ void worker_notify(void *worker, const struct pend_event *ev)
 		w->unsent_since = mono_ns(ev->now_ns);
 }
 
+void worker_ask(struct worker *w, pend_context context)
+{
+	struct msg m = {.version = MSG_VERSION,
+			.type = MSG_QUESTION,
+			.worker = (uint16_t)w->number,
+			.u.event.type = PEND_EVENT_PENDED};
+
+	if (pend_context_info(w->engine, context, &m.u.event.info) != PEND_OK)
+		return;
+	if (w->chan && chan_room(w->chan) > WORKER_REPLY_ROOM && chan_send(w->chan, &m) == 0) {
+		w->urgent = true;
+		return;
+	}
+	/* between two authority processes: the next one asks about all that is pended */
+	if (!w->chan)
+		return;
+	w->questions_refused++;
+	pend_complete(w->engine, context,
+		      w->on_limit == PEND_ACTION_PERMIT ? PEND_VERDICT_PERMIT : PEND_VERDICT_BLOCK,
+		      REASON_BACKLOG);
+}
+
 static enum pend_status decide(struct worker *w, pend_context ctx, uint8_t verdict, uint8_t block,
 			       uint32_t reason)
 {

@@ -13,7 +13,7 @@
 
 enum classify_action { CLASSIFY_PERMIT = 1, CLASSIFY_BLOCK, CLASSIFY_PEND, CLASSIFY_INSPECT };
 
-enum authority_type { AUTHORITY_OPERATOR = 1, AUTHORITY_STATIC };
+enum authority_type { AUTHORITY_OPERATOR = 1, AUTHORITY_STATIC, AUTHORITY_SOCKET };
 
 /* For whom a decision that is remembered holds. */
 enum classify_scope {

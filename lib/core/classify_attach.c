@@ -88,8 +88,8 @@ static bool authorities_ok(const struct classifier *c)
 		const struct image_authority *a = &c->authorities[i];
 
 		if (!string_ok(c, a->name) || !verdict_ok(a->answer) ||
-		    !verdict_ok(a->on_timeout) || !a->timeout_ns ||
-		    (a->type != AUTHORITY_OPERATOR && a->type != AUTHORITY_STATIC))
+		    !verdict_ok(a->on_timeout) || !a->timeout_ns || a->type < AUTHORITY_OPERATOR ||
+		    a->type > AUTHORITY_SOCKET)
 			return false;
 	}
 	return i <= UINT16_MAX;

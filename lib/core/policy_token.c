@@ -17,8 +17,10 @@ const struct pol_keyword pol_blocks[] = {{"drop", PEND_BLOCK_DROP},
 const struct pol_keyword pol_releases[] = {
 	{"flush", PEND_RELEASE_FLUSH}, {"buffer", PEND_RELEASE_BUFFER}, {NULL, 0}};
 const struct pol_keyword pol_hooks[] = {{"input", 1}, {"forward", 2}, {"output", 3}, {NULL, 0}};
-const struct pol_keyword pol_authtypes[] = {
-	{"operator", AUTHORITY_OPERATOR}, {"static", AUTHORITY_STATIC}, {NULL, 0}};
+const struct pol_keyword pol_authtypes[] = {{"operator", AUTHORITY_OPERATOR},
+					    {"static", AUTHORITY_STATIC},
+					    {"socket", AUTHORITY_SOCKET},
+					    {NULL, 0}};
 const struct pol_keyword pol_actions[] = {{"permit", CLASSIFY_PERMIT},
 					  {"block", CLASSIFY_BLOCK},
 					  {"pend", CLASSIFY_PEND},

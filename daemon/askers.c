@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See askers.h. */
+#include "daemon/askers.h"
+#include "daemon/control.h"
+#include "daemon/ids.h"
+#include "daemon/log.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_PENDING 50000u /* of an authority that does not say */
+
+struct askers {
+	struct askers_env env;
+	struct ask *ask;
+	uint64_t serial;     /* of the view whose authorities we have */
+	uint64_t not_pended; /* verdicts that came too late for their context */
+	/* the walk over what is pended, one worker after the other */
+	unsigned walk_worker;
+	uint32_t walk_cursor;
+	bool walking, walk_stalled;
+};
+
+static int on_complete(void *ctx, pend_context context, enum pend_verdict v, uint8_t block,
+		       uint32_t reason, const char *authority)
+{
+	struct askers *s = ctx;
+	struct msg m = {.version = MSG_VERSION,
+			.type = MSG_COMPLETE,
+			.worker = (uint16_t)ids_worker(context),
+			.seq = ASKERS_SEQ};
+
+	(void)authority;
+	m.u.complete.context = context;
+	m.u.complete.verdict = (uint8_t)v;
+	m.u.complete.block = block;
+	m.u.complete.reason = reason;
+	return s->env.post(s->env.ctx, ids_worker(context), &m);
+}
+
+static void on_question(void *ctx, void *client, const char *authority,
+			const struct pend_info *info, uint64_t remaining_ns)
+{
+	(void)ctx;
+	control_question(client, authority, info, remaining_ns);
+}
+
+static void on_withdrawn(void *ctx, void *client, const char *authority, pend_context context,
+			 enum ask_why why)
+{
+	(void)ctx;
+	control_withdrawn(client, authority, context, why);
+}
+
+static void on_unserved(void *ctx, void *client, const char *authority)
+{
+	(void)ctx;
+	control_unserved(client, authority, "policy");
+}
+
+static bool on_backlogged(void *ctx, void *client)
+{
+	(void)ctx;
+	return control_backlogged(client);
+}
+
+int askers_new(struct askers **out, const struct askers_env *env)
+{
+	struct askers *s = calloc(1, sizeof(*s));
+	struct ask_env ask = {.loop = env->loop,
+			      .max_questions = env->max_questions,
+			      .complete = on_complete,
+			      .question = on_question,
+			      .withdrawn = on_withdrawn,
+			      .unserved = on_unserved,
+			      .backlogged = on_backlogged};
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->env = *env;
+	ask.ctx = s;
+	r = ask_new(&s->ask, &ask);
+	if (r) {
+		free(s);
+		return r;
+	}
+	*out = s;
+	return 0;
+}
+
+void askers_free(struct askers *s)
+{
+	if (s)
+		ask_free(s->ask);
+	free(s);
+}
+
+struct ask *askers_ask(struct askers *s)
+{
+	return s->ask;
+}
+
+/* ---- definitions ---- */
+
+static enum ask_vote vote_of(uint8_t verdict)
+{
+	return verdict == PEND_VERDICT_PERMIT ? ASK_PERMIT : ASK_BLOCK;
+}
+
+static struct ask_def def_of(const struct classify_authority *c)
+{
+	struct ask_def d = {.name = c->name,
+			    .served = c->type == AUTHORITY_SOCKET,
+			    .fixed = c->type == AUTHORITY_STATIC ? (uint8_t)vote_of(c->answer) : 0,
+			    .on_timeout = c->on_timeout == PEND_VERDICT_PERMIT ? ASK_BY_PERMIT
+									       : ASK_BY_BLOCK,
+			    .max_pending = MAX_PENDING,
+			    .timeout_ns = c->timeout_ns};
+
+	return d;
+}
+
+void askers_policy(struct askers *s)
+{
+	const struct view *v = s->env.view;
+	uint32_t n = v->classifier ? classify_authorities(v->classifier) : 0;
+	struct ask_def *def;
+
+	if (s->serial == v->serial)
+		return;
+	def = calloc(n + 1, sizeof(*def));
+	for (uint32_t i = 0; def && i < n; i++) {
+		struct classify_authority a;
+
+		if (classify_authority(v->classifier, (uint16_t)i, &a))
+			def[i] = def_of(&a);
+	}
+	if (!def || ask_configure(s->ask, v->generation, def, n) < 0)
+		log_error("ask", "the authorities of policy %u are not known: out of memory",
+			  v->generation);
+	else
+		s->serial = v->serial;
+	free(def);
+}
+
+/* ---- questions ---- */
+
+void askers_question(struct askers *s, const struct pend_info *info)
+{
+	askers_policy(s);
+	ask_question(s->ask, MSG_TAG_GENERATION(info->tag), MSG_TAG_AUTHORITY(info->tag), info);
+}
+
+/* What was pended when the authority process before us ended has nobody else to ask for it. */
+static void walk(struct askers *s)
+{
+	struct msg m = {.version = MSG_VERSION, .type = MSG_LIST, .seq = ASKERS_SEQ_LIST};
+
+	s->walk_stalled = false;
+	m.u.match.authority = UINT16_MAX;
+	m.u.match.rule = UINT32_MAX;
+	while (s->walking) {
+		int r;
+
+		if (s->walk_worker == s->env.workers) {
+			s->walking = false;
+			return;
+		}
+		m.worker = (uint16_t)s->walk_worker;
+		m.u.match.cursor = s->walk_cursor;
+		r = s->env.post(s->env.ctx, s->walk_worker, &m);
+		s->walk_stalled = r > 0;
+		if (r >= 0)
+			return;
+		s->walk_worker++;
+		s->walk_cursor = 0;
+	}
+}
+
+void askers_again(struct askers *s)
+{
+	s->walk_worker = 0;
+	s->walk_cursor = 0;
+	s->walking = true;
+	walk(s);
+}
+
+static void walk_on(struct askers *s, unsigned worker, const struct msg *m)
+{
+	if (!s->walking || worker != s->walk_worker)
+		return;
+	s->walk_cursor = m->u.done.cursor;
+	if (!s->walk_cursor)
+		s->walk_worker++;
+	walk(s);
+}
+
+bool askers_answer(struct askers *s, unsigned worker, const struct msg *m)
+{
+	if (m->seq != ASKERS_SEQ && m->seq != ASKERS_SEQ_LIST)
+		return false;
+	if (m->type == MSG_CONTEXT)
+		askers_question(s, &m->u.info);
+	else if (m->type == MSG_DONE && m->seq == ASKERS_SEQ_LIST)
+		walk_on(s, worker, m);
+	else if (m->type == MSG_DONE && m->u.done.status != PEND_OK)
+		s->not_pended++;
+	return true;
+}
+
+void askers_room(struct askers *s)
+{
+	ask_room(s->ask);
+	if (s->walk_stalled)
+		walk(s);
+}

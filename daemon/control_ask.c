@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Programs that answer: serve, answer, ping, and the lines that put questions to them. */
+#include "daemon/control_impl.h"
+#include "daemon/control_json.h"
+#include "daemon/ids.h"
+#include "base/str.h"
+#include "core/flow.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ANSWERS_MAX 4096 /* in one `answer` */
+#define LINE_MAX_Q  768  /* of one question */
+
+/* ---- serve ---- */
+
+static const char *state_code(enum ask_state s)
+{
+	switch (s) {
+	case ASK_OK:
+		break;
+	case ASK_NOT_FOUND:
+	case ASK_NO_AUTHORITY:
+		return "not-found";
+	case ASK_NOT_YOURS:
+		return "not-yours";
+	case ASK_LIMIT:
+		return "busy";
+	}
+	return "ok";
+}
+
+static bool may_serve(const struct request *r, const char *name)
+{
+	const struct control_env *env = &r->control->env;
+
+	return r->client->role >= ROLE_DECIDE ||
+	       (env->may_serve && env->may_serve(env->ctx, r->client->client, name));
+}
+
+static void serve_end(struct request *r, const char *name)
+{
+	enum ask_state s = ask_unserve(r->control->env.ask, r->client, name);
+
+	if (s != ASK_OK) {
+		request_fail(r, state_code(s), "this connection does not serve \"%.40s\"", name);
+		return;
+	}
+	r->client->serves--;
+	request_ok(r, json_object());
+}
+
+static void serve_begin(struct request *r, const char *name, uint32_t max)
+{
+	struct control_client *cc = r->client;
+	struct ask *ask = r->control->env.ask;
+	bool again = ask_serves(ask, cc, name);
+	enum ask_state s;
+	json_t *o;
+
+	/* The reply comes before the questions that wait for somebody. */
+	if (!again && !ask_authority_timeout(ask, name)) {
+		request_fail(r, "not-found", "no authority \"%.40s\" is served by programs", name);
+		return;
+	}
+	if (cc->serves == CONTROL_SERVES_MAX && !again) {
+		request_fail(r, "busy", "one connection serves at most %d authorities",
+			     CONTROL_SERVES_MAX);
+		return;
+	}
+	o = json_object();
+	json_object_set_new(o, "authority", json_string(name));
+	json_object_set_new(
+		o, "timeout_ms",
+		json_integer((json_int_t)(ask_authority_timeout(ask, name) / MONO_NS_PER_MS)));
+	cc->serves += !again;
+	request_ok(r, o);
+	s = ask_serve(ask, cc, name, max, NULL);
+	if (s != ASK_OK)
+		control_unserved(cc, name, state_code(s));
+}
+
+void control_unserved(struct control_client *cc, const char *authority, const char *why)
+{
+	json_t *o = json_object(), *in = json_object();
+
+	cc->serves--;
+	json_object_set_new(in, "authority", json_string(authority));
+	json_object_set_new(in, "why", json_string(why));
+	json_object_set_new(o, "unserved", in);
+	client_put(cc, o);
+}
+
+/* Without those who ask (in a test, say) no authority is known. */
+static bool nobody_asks(struct request *r)
+{
+	if (r->control->env.ask)
+		return false;
+	request_fail(r, "unsupported", "no questions are asked here");
+	return true;
+}
+
+void act_serve(struct request *r, const json_t *args)
+{
+	const json_t *max = json_object_get(args, "max"), *stop = json_object_get(args, "stop");
+	const char *name = json_string_value(json_object_get(args, "authority"));
+
+	if (!name || (max && (!json_is_integer(max) || json_integer_value(max) < 1 ||
+			      json_integer_value(max) > ASK_SERVER_MAX))) {
+		request_fail(r, "invalid",
+			     "serve takes \"authority\", a name, and \"max\", 1 to %d",
+			     ASK_SERVER_MAX);
+		return;
+	}
+	if (nobody_asks(r))
+		return;
+	if (!may_serve(r, name)) {
+		request_denied(r, ROLE_DECIDE);
+		return;
+	}
+	if (json_is_true(stop))
+		serve_end(r, name);
+	else
+		serve_begin(r, name, max ? (uint32_t)json_integer_value(max) : 0);
+}
+
+/* ---- answers ---- */
+
+static int vote_parse(const char *s)
+{
+	static const char *const names[] = {[ASK_PERMIT] = "permit",
+					    [ASK_BLOCK] = "block",
+					    [ASK_CONTINUE] = "continue",
+					    [ASK_ERROR] = "error"};
+
+	for (int i = ASK_PERMIT; s && i <= ASK_ERROR; i++)
+		if (!strcmp(s, names[i]))
+			return i;
+	return -1;
+}
+
+static bool answer_known_keys(json_t *v)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(v, key, value)
+	{
+		if (strcmp(key, "id") && strcmp(key, "verdict") && strcmp(key, "block") &&
+		    strcmp(key, "why"))
+			return false;
+	}
+	return true;
+}
+
+/* False: it is not as the protocol says. */
+static bool answer_parse(json_t *v, struct ask_answer *out)
+{
+	const char *id = json_string_value(json_object_get(v, "id"));
+	int vote = vote_parse(json_string_value(json_object_get(v, "verdict")));
+	const json_t *how = json_object_get(v, "block");
+	int block = how ? cj_block_parse(json_string_value(how) ? json_string_value(how) : "") : 0;
+
+	if (!id || ids_parse(id, &out->context) < 0 || vote < 0 || block < 0 ||
+	    (how && vote != ASK_BLOCK) || !answer_known_keys(v))
+		return false;
+	out->vote = (uint8_t)vote;
+	out->block = how ? (uint8_t)block : UINT8_MAX;
+	return true;
+}
+
+static void add_failed(json_t **failed, const json_t *v, const char *code)
+{
+	const json_t *id = json_object_get(v, "id");
+	json_t *o = json_object();
+
+	if (!*failed)
+		*failed = json_array();
+	json_object_set_new(o, "id",
+			    json_is_string(id) && json_string_length(id) < IDS_TEXT
+				    ? json_string(json_string_value(id))
+				    : json_null());
+	json_object_set_new(o, "code", json_string(code));
+	json_array_append_new(*failed, o);
+}
+
+void act_answer(struct request *r, const json_t *args)
+{
+	const json_t *list = json_object_get(args, "answers");
+	json_t *failed = NULL, *o;
+	size_t n = json_array_size(list), ok = 0;
+
+	if (n < 1 || n > ANSWERS_MAX) {
+		request_fail(r, "invalid", "answers is an array of 1 to %d", ANSWERS_MAX);
+		return;
+	}
+	if (nobody_asks(r))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		json_t *v = json_array_get(list, i);
+		struct ask_answer a;
+		enum ask_state s;
+
+		if (!answer_parse(v, &a)) {
+			add_failed(&failed, v, "invalid");
+			continue;
+		}
+		s = ask_answer(r->control->env.ask, r->client, &a);
+		if (s == ASK_OK)
+			ok++;
+		else
+			add_failed(&failed, v, state_code(s));
+	}
+	if (json_is_null(r->id) && !failed) {
+		request_silent(r);
+		return;
+	}
+	o = json_object();
+	json_object_set_new(o, "answered", json_integer((json_int_t)ok));
+	json_object_set_new(o, "failed", failed ? failed : json_array());
+	request_ok(r, o);
+}
+
+void act_ping(struct request *r, const json_t *args)
+{
+	(void)args;
+	request_ok(r, json_object());
+}
+
+/* ---- questions ---- */
+
+/* By hand: this is what a pended connection costs, and nothing in it needs escaping. */
+struct line {
+	char text[LINE_MAX_Q];
+	size_t len;
+};
+
+static void add(struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct line *l, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(l->text + l->len, sizeof(l->text) - l->len, fmt, ap);
+	va_end(ap);
+	if (n > 0 && l->len + (size_t)n < sizeof(l->text))
+		l->len += (size_t)n;
+}
+
+static void add_address(struct line *l, const char *key, const struct pend_info *i,
+			const uint8_t addr[16], uint16_t port)
+{
+	char text[FLOW_ADDR_TEXT];
+
+	flow_addr_print(addr, i->family, text);
+	add(l, ",\"%s\":\"%s\"", key, text);
+	if (port)
+		add(l, ",\"%s_port\":%u", key, port);
+}
+
+/* Interfaces may have any name: one that is not plain is told by its number. */
+static void add_interface(struct line *l, const struct view *v, uint32_t index)
+{
+	char name[IF_NAMESIZE];
+
+	if (!index)
+		return;
+	view_interface(v, index, name);
+	for (const char *p = name; *p; p++)
+		if ((unsigned char)*p <= ' ' || *p == '"' || *p == '\\' ||
+		    (unsigned char)*p > '~') {
+			snprintf(name, sizeof(name), "%u", index);
+			break;
+		}
+	add(l, ",\"interface\":\"%s\"", name);
+}
+
+static void add_flow(struct line *l, const struct pend_info *i, const struct view *v)
+{
+	const char *proto = flow_proto_name(i->protocol);
+
+	if (proto)
+		add(l, ",\"protocol\":\"%s\"", proto);
+	else
+		add(l, ",\"protocol\":%u", i->protocol);
+	add_address(l, "source", i, i->source, i->source_port);
+	add_address(l, "dest", i, i->dest, i->dest_port);
+	if (i->protocol == 1 || i->protocol == 58)
+		add(l, ",\"icmp_type\":%u,\"icmp_code\":%u", i->icmp_type, i->icmp_code);
+	add_interface(l, v, i->in_interface);
+}
+
+void control_question(struct control_client *cc, const char *authority, const struct pend_info *i,
+		      uint64_t remaining_ns)
+{
+	struct control_env *env = &cc->control->env;
+	struct line l = {.len = 0};
+	char id[IDS_TEXT];
+
+	add(&l, "{\"question\":{\"id\":\"%s\",\"authority\":\"%s\",\"remaining_ms\":%llu",
+	    ids_print(i->context, id), authority,
+	    (unsigned long long)(remaining_ns / MONO_NS_PER_MS));
+	add_flow(&l, i, env->view);
+	if (i->rule != CLASSIFY_NO_RULE)
+		add(&l, ",\"rule\":%u", i->rule);
+	add(&l, ",\"generation\":%u,\"retransmits\":%u}}\n", MSG_TAG_GENERATION(i->tag),
+	    i->retransmits);
+	env->write(cc->client, l.text, l.len);
+	cc->asked++;
+}
+
+void control_withdrawn(struct control_client *cc, const char *authority, pend_context context,
+		       enum ask_why why)
+{
+	static const char *const names[] = {[ASK_WHY_TIMEOUT] = "timeout",
+					    [ASK_WHY_DECIDED] = "decided",
+					    [ASK_WHY_GONE] = "gone",
+					    [ASK_WHY_POLICY] = "policy"};
+	struct control_env *env = &cc->control->env;
+	struct line l = {.len = 0};
+	char id[IDS_TEXT];
+
+	if (cc->closing || cc->eof)
+		return;
+	add(&l, "{\"withdrawn\":{\"id\":\"%s\",\"authority\":\"%s\",\"why\":\"%s\"}}\n",
+	    ids_print(context, id), authority, names[why]);
+	env->write(cc->client, l.text, l.len);
+}
