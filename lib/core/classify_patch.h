@@ -48,5 +48,10 @@ void classify_set_each(const struct classifier *c, uint32_t set,
 		       bool (*fn)(void *ctx, uint8_t family, const uint8_t lo[16],
 				  const uint8_t hi[16]),
 		       void *ctx);
+/* Without the sets in it: what edits are of. */
+void classify_set_own(const struct classifier *c, uint32_t set,
+		      bool (*fn)(void *ctx, uint8_t family, const uint8_t lo[16],
+				 const uint8_t hi[16]),
+		      void *ctx);
 
 #endif

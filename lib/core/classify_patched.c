@@ -168,14 +168,17 @@ static void pos_store(bool v6, pos_t at, uint8_t a[16])
 		a[i] = (uint8_t)at;
 }
 
-static bool each_of(const struct classifier *c, uint32_t set, bool v6,
+typedef bool next_fn(const struct classifier *c, uint32_t set, bool v6, pos_t at, pos_t *lo,
+		     pos_t *hi);
+
+static bool each_of(const struct classifier *c, uint32_t set, bool v6, next_fn *find,
 		    bool (*fn)(void *, uint8_t, const uint8_t[16], const uint8_t[16]), void *ctx)
 {
 	pos_t max = v6 ? ~(pos_t)0 : UINT32_MAX, at = 0, lo, hi, next, end;
 	uint8_t a[16], b[16];
 
-	while (whole_next(c, set, v6, at, &lo, &hi)) {
-		while (hi < max && whole_next(c, set, v6, hi + 1, &next, &end) && next == hi + 1)
+	while (find(c, set, v6, at, &lo, &hi)) {
+		while (hi < max && find(c, set, v6, hi + 1, &next, &end) && next == hi + 1)
 			hi = end;
 		pos_store(v6, lo, a);
 		pos_store(v6, hi, b);
@@ -193,8 +196,17 @@ void classify_set_each(const struct classifier *c, uint32_t set,
 				  const uint8_t hi[16]),
 		       void *ctx)
 {
-	if (set < c->n[IMAGE_SETS] && each_of(c, set, false, fn, ctx))
-		each_of(c, set, true, fn, ctx);
+	if (set < c->n[IMAGE_SETS] && each_of(c, set, false, whole_next, fn, ctx))
+		each_of(c, set, true, whole_next, fn, ctx);
+}
+
+void classify_set_own(const struct classifier *c, uint32_t set,
+		      bool (*fn)(void *ctx, uint8_t family, const uint8_t lo[16],
+				 const uint8_t hi[16]),
+		      void *ctx)
+{
+	if (set < c->n[IMAGE_SETS] && each_of(c, set, false, classify_set_next, fn, ctx))
+		each_of(c, set, true, classify_set_next, fn, ctx);
 }
 
 /* ---- the end ---- */

@@ -422,12 +422,17 @@ START_TEST(sets_in_sets)
 	struct compiled k = compile_text("set in { 10.0.0.1 }\nset mid { @in, 10.0.0.2 }\n"
 					 "set out { 10.0.0.3, @mid }\n"
 					 "layer l { block from @out\npermit }\n");
+	struct collected all = {0}, own = {0};
 
 	ck_assert_int_eq(decide(k.c, "10.0.0.1"), CLASSIFY_BLOCK);
 	ck_assert_int_eq(edit(&k.c, "in", "10.0.0.9", false), 0);
 	ck_assert(has(k.c, "out", "10.0.0.9"));
 	ck_assert(has(k.c, "mid", "10.0.0.9"));
 	ck_assert_int_eq(decide(k.c, "10.0.0.9"), CLASSIFY_BLOCK);
+	classify_set_each(k.c, classify_set_find(k.c, "out"), collect, &all);
+	classify_set_own(k.c, classify_set_find(k.c, "out"), collect, &own);
+	ck_assert_uint_eq(all.n, 2); /* 10.0.0.1-3 and .9 */
+	ck_assert_uint_eq(own.n, 1);
 	/* an edit is of what stands in the set itself */
 	ck_assert_int_eq(edit(&k.c, "out", "10.0.0.0/24", true), 0);
 	ck_assert(!has(k.c, "out", "10.0.0.3"));
