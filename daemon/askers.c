@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(CLASSIFY_MEMBERS_MAX == ASK_MEMBERS_MAX, "members");
+
 #define MAX_PENDING 50000u /* of an authority that does not say */
 
 struct askers {
@@ -110,14 +112,30 @@ static enum ask_vote vote_of(uint8_t verdict)
 
 static struct ask_def def_of(const struct classify_authority *c)
 {
-	struct ask_def d = {.name = c->name,
-			    .served = c->type == AUTHORITY_SOCKET,
-			    .fixed = c->type == AUTHORITY_STATIC ? (uint8_t)vote_of(c->answer) : 0,
-			    .on_timeout = c->on_timeout == PEND_VERDICT_PERMIT ? ASK_BY_PERMIT
-									       : ASK_BY_BLOCK,
-			    .max_pending = MAX_PENDING,
-			    .timeout_ns = c->timeout_ns};
+	static const uint8_t rules[] = {[AUTHORITY_ANY] = ASK_ANY,
+					[AUTHORITY_ALL] = ASK_ALL,
+					[AUTHORITY_QUORUM] = ASK_QUORUM,
+					[AUTHORITY_CHAIN] = ASK_CHAIN};
+	static const uint8_t absent[] = {[CLASSIFY_ABSENT_BLOCK] = ASK_BY_BLOCK,
+					 [CLASSIFY_ABSENT_PERMIT] = ASK_BY_PERMIT,
+					 [CLASSIFY_ABSENT_WAIT] = ASK_BY_WAIT};
+	static const uint8_t error[] = {[CLASSIFY_ERROR_BLOCK] = ASK_BY_BLOCK,
+					[CLASSIFY_ERROR_PERMIT] = ASK_BY_PERMIT,
+					[CLASSIFY_ERROR_NEXT] = ASK_BY_NEXT};
+	struct ask_def d = {
+		.name = c->name,
+		.served = c->type == AUTHORITY_SOCKET || classify_authority_is_ours(c->type),
+		.fixed = c->type == AUTHORITY_STATIC ? (uint8_t)vote_of(c->answer) : 0,
+		.on_timeout = c->on_timeout == PEND_VERDICT_PERMIT ? ASK_BY_PERMIT : ASK_BY_BLOCK,
+		.on_absent = absent[c->on_absent],
+		.on_error = error[c->on_error],
+		.rule = rules[c->type],
+		.need = c->need,
+		.members = c->members,
+		.max_pending = c->max_pending ? c->max_pending : MAX_PENDING,
+		.timeout_ns = c->timeout_ns};
 
+	memcpy(d.member, c->member, sizeof(d.member));
 	return d;
 }
 

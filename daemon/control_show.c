@@ -510,15 +510,15 @@ void show_rules(struct request *r, const json_t *args)
 
 static const char *authority_type_name(unsigned type)
 {
-	switch (type) {
-	case AUTHORITY_OPERATOR:
-		return "operator";
-	case AUTHORITY_STATIC:
-		return "static";
-	case AUTHORITY_SOCKET:
-		return "socket";
-	}
-	return "unknown";
+	static const char *const names[] = {
+		[AUTHORITY_OPERATOR] = "operator", [AUTHORITY_STATIC] = "static",
+		[AUTHORITY_SOCKET] = "socket",     [AUTHORITY_EXEC] = "exec",
+		[AUTHORITY_DNSBL] = "dnsbl",       [AUTHORITY_HTTP] = "http",
+		[AUTHORITY_UNIT] = "unit",         [AUTHORITY_TOTP] = "totp",
+		[AUTHORITY_ANY] = "any",           [AUTHORITY_ALL] = "all",
+		[AUTHORITY_QUORUM] = "quorum",     [AUTHORITY_CHAIN] = "chain"};
+
+	return type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : "unknown";
 }
 
 static json_t *authority_json(const struct classify_authority *a)

@@ -26,11 +26,20 @@ static void ask(struct worker *w, pend_context ctx, const struct classify_result
 	case AUTHORITY_STATIC:
 		pend_complete(w->engine, ctx, (enum pend_verdict)a.answer, REASON_STATIC);
 		break;
-	case AUTHORITY_SOCKET:
-		worker_ask(w, ctx);
-		break;
 	case AUTHORITY_OPERATOR:
 		break; /* people look at the table and complete by id or address */
+	case AUTHORITY_SOCKET:
+	case AUTHORITY_EXEC:
+	case AUTHORITY_DNSBL:
+	case AUTHORITY_HTTP:
+	case AUTHORITY_UNIT:
+	case AUTHORITY_TOTP:
+	case AUTHORITY_ANY:
+	case AUTHORITY_ALL:
+	case AUTHORITY_QUORUM:
+	case AUTHORITY_CHAIN:
+		worker_ask(w, ctx);
+		break;
 	}
 }
 

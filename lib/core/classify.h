@@ -13,7 +13,28 @@
 
 enum classify_action { CLASSIFY_PERMIT = 1, CLASSIFY_BLOCK, CLASSIFY_PEND, CLASSIFY_INSPECT };
 
-enum authority_type { AUTHORITY_OPERATOR = 1, AUTHORITY_STATIC, AUTHORITY_SOCKET };
+enum authority_type {
+	AUTHORITY_OPERATOR = 1, /* people */
+	AUTHORITY_STATIC,
+	AUTHORITY_SOCKET, /* whoever serves it */
+	/* served by programs of ours */
+	AUTHORITY_EXEC,
+	AUTHORITY_DNSBL,
+	AUTHORITY_HTTP,
+	AUTHORITY_UNIT,
+	AUTHORITY_TOTP,
+	/* groups */
+	AUTHORITY_ANY,
+	AUTHORITY_ALL,
+	AUTHORITY_QUORUM,
+	AUTHORITY_CHAIN,
+};
+
+/* What counts when no answer comes. */
+enum classify_absent { CLASSIFY_ABSENT_BLOCK, CLASSIFY_ABSENT_PERMIT, CLASSIFY_ABSENT_WAIT };
+enum classify_error { CLASSIFY_ERROR_BLOCK, CLASSIFY_ERROR_PERMIT, CLASSIFY_ERROR_NEXT };
+
+#define CLASSIFY_MEMBERS_MAX 8
 
 /* For whom a decision that is remembered holds. */
 enum classify_scope {
@@ -48,7 +69,21 @@ struct classify_authority {
 	uint8_t answer; /* STATIC: enum pend_verdict */
 	uint64_t timeout_ns;
 	uint8_t on_timeout;
+	uint8_t on_absent; /* enum classify_absent */
+	uint8_t on_error;  /* enum classify_error */
+	uint8_t need;      /* QUORUM */
+	uint8_t members;   /* of a group, which holds no groups */
+	uint16_t member[CLASSIFY_MEMBERS_MAX];
+	uint32_t max_pending; /* questions open at once; 0: the default */
+	const char *user;     /* who its program runs as, and who may serve it; "": not said */
+	const char *group;    /* whose members may serve it; "" */
+	const char *config;   /* the keys of its own kind, as the text of a JSON object; "{}" */
 };
+
+static inline bool classify_authority_is_ours(uint8_t type)
+{
+	return type >= AUTHORITY_EXEC && type <= AUTHORITY_TOTP;
+}
 
 struct classify_rule {
 	const char *file; /* where it stands */

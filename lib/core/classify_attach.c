@@ -473,6 +473,9 @@ bool classify_authority(const struct classifier *c, uint16_t authority,
 					   .type = a->type,
 					   .answer = a->answer,
 					   .timeout_ns = a->timeout_ns,
-					   .on_timeout = a->on_timeout};
+					   .on_timeout = a->on_timeout,
+					   .user = "",
+					   .group = "",
+					   .config = "{}"};
 	return true;
 }
