@@ -6,6 +6,7 @@
 #include "daemon/journal.h"
 #include "daemon/log.h"
 #include "daemon/textdiff.h"
+#include "io/policylookup.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -102,8 +103,9 @@ static int text_read(void *ctx, const char *from, const char *path, char **data,
 
 static int job_parse(struct job *j, struct policy **p)
 {
-	const struct policy_loader loader = {.read = text_read, .ctx = j};
+	struct policy_loader loader = {.read = text_read, .ctx = j};
 
+	policylookup_init(&loader);
 	if (j->text)
 		return policy_parse(p, "policy", &loader, &j->diag);
 	if (j->files)
