@@ -110,27 +110,28 @@ layers 'permit proto tcp to port { 8080, 8081 }' 'block from 203.0.113.8; permit
 check "T9: a veto of the lighter layer is one again" wait_for 5 grep -q reset "$WORK/both.err"
 
 # ---- T29, T30: everything at once ----
-storm_policy() { policy "block to port $1; pend proto tcp to port 8081 complete buffer timeout 30s; permit proto tcp to port 8080"; }
+storm_policy() { policy "block to port $1; pend proto tcp to port 8082 complete buffer timeout 30s; permit proto tcp to port 8080"; }
 ulimit -n 4096
+ip netns exec "$H" timeout 110 "$BIN/tests/netns/flows" serve 8082 >"$WORK/flows" &
 pendd_config < <(storm_policy 1)
 h_pendctl reload >/dev/null
 long storm 8080 203.0.113.10
-client_bg many -n 300 -c 100 -t 25000 "$H4" 8081
+client_bg many -n 2000 -c 100 -t 25000 "$H4" 8082
 for ((i = 1; i <= 25; i++)); do
 	pendd_config < <(storm_policy $((1 + i % 7)))
 	h_pendctl reload >>"$WORK/storm.reload" 2>&1
 	h_pendctl permit --all >/dev/null 2>&1
 	h_pendctl reauthorize >>"$WORK/storm.live" 2>&1
 	# the entries of what was decided, not of the stream
-	h conntrack -D -p tcp --dport 8081 >/dev/null 2>&1
+	h conntrack -D -p tcp --dport 8082 >/dev/null 2>&1
 done
-for ((i = 0; i < 200; i++)); do
+for ((i = 0; i < 400; i++)); do
 	client_done many && break
 	h_pendctl permit --all >/dev/null 2>&1
 	sleep 0.05
 done
 client_wait many
-is "$(ended many connected)" 300 "T29, T30: every client is let in"
+is "$(ended many connected)" 2000 "T29, T30: every client is let in"
 is "$(grep -vc 'is in force' "$WORK/storm.reload")" 0 "every policy was taken"
 is "$(grep -c '^Of ' "$WORK/storm.live")" 25 "every request was answered"
 check "and the stream goes on" alive storm
