@@ -266,9 +266,10 @@ static int start_hook(struct pendd *d)
 	hook_config(d, &c);
 	s = pend_hook_open(&d->hook, &c);
 	if (c.lazy && (s == PEND_E_UNSUPPORTED || c.kind == PEND_HOOK_NONE))
-		return fail(d, EXIT_CONFIG,
-			    "\"reauthorize lazy\" needs the nft hookup: set \"reauthorize now\", or "
-			    "\"hookup nft\"");
+		return fail(
+			d, EXIT_CONFIG,
+			"\"reauthorize lazy\" needs the nft hookup: set \"reauthorize now\", or "
+			"\"hookup nft\"");
 	pendd_epoch_begin(d);
 	if (s == PEND_OK)
 		return 0;

@@ -50,6 +50,7 @@ struct pendd {
 	mono_t authority_started;
 	bool authority_ready, ready, stopping, hook_installed, hook_removed;
 	uint8_t epoch;
+	bool epoch_settled; /* begun for the policy that has just settled */
 	uint64_t started_ns, stop_deadline_ns;
 	uint64_t bad_messages;
 	uint32_t hook_repairs;
@@ -128,6 +129,8 @@ void pendd_epoch_begin(struct pendd *d); /* before the rules are installed */
 /* All workers have the policy: from here on each live flow is asked about once more. False: it is not
  * lazy, or it could not be done; the flows are to be looked at now. */
 bool pendd_epoch_next(struct pendd *d);
+/* The same for a new policy, before anybody is told of it; the next pendd_epoch_next() is done then. */
+void pendd_epoch_settled(struct pendd *d);
 /* daemon/pendd_resolver.c: it is started again when it ends; no packet waits for that. */
 int pendd_start_resolver(struct pendd *d);
 void pendd_resolver_ended(struct pendd *d); /* perhaps: a child has */

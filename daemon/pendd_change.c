@@ -245,6 +245,7 @@ static void settled(struct pendd *d)
 			 d->snapshot->revision);
 	else
 		log_notice("policy", "policy %u is in force", d->generation);
+	pendd_epoch_settled(d);
 	/* Whoever asked for it may rely on it from here on. */
 	answer_asker(d, PEND_OK, "");
 	pendd_status_line(d);

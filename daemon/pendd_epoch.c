@@ -84,7 +84,7 @@ void pendd_epoch_begin(struct pendd *d)
 }
 
 /* The old number is good until the hookup has the new one, and the stamp chains know both. */
-bool pendd_epoch_next(struct pendd *d)
+static bool begin_next(struct pendd *d)
 {
 	uint8_t next = mark_epoch_after(d->epoch);
 	struct mail m = {.type = MAIL_EPOCH, .u.epoch = next};
@@ -103,4 +103,17 @@ bool pendd_epoch_next(struct pendd *d)
 		if (d->worker[i].started && worker_mail(&d->worker[i], &m))
 			log_error("epoch", "worker %u did not take epoch %u", i, next);
 	return true;
+}
+
+void pendd_epoch_settled(struct pendd *d)
+{
+	d->epoch_settled = begin_next(d);
+}
+
+bool pendd_epoch_next(struct pendd *d)
+{
+	bool begun = d->epoch_settled;
+
+	d->epoch_settled = false;
+	return begun || begin_next(d);
 }

@@ -28,6 +28,7 @@ reload() # policy...
 	h_pendctl reload >"$WORK/reload.out" 2>&1
 }
 
+LIFE=$((120 * ${WAIT_FACTOR:-1})) # seconds, for what is left behind
 # A connection of which both ends are ours: what is said at one is in the file of the other.
 declare -A IN
 AT=$H TO=$H4 # where its server is
@@ -41,10 +42,10 @@ talk() # name port [client options]
 		exec {fd}<>"$WORK/$name.$end.in"
 		IN[$name.$end]=$fd
 	done
-	ip netns exec "$AT" timeout 100 ncat "$@" -l "$TO" "$port" <"$WORK/$name.server.in" \
+	ip netns exec "$AT" timeout "$LIFE" ncat "$@" -l "$TO" "$port" <"$WORK/$name.server.in" \
 		>"$WORK/$name.server" 2>"$WORK/$name.server.err" &
 	wait_for 5 eval "inside $AT ss -lntu | grep -q ':$port '"
-	ip netns exec "$C" timeout 100 ncat "$@" "${VIA:-$TO}" "${VIA_PORT:-$port}" <"$WORK/$name.client.in" \
+	ip netns exec "$C" timeout "$LIFE" ncat "$@" "${VIA:-$TO}" "${VIA_PORT:-$port}" <"$WORK/$name.client.in" \
 		>"$WORK/$name.client" 2>"$WORK/$name.client.err" &
 }
 say() { echo "$2" >&"${IN[$1]}"; }          # name.end text
@@ -110,13 +111,13 @@ is "$(pending_count)" 0 "and nobody is asked"
 
 # ---- a stream under reloads loses nothing ----
 reload 'permit proto { tcp, udp } to port 8080-8099'
-ip netns exec "$H" timeout 60 ncat -4 -l "$H4" 8090 -e /bin/cat &
+ip netns exec "$H" timeout "$LIFE" ncat -4 -l "$H4" 8090 -e /bin/cat &
 wait_for 5 eval 'h ss -lnt | grep -q :8090'
 seq 500000 >"$WORK/numbers"
 before=$(again)
 # ncat ends its program when the peer says no more, and loses what that had to say.
-(for ((i = 0; i < 100; i++)); do seq $((i * 5000 + 1)) $((i * 5000 + 5000)); sleep 0.01; done; sleep 30) |
-	c timeout 60 ncat "$H4" 8090 >"$WORK/stream" 2>"$WORK/stream.err" &
+(for ((i = 0; i < 50; i++)); do seq $((i * 10000 + 1)) $((i * 10000 + 10000)); sleep 0.02; done; sleep "$LIFE") |
+	c timeout "$LIFE" ncat "$H4" 8090 >"$WORK/stream" 2>"$WORK/stream.err" &
 for _ in 1 2 3 4 5 6 7 8; do
 	reload 'permit proto { tcp, udp } to port 8080-8099'
 	sleep 0.05
