@@ -2,7 +2,7 @@
 /*
  * The index of a classifier: which rules a packet can match at all, without looking at the rules.
  *
- * For each dimension (source, destination, ports, protocol, hook and family) all values are
+ * For each dimension (source, its country, destination, ports, protocol, hook and family) all values are
  * divided into classes that no rule tells apart, and each class has a row: one bit a rule, set when the rule
  * does not mind this value. A packet's rows, ANDed, leave the rules that match in all those dimensions; the first
  * bit that is left, in the order of the file, is the answer once the few other conditions were

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What people copy from is right: the shipped policy, its examples, and every example of
- * pend.conf(5). And every message of the parser stands in a golden file or in a test.
+ * pend.conf(5).
  */
 #include "unit.h"
 #include "io/policyfile.h"
