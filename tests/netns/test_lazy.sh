@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # pend-test: limit=120
+# pend-test: san
 # `reauthorize lazy`: a change of policy asks about each live flow when its next packet comes, whichever way that
 # goes (R31 to R34, L16, T8), and once.
 
