@@ -260,6 +260,10 @@ static bool main_message(struct authority *a, unsigned number, const struct msg 
 	case MSG_SETS:
 		sets_adopt(a, m, fd);
 		return true;
+	case MSG_KEEP:
+		if (changes_adopt_kept(a->changes, m, fd) < 0)
+			log_error("reload", "the last process's word on changes cannot be read");
+		return true;
 	case MSG_RELOAD:
 		reload_begin(a);
 		return true;

@@ -201,6 +201,32 @@ static void soon(struct changes *c)
 		loop_timer_arm(c->env.loop, &c->soon, loop_now(c->env.loop));
 }
 
+/*
+ * What an image cannot have, for it was made before: how long elements stay that came as edits, and who
+ * brought them. The verdict process keeps the last word for our successor.
+ */
+static void leave_word(struct changes *c)
+{
+	struct msg m = {.version = MSG_VERSION, .type = MSG_KEEP, .worker = MSG_MAIN};
+	struct policyfile_bytes part[POLICYFILE_PARTS] = {{0}};
+	char *overlay = NULL, *journal = NULL;
+	int fd = -ENOMEM;
+
+	if (overlay_flatten(c->master, &overlay, &part[POLICYFILE_OVERLAY].len) == 0 &&
+	    journal_flatten(c->env.journal, &journal, &part[POLICYFILE_JOURNAL].len) == 0) {
+		part[POLICYFILE_OVERLAY].data = overlay;
+		part[POLICYFILE_JOURNAL].data = journal;
+		fd = policyfile_parts_fd("", 1, part);
+	}
+	free(overlay);
+	free(journal);
+	m.u.policy.size = 1;
+	m.u.policy.generation = c->env.view->generation;
+	m.u.policy.revision = c->env.view->revision;
+	if (fd >= 0 && c->env.send(c->env.ctx, &m, fd) != 0)
+		close(fd);
+}
+
 /* All of the batch are in force. */
 static void commit(struct changes *c, const struct reload_result *res)
 {
@@ -216,6 +242,7 @@ static void commit(struct changes *c, const struct reload_result *res)
 		c->limit = CHANGES_WAITING;
 	while ((ch = first_of(&c->batch)))
 		finish(c, ch, &r);
+	leave_word(c);
 	arm(c);
 	soon(c);
 }
@@ -568,6 +595,17 @@ int changes_adopt_sets(struct changes *c, const struct msg *m, int fd)
 		r = adopt_edits(c, edit, n, c->adopted);
 	policyfile_image_unmap(edit, size);
 	return r;
+}
+
+int changes_adopt_kept(struct changes *c, const struct msg *m, int fd)
+{
+	const struct view *v = c->env.view;
+
+	if (c->go || fd < 0 || m->u.policy.size != 1)
+		return -EINVAL;
+	if (m->u.policy.generation != v->generation || m->u.policy.revision != v->revision)
+		return 0;
+	return reload_adopt_changes(fd, 1, &c->master, c->env.journal);
 }
 
 /* -------------------------------------------------------------------------- start and end ---- */

@@ -116,5 +116,7 @@ bool changes_answer(struct changes *c, const struct msg *m);
  * -errno. */
 int changes_adopt(struct changes *c, const struct msg *m, int fd);
 int changes_adopt_sets(struct changes *c, const struct msg *m, int fd);
+/* MSG_KEEP: what the last authority process knew besides, if it is about what is in force now. */
+int changes_adopt_kept(struct changes *c, const struct msg *m, int fd);
 
 #endif

@@ -116,6 +116,7 @@ void journal_unflatten(struct journal *j, const void *data, size_t len)
 	struct journal_entry e;
 	const char *p = data;
 
+	memset(j, 0, sizeof(*j));
 	for (; len >= sizeof(e); p += sizeof(e), len -= sizeof(e)) {
 		memcpy(&e, p, sizeof(e));
 		/* one behind the other: a gap would show what never was */

@@ -46,7 +46,7 @@ const char *journal_kind_name(uint32_t kind); /* "reload" */
 
 /* All that is kept as bytes, malloced. 0 or -ENOMEM. */
 int journal_flatten(const struct journal *j, char **data, size_t *len);
-/* Those of an earlier process, before anything was added. Any bytes are safe; what is wrong is left out. */
+/* Those of an earlier process, in place of all that is kept. Any bytes are safe; what is wrong is left out. */
 void journal_unflatten(struct journal *j, const void *data, size_t len);
 
 #endif

@@ -47,10 +47,12 @@ enum msg_type {
 	MSG_REAUTHORIZE, /* u.reauth: the live flows of the filter; MSG_REAUTHORIZED */
 	MSG_POLICY_DRY,  /* as MSG_POLICY: which live flows it would end; MSG_REAUTHORIZED */
 	MSG_LAYER_COUNTS, /* u.layers.first: MSG_LAYER_COUNTS back with up to MSG_LAYERS */
+	MSG_KEEP,         /* a memory file for the next authority process is attached; no answer */
 	MSG_RELOADED,     /* a reload ended on the authority side; u.done.status: for sd_notify */
 
 	/* main thread -> authority process */
-	/* MSG_POLICY too, at start: the image in force, so that rules are shown by name */
+	/* MSG_POLICY too, at start: the image in force, so that rules are shown by name; then MSG_SETS, the edits
+	 * of its sets since, and MSG_KEEP, if there are any */
 	MSG_RELOAD = 96, /* SIGHUP: parse, compile and send MSG_POLICY */
 	MSG_HOOK_RESULT, /* u.hook: status and text; op PRINT: a memfd with the rules is attached */
 	MSG_BYE,         /* draining is over; exit */

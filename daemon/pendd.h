@@ -36,6 +36,8 @@ struct pendd {
 	struct snapshot *leaving; /* SETTLING: it is over when no worker reads this one any more */
 	struct msg waiting;       /* the change behind that one; type 0: none */
 	int waiting_fd;
+	struct msg kept; /* MSG_KEEP, to be handed to the next authority process; type 0: none */
+	int kept_fd;
 	uint32_t minute;                       /* since 1970 */
 	uint32_t next_end;                     /* when an `until` passes; 0: none does */
 	uint32_t ends_minute, ends_generation; /* when that was looked for */

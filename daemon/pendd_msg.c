@@ -203,6 +203,23 @@ static void show_policy(struct pendd *d)
 	m.u.policy.revision = d->snapshot->revision;
 	pendd_send_fd(d, &m, fcntl(d->snapshot->fd, F_DUPFD_CLOEXEC, 0));
 	show_sets(d);
+	if (d->kept.type)
+		pendd_send_fd(d, &d->kept, fcntl(d->kept_fd, F_DUPFD_CLOEXEC, 0));
+}
+
+/* Its own words to its successor: they are not looked at here. */
+static void take_kept(struct pendd *d, const struct msg *m, int fd)
+{
+	int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (copy < 0) {
+		d->bad_messages++;
+		return;
+	}
+	if (d->kept.type)
+		close(d->kept_fd);
+	d->kept = *m;
+	d->kept_fd = copy;
 }
 
 static void authority_ready(struct pendd *d)
@@ -251,6 +268,9 @@ static void message(struct pendd *d, const struct msg *m, int fd)
 	case MSG_REAUTHORIZE:
 	case MSG_POLICY_DRY:
 		pendd_reauth_request(d, m, fd);
+		break;
+	case MSG_KEEP:
+		take_kept(d, m, fd);
 		break;
 	case MSG_RELOADED:
 		notify_send("READY=1");

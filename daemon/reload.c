@@ -502,7 +502,7 @@ static void adopt_sources(struct reload *r, int fd, uint64_t size)
 	r->sources = (struct policyfile_sources){.data = data, .len = len, .cap = len};
 }
 
-static int adopt_changes(int fd, uint64_t size, struct overlay **overlay, struct journal *journal)
+int reload_adopt_changes(int fd, uint64_t size, struct overlay **overlay, struct journal *journal)
 {
 	struct overlay *o = NULL;
 	char *data = NULL;
@@ -544,7 +544,7 @@ int reload_adopt(struct reload *r, int fd, uint64_t size, uint32_t generation,
 	if (policyfile_text(fd, size, &text) == 0)
 		view_set_text(v, text);
 	adopt_sources(r, fd, size);
-	return adopt_changes(fd, size, overlay, journal);
+	return reload_adopt_changes(fd, size, overlay, journal);
 }
 
 int reload_settings(struct reload *r)

@@ -89,6 +89,8 @@ bool reload_answer(struct reload *r, const struct msg *m);
  */
 int reload_adopt(struct reload *r, int fd, uint64_t size, uint32_t generation,
 		 struct overlay **overlay, struct journal *journal);
+/* Only what was changed at run time, from the parts behind so many bytes. */
+int reload_adopt_changes(int fd, uint64_t size, struct overlay **overlay, struct journal *journal);
 /* Parse the file at start-up, in this thread: settings and names for the view. As policy_parse. */
 int reload_first(struct reload *r, char *text, size_t size);
 /* The same of the policy that the verdict process hands over: what the files hold by now does not matter. */

@@ -98,9 +98,10 @@ like "$(ask '{"op":"objects"}')" '"objects": \[\]' "nothing of it is left"
 # ------------------------------------------------------------ the authority process ----
 
 ask '{"op":"policy","changes":[{"add":"permit from 203.0.113.6"}],"stay":true}' >/dev/null
-ask '{"op":"set","set":"trusted","action":"add","elements":["203.0.113.7"],"stay":true}' >/dev/null
 session '{"id":1,"op":"policy","changes":[{"add":"permit from 203.0.113.4"}]}'
 holds 5 "a rule of a connection again" opens 203.0.113.4
+ask '{"op":"set","set":"trusted","action":"add","elements":["203.0.113.7"],"stay":true}' >/dev/null
+ask '{"op":"set","set":"trusted","action":"add","elements":["203.0.113.3"],"stay":true,"for":"12s"}' >/dev/null
 echo 'nonsense {' >"$CONFIG"
 kill -KILL "$(pgrep -P "$PENDD_PID" -f authority-process)"
 holds 15 "another authority process answers" eval 'stat_is authority_restarts 1'
@@ -115,6 +116,7 @@ number=$(sed -E 's/.*"object": ([0-9]+).*/\1/' <<<"$got")
 ask "{\"op\":\"policy\",\"changes\":[{\"delete\":$number},{\"add\":\"permit from 203.0.113.1\"}],\"stay\":true}" >/dev/null
 check "it changes the policy in force, though the file is wrong" opens 203.0.113.1
 check "... in every way" closed 203.0.113.6
+holds 15 "an element with an end goes all the same" closed 203.0.113.3
 like "$(ctl reload)" '^error policy' "a reload tells that it is"
 check "... and changes nothing" opens 203.0.113.1
 kill "$SESSION" "$SESSION_IN" 2>/dev/null

@@ -247,6 +247,8 @@ static inline void on_main(const struct msg *q, int fd)
 	case MSG_READY:
 		ready++;
 		return;
+	case MSG_KEEP:
+		return;
 	case MSG_RELOADED:
 		reloaded_status = (unsigned)q->u.done.status;
 		return;

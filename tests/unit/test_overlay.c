@@ -17,8 +17,8 @@ static struct view view;
 static struct journal *journal;
 static struct changes *c;
 static uint64_t now_ms;
-static struct msg sent;
-static int sent_fd;
+static struct msg sent, kept;
+static int sent_fd, kept_fd = -1;
 static unsigned posted, done, failed, generation, revision;
 static char codes[4096], texts[8192];
 static uint32_t last_object;
@@ -32,6 +32,13 @@ static int take(void *ctx, const struct msg *m, int fd)
 	(void)ctx;
 	if (dead)
 		return -EPIPE;
+	if (m->type == MSG_KEEP) {
+		if (kept_fd >= 0)
+			close(kept_fd);
+		kept = *m;
+		kept_fd = fd;
+		return 0;
+	}
 	ck_assert_int_eq(sent.type, 0);
 	sent = *m;
 	sent_fd = fd;
@@ -116,6 +123,9 @@ static void teardown(void)
 	journal_free(journal);
 	view_deinit(&view);
 	loop_free(l);
+	if (kept_fd >= 0)
+		close(kept_fd);
+	kept_fd = -1;
 	unlink(config);
 	rmdir(dir);
 }
@@ -596,6 +606,48 @@ START_TEST(another_process_carries_on)
 }
 END_TEST
 
+/* What came as an edit has its end, whoever puts it in force. */
+START_TEST(another_process_knows_what_ends)
+{
+	struct msg policy_msg, sets = {.type = MSG_SETS};
+	int policy_fd, sets_fd;
+
+	add_rule("permit from 192.0.2.8");
+	ck_assert(sends(1));
+	policy_msg = sent;
+	policy_fd = dup(sent_fd);
+	settle(1);
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "8.8.8.8", 0, now_ms / 1000 + 100)),
+			 0);
+	ck_assert(sends(2));
+	sets.u.sets = sent.u.sets;
+	sets_fd = dup(sent_fd);
+	settle(2);
+	changes_free(c);
+	view_deinit(&view);
+	view_init(&view);
+	journal_free(journal);
+	ck_assert_int_eq(journal_new(&journal), 0);
+	open_changes();
+	policy_msg.u.policy.generation = 2;
+	policy_msg.u.policy.revision = 1;
+	ck_assert_int_eq(changes_adopt(c, &policy_msg, policy_fd), 0);
+	ck_assert_int_eq(changes_adopt_sets(c, &sets, sets_fd), 0);
+	ck_assert_uint_eq(overlay_next_end(changes_overlay(c)), 0);
+	ck_assert_uint_eq(kept.u.policy.revision, 1);
+	kept.u.policy.revision = 7;
+	ck_assert_int_eq(changes_adopt_kept(c, &kept, kept_fd), 0);
+	ck_assert_uint_eq(overlay_next_end(changes_overlay(c)), 0);
+	kept.u.policy.revision = 1;
+	ck_assert_int_eq(changes_adopt_kept(c, &kept, kept_fd), 0);
+	ck_assert_uint_eq(overlay_next_end(changes_overlay(c)), now_ms / 1000 + 100);
+	ck_assert_str_eq(last_entry()->what, "add a: 8.8.8.8");
+	ck_assert_uint_eq(journal_count(journal), 3);
+	close(policy_fd);
+	close(sets_fd);
+}
+END_TEST
+
 START_TEST(wrong_handovers)
 {
 	struct msg m = {.type = MSG_POLICY};
@@ -704,6 +756,7 @@ Suite *suite(void)
 	tcase_add_test(t, ends_by_the_clock);
 	tcase_add_test(t, reloads_keep_changes);
 	tcase_add_test(t, another_process_carries_on);
+	tcase_add_test(t, another_process_knows_what_ends);
 	tcase_add_test(t, wrong_handovers);
 	tcase_add_test(t, bytes_and_back);
 	tcase_add_test(t, journal_keeps_the_last);
