@@ -39,6 +39,7 @@ reload() { # the same again
 }
 connects() { [ "$(client -t "$(ms 3000)" "$@" | field result)" = connected ]; }
 no_queue() { [ -z "$(h cat /proc/net/netfilter/nfnetlink_queue)" ]; }
+no_process() { ! ip netns pids "$H" | xargs -r ps -o args= -p | grep -q '[p]endd'; }
 rules_left() { { h nft list ruleset; h iptables-save; h iptables-legacy-save; } 2>/dev/null | grep -cE 'NFQUEUE|queue (num|flags|to)'; }
 
 # ---- T5: unregister and stop in a storm of classifies ----
@@ -69,7 +70,7 @@ for how in TERM stop KILL INT stop TERM; do
 	[ "$(rules_left)" = 0 ] || leaked+=" rules after $how;"
 	no_queue || leaked+=" a queue after $how;"
 	[ "$how" = KILL ] || ! [ -e "$CONTROL" ] || leaked+=" the socket after $how;"
-	[ "$(ip netns pids "$H" | xargs -r ps -o args= -p | grep -c '[p]endd')" = 0 ] || leaked+=" a process after $how;"
+	wait_for 3 no_process || leaked+=" a process after $how;"
 done
 is "$stuck" 0 "T5: pendd stopped six times in a storm of SYNs: no hang (slowest $slowest ms)"
 is "$leaked" "" "T5: and no rule, queue, socket or process is leaked"
