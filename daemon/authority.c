@@ -3,7 +3,7 @@
  * The authority process's life, and the traffic between its parts: lines of clients go to the
  * control server, its messages to the verdict process, answers and events back. See authority.h.
  */
-#include "daemon/authority.h"
+#include "daemon/authority_impl.h"
 #include "daemon/askers.h"
 #include "daemon/changes.h"
 #include "daemon/control.h"
@@ -33,33 +33,6 @@
 #define QUESTIONS_MAX (1u << 20)
 #define SEQ_STATUS    4000 /* our own MSG_MAIN_STATUS; no request's number is below 4096 */
 
-/* One channel to the verdict process. */
-struct peer {
-	struct authority *a;
-	unsigned number; /* of the worker, or MSG_MAIN */
-	struct chan *chan;
-};
-
-struct authority {
-	const struct authority_args *args;
-	struct loop *loop;
-	struct view view;
-	struct events *events;
-	struct control *control;
-	struct askers *askers;
-	struct journal *journal;
-	struct changes *changes;
-	struct usock *usock;
-	struct peer main, worker[PEND_MAX_WORKERS];
-	struct loop_timer bye, late;
-	gid_t control_gid, observe_gid; /* (gid_t)-1: none */
-	uint32_t subscribed;
-	bool full;    /* a message did not fit: tell the control server when there is room */
-	bool adopted; /* the policy in force was handed over */
-	bool leaving; /* the verdict process said goodbye */
-	uint64_t bad_messages, questions;
-};
-
 /* ----------------------------------------------------------------- channels ---- */
 
 static struct peer *peer_find(struct authority *a, unsigned worker)
@@ -69,7 +42,7 @@ static struct peer *peer_find(struct authority *a, unsigned worker)
 	return worker < a->args->workers ? &a->worker[worker] : NULL;
 }
 
-static int post_fd(struct authority *a, unsigned worker, const struct msg *m, int fd)
+int authority_post_fd(struct authority *a, unsigned worker, const struct msg *m, int fd)
 {
 	struct peer *p = peer_find(a, worker);
 	int r;
@@ -81,9 +54,9 @@ static int post_fd(struct authority *a, unsigned worker, const struct msg *m, in
 	return r;
 }
 
-static int post(void *ctx, unsigned worker, const struct msg *m)
+int authority_post(void *ctx, unsigned worker, const struct msg *m)
 {
-	return post_fd(ctx, worker, m, -1);
+	return authority_post_fd(ctx, worker, m, -1);
 }
 
 static void post_simple(struct authority *a, enum msg_type type, int32_t status)
@@ -91,7 +64,7 @@ static void post_simple(struct authority *a, enum msg_type type, int32_t status)
 	struct msg m = {.version = MSG_VERSION, .type = type, .worker = MSG_MAIN};
 
 	m.u.done.status = status;
-	post(a, MSG_MAIN, &m);
+	authority_post(a, MSG_MAIN, &m);
 }
 
 static void peer_close(struct peer *p)
@@ -161,11 +134,11 @@ static void subscribe(struct authority *a, uint32_t mask)
 	a->subscribed = mask;
 	for (unsigned i = 0; i < a->args->workers; i++) {
 		m.worker = (uint16_t)i;
-		post(a, i, &m);
+		authority_post(a, i, &m);
 	}
 }
 
-static void follow(void *ctx, uint32_t mask)
+void authority_follow(void *ctx, uint32_t mask)
 {
 	subscribe(ctx, (mask | EVENTS_BASE) & ~(1u << EVENTS_NOTE));
 }
@@ -333,181 +306,6 @@ static int peer_open(struct authority *a, struct peer *p, unsigned number, int f
 	return r;
 }
 
-/* ------------------------------------------------------------------ clients ---- */
-
-static enum role role_of(const struct authority *a, const struct usock_peer *p)
-{
-	if (p->uid == 0 || p->uid == geteuid())
-		return ROLE_ADMIN;
-	if (a->control_gid != (gid_t)-1 && usock_peer_in(p, a->control_gid))
-		return ROLE_ADMIN;
-	if (a->observe_gid != (gid_t)-1 && usock_peer_in(p, a->observe_gid))
-		return ROLE_OBSERVE;
-	return ROLE_NONE;
-}
-
-static void client_open(void *ctx, struct usock_client *c)
-{
-	struct authority *a = ctx;
-	const struct usock_peer *peer = usock_peer(c);
-	struct control_client *cc = control_open(a->control, c, role_of(a, peer), peer->uid);
-
-	if (cc)
-		control_pid(cc, peer->pid);
-	usock_set_user(c, cc);
-	if (!cc)
-		usock_kill(c);
-}
-
-static void client_line(void *ctx, struct usock_client *c, char *line, size_t len)
-{
-	(void)ctx;
-	if (usock_user(c))
-		control_line(usock_user(c), line, len);
-}
-
-static void client_overlong(void *ctx, struct usock_client *c)
-{
-	(void)ctx;
-	if (usock_user(c))
-		control_overlong(usock_user(c));
-}
-
-static void client_eof(void *ctx, struct usock_client *c)
-{
-	(void)ctx;
-	if (usock_user(c))
-		control_eof(usock_user(c));
-}
-
-static void client_drained(void *ctx, struct usock_client *c)
-{
-	(void)ctx;
-	if (usock_user(c))
-		control_drained(usock_user(c));
-}
-
-static void client_closed(void *ctx, struct usock_client *c)
-{
-	(void)ctx;
-	control_closed(usock_user(c));
-	usock_set_user(c, NULL);
-}
-
-static const struct usock_handler client_handler = {
-	.open = client_open,
-	.line = client_line,
-	.overlong = client_overlong,
-	.eof = client_eof,
-	.drained = client_drained,
-	.closed = client_closed,
-};
-
-static void env_write(void *client, const char *line, size_t len)
-{
-	usock_send(client, line, len);
-}
-
-static int env_post_fd(void *ctx, unsigned worker, const struct msg *m, int fd)
-{
-	return post_fd(ctx, worker, m, fd);
-}
-
-static bool env_backlogged(void *client)
-{
-	return usock_backlogged(client);
-}
-
-static void env_close(void *client)
-{
-	usock_close(client);
-}
-
-static int env_reload(void *ctx, enum reload_kind kind, const char *text, size_t len, uint32_t seq)
-{
-	static const enum amend_kind kinds[] = {[RELOAD_LOAD] = AMEND_RELOAD,
-						[RELOAD_CHECK] = AMEND_CHECK,
-						[RELOAD_DRY] = AMEND_DRY};
-	struct authority *a = ctx;
-	struct amend *ch = amend_new(kinds[kind]);
-	int r = ch ? 0 : -ENOMEM;
-
-	if (r == 0 && text) {
-		ch->text = malloc(len + 1);
-		r = ch->text ? 0 : -ENOMEM;
-	}
-	if (r == 0 && text) {
-		memcpy(ch->text, text, len);
-		ch->text[len] = '\0';
-		ch->len = len;
-	}
-	if (r == 0) {
-		ch->seq = seq;
-		control_who(a->control, seq, &ch->terms.who);
-		r = changes_add(a->changes, ch);
-	}
-	if (r < 0)
-		amend_free(ch);
-	return r;
-}
-
-static int env_change(void *ctx, struct amend *ch)
-{
-	struct authority *a = ctx;
-
-	return changes_add(a->changes, ch);
-}
-
-static void env_session(void *ctx, uint64_t session, const struct overlay_who *who)
-{
-	struct authority *a = ctx;
-
-	changes_session(a->changes, session, who);
-}
-
-static const struct overlay *env_overlay(void *ctx)
-{
-	struct authority *a = ctx;
-
-	return changes_overlay(a->changes);
-}
-
-static void set_int(json_t *o, const char *key, uint64_t v)
-{
-	json_object_set_new(o, key, json_integer((json_int_t)v));
-}
-
-static void env_figures(void *ctx, json_t *status)
-{
-	const struct authority *a = ctx;
-	const struct usock_stats *u = usock_stats(a->usock);
-	const struct control_stats *c = control_stats(a->control);
-	const struct changes_stats *g = changes_stats(a->changes);
-	json_t *o = json_object();
-
-	set_int(o, "clients", u->clients);
-	set_int(o, "accepted", u->accepted);
-	set_int(o, "refused", u->refused + c->denied);
-	set_int(o, "overrun", u->overrun + u->stalled);
-	set_int(o, "requests", c->requests);
-	set_int(o, "errors", c->errors);
-	set_int(o, "malformed", c->not_json + c->overlong);
-	set_int(o, "subscriptions_lost", c->subscriptions_lost);
-	set_int(o, "timeouts", c->timeouts);
-	set_int(o, "stray_answers", c->stray);
-	set_int(o, "bad_messages", a->bad_messages);
-	set_int(o, "questions", a->questions);
-	set_int(o, "events", events_count(a->events));
-	set_int(o, "log_dropped", log_dropped());
-	set_int(o, "changes", g->in_force);
-	set_int(o, "changes_failed", g->failed);
-	set_int(o, "changes_refused", g->busy);
-	set_int(o, "changes_halved", g->halved);
-	set_int(o, "policies_made", g->compiled);
-	set_int(o, "sets_edited", g->patched);
-	json_object_set_new(status, "control", o);
-}
-
 /* ------------------------------------------------------------------- reload ---- */
 
 static void reload_log(const struct reload_result *res)
@@ -639,51 +437,9 @@ static int open_channels(struct authority *a)
 	return r;
 }
 
-static int open_control(struct authority *a)
-{
-	const struct control_env env = {
-		.ctx = a,
-		.loop = a->loop,
-		.view = &a->view,
-		.events = a->events,
-		.workers = a->args->workers,
-		.ask = askers_ask(a->askers),
-		.config = a->args->config,
-		.post = post,
-		.post_fd = env_post_fd,
-		.reload = env_reload,
-		.change = env_change,
-		.session = env_session,
-		.overlay = env_overlay,
-		.journal = a->journal,
-		.follow = follow,
-		.figures = env_figures,
-		.write = env_write,
-		.backlogged = env_backlogged,
-		.close = env_close,
-	};
-	const struct usock_limits limits = {
-		.max_clients = a->view.settings.max_clients,
-		.reserve = 8,
-		.line_max = CONTROL_LINE_MAX,
-		.out_high = 256u << 10,
-		.out_low = 64u << 10,
-		.out_max = 8u << 20,
-		.stall_ns = 30 * MONO_NS_PER_S,
-		.refusal = "{\"pend\":{\"version\":\"" PEND_VERSION
-			   "\",\"protocol\":1,\"role\":null},\"error\":{\"code\":\"busy\","
-			   "\"message\":\"too many control connections: close some\"}}\n",
-	};
-	int r = control_new(&a->control, &env);
-
-	if (r == 0)
-		r = usock_new(&a->usock, a->loop, a->args->listen_fd, &client_handler, a, &limits);
-	return r;
-}
-
 static int send_policy(void *ctx, const struct msg *m, int fd)
 {
-	return post_fd(ctx, MSG_MAIN, m, fd);
+	return authority_post_fd(ctx, MSG_MAIN, m, fd);
 }
 
 static int open_changes(struct authority *a)
@@ -712,7 +468,7 @@ static int open_askers(struct authority *a)
 				       .workers = a->args->workers,
 				       .max_questions = most < QUESTIONS_MAX ? (uint32_t)most
 									     : QUESTIONS_MAX,
-				       .post = post};
+				       .post = authority_post};
 
 	return askers_new(&a->askers, &env);
 }
@@ -723,7 +479,7 @@ static int open_parts(struct authority *a)
 
 	if (r == 0)
 		r = open_askers(a);
-	return r == 0 ? open_control(a) : r;
+	return r == 0 ? authority_open_control(a) : r;
 }
 
 static int drop_rights(struct authority *a)
@@ -831,7 +587,7 @@ static void announce(struct authority *a)
 	subscribe(a, EVENTS_BASE);
 	m.seq = SEQ_STATUS;
 	post_simple(a, MSG_READY, PEND_OK);
-	post(a, MSG_MAIN, &m);
+	authority_post(a, MSG_MAIN, &m);
 	idle(a, loop_now(a->loop));
 }
 

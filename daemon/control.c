@@ -62,7 +62,7 @@ const char *role_name(enum role r)
 	return NULL;
 }
 
-void client_put(struct control_client *cc, json_t *v)
+void control_put(struct control_client *cc, json_t *v)
 {
 	char *text = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS);
 	size_t len = text ? strlen(text) : 0;
@@ -94,7 +94,7 @@ static void client_error(struct control_client *cc, json_t *id, const char *code
 	json_object_set_new(o, "id", id ? id : json_null());
 	json_object_set_new(o, "ok", json_false());
 	json_object_set_new(o, "error", error_object(code, message));
-	client_put(cc, o);
+	control_put(cc, o);
 }
 
 static void client_close(struct control_client *cc)
@@ -129,7 +129,7 @@ static void request_end(struct request *r, json_t *reply)
 {
 	struct control_client *cc = r->client;
 
-	client_put(cc, reply);
+	control_put(cc, reply);
 	request_free(r);
 	client_check_eof(cc);
 }
@@ -152,7 +152,7 @@ void request_part(struct request *r, json_t *result)
 	json_object_set(o, "id", r->id);
 	json_object_set_new(o, "more", json_true());
 	json_object_set_new(o, "result", result);
-	client_put(r->client, o);
+	control_put(r->client, o);
 }
 
 void request_silent(struct request *r)
@@ -478,7 +478,7 @@ static void client_greet(struct control_client *cc)
 				    error_object("denied",
 						 "your user may not talk to pendd: ask for "
 						 "membership in its control or observe group"));
-	client_put(cc, o);
+	control_put(cc, o);
 }
 
 struct control_client *control_open(struct control *c, void *client, enum role role, uint32_t uid)
@@ -560,7 +560,7 @@ static void follower_lost(struct control_client *cc)
 	json_object_set_new(e, "sent", json_integer((json_int_t)cc->sent));
 	json_object_set_new(e, "text", json_string("this client reads too slowly: follow again"));
 	json_object_set_new(o, "event", e);
-	client_put(cc, o);
+	control_put(cc, o);
 	control_follow_changed(cc->control);
 	client_check_eof(cc);
 }

@@ -89,7 +89,7 @@ void control_unserved(struct control_client *cc, const char *authority, const ch
 	json_object_set_new(in, "authority", json_string(authority));
 	json_object_set_new(in, "why", json_string(why));
 	json_object_set_new(o, "unserved", in);
-	client_put(cc, o);
+	control_put(cc, o);
 }
 
 /* Without those who ask (in a test, say) no authority is known. */

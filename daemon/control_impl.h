@@ -121,7 +121,7 @@ void request_fail_with(struct request *r, const char *code, const char *message,
 /* Fails with "denied" and says true when the client has a lesser role. */
 bool request_denied(struct request *r, enum role need);
 /* One line to the client; takes `v`. */
-void client_put(struct control_client *cc, json_t *v);
+void control_put(struct control_client *cc, json_t *v);
 /* Sum of what all clients follow; called when that may have changed. */
 void control_follow_changed(struct control *c);
 
