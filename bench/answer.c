@@ -1,66 +1,66 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The quickest somebody on the control socket can be: follows the events and permits each connection as soon
- * as it is told of it. Prints "ready" once it follows; ends with the daemon or by a signal.
+ * The quickest somebody on the control socket can be: serves an authority and permits everything. Prints
+ * "ready" once it serves; ends by a signal, with the number of questions that it answered.
  *
- * usage: bench/answer SOCKET
+ * usage: bench/answer SOCKET AUTHORITY
  */
 #include <pend-client.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
-#define ID_MAX    64
-#define LIFE_MS   120000 /* without an event */
-#define REPLY_MS  5000
-#define FOLLOW    "{\"last\":0,\"follow\":true,\"types\":[\"pended\"]}"
-#define ID_BEFORE "\"id\":\""
+#define LIFE_S 120 /* whatever happens */
 
-static _Noreturn void die(const struct pend_client *c, const char *what)
+static struct pend_client_server *server;
+static unsigned long long answered;
+
+static void on_signal(int signo)
 {
-	fprintf(stderr, "answer: %s: %s\n", what, c ? pend_client_message(c) : "out of memory");
-	exit(EXIT_FAILURE);
+	(void)signo;
+	pend_client_server_stop(server);
 }
 
-/* Replies have a number for an id; only an event's is a string. */
-static bool on_line(void *ctx, const char *json)
+static enum pend_client_answer question(void *ctx, struct pend_client_server *s,
+					const struct pend_client_question *q)
 {
-	struct pend_client *c = ctx;
-	const char *id = strstr(json, ID_BEFORE);
-	char args[ID_MAX + 64];
-	int len;
+	(void)ctx;
+	(void)s;
+	(void)q;
+	answered++;
+	return PEND_CLIENT_ANSWER_PERMIT;
+}
 
-	if (!id || !strstr(json, "\"pended\""))
-		return true;
-	id += strlen(ID_BEFORE);
-	len = (int)strcspn(id, "\"");
-	if (len > ID_MAX)
-		return true;
-	snprintf(args, sizeof(args), "{\"ids\":[\"%.*s\"],\"verdict\":\"permit\"}", len, id);
-	if (pend_client_send(c, "complete", args, NULL) != PEND_CLIENT_OK ||
-	    pend_client_flush(c) != PEND_CLIENT_OK)
-		die(c, "complete");
-	return true;
+static void state(void *ctx, struct pend_client_server *s, bool serving, const char *why)
+{
+	(void)ctx;
+	if (serving)
+		puts("ready");
+	else
+		fprintf(stderr, "answer: %s\n", why);
+	fflush(stdout);
+	if (!serving)
+		pend_client_server_stop(s);
 }
 
 int main(int argc, char **argv)
 {
-	struct pend_client *c = NULL;
-	struct pollfd p;
+	const struct pend_client_handlers on = {.question = question, .state = state};
+	const int signals[] = {SIGTERM, SIGINT, SIGALRM};
+	struct sigaction act = {.sa_handler = on_signal};
+	enum pend_client_error e;
 
-	if (argc != 2)
-		return fputs("usage: answer SOCKET\n", stderr), 2;
-	if (pend_client_connect(&c, argv[1], REPLY_MS) != PEND_CLIENT_OK)
-		die(c, argv[1]);
-	if (pend_client_call(c, "events", FOLLOW, REPLY_MS, NULL, NULL, NULL) != PEND_CLIENT_OK)
-		die(c, "events");
-	puts("ready");
-	fflush(stdout);
-	p = (struct pollfd){.fd = pend_client_fd(c), .events = POLLIN};
-	while (poll(&p, 1, LIFE_MS) > 0)
-		if (pend_client_read(c, on_line, c) != PEND_CLIENT_OK)
-			break;
-	pend_client_close(c);
-	return EXIT_SUCCESS;
+	if (argc != 3)
+		return fputs("usage: answer SOCKET AUTHORITY\n", stderr), 2;
+	server = pend_client_server_new(argv[1], argv[2], 65536, &on, NULL);
+	if (!server)
+		return EXIT_FAILURE;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &act, NULL);
+	alarm(LIFE_S);
+	e = pend_client_server_run(server);
+	printf("answered %llu\n", answered);
+	pend_client_server_free(server);
+	return e == PEND_CLIENT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

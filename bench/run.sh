@@ -9,8 +9,7 @@
 #            gives the verdict: that part is in both. Once more with a policy of RULES rules and PREFIXES
 #            prefixes whose last rule permits the port
 #   rate     connections a second, at 1, 64 and 512 being opened at a time
-#   answer   how much later a connection is open when a program that follows the events permits it: most
-#            of that is the time for which the daemon gathers events before it sends them
+#   answer   how much later a connection is open when a program that serves its authority permits it
 #   reload   how long a new connection had to wait at worst while that policy was loaded again, less the
 #            same without a reload
 #   nft      what a chain of rules, one after the other, in nft costs a connection
@@ -74,7 +73,7 @@ pend_policy()
 ask_policy()
 {
 	cat <<-END
-	authority client { type operator; timeout 10s; }
+	authority client { type socket; timeout 10s; }
 	layer default { pend proto tcp to port $PORT ask client complete buffer }
 	END
 }
@@ -158,13 +157,13 @@ pair() # name loop open [pairs]: the loop against the bare one
 # Between the two ends of a pair as between two numbers: name, own less bare.
 note() { awk -v a="$2" -v b="$3" 'BEGIN {printf "%.2f\n", a - b}' >>"$RATIOS/$1"; }
 
-# An answer from outside: one connection at a time, and the client of the control socket permits it.
+# An answer from outside: one connection at a time, and a program that serves the authority permits it.
 answer_start()
 {
 	pendd_start < <(ask_policy)
 	LOOP_PID=$PENDD_PID
 	: >"$WORK/answer"
-	ip netns exec "$H" "$BIN/bench/answer" "$CONTROL" >"$WORK/answer" 2>&1 &
+	ip netns exec "$H" "$BIN/bench/answer" "$CONTROL" client >"$WORK/answer" 2>&1 &
 	ANSWER_PID=$!
 	wait_for 5 has_line "$WORK/answer" ready || die "bench/answer: $(cat "$WORK/answer")"
 }
@@ -177,7 +176,7 @@ answer_stop()
 answers()
 {
 	local i bare50 bare99 total=$TOTAL
-	TOTAL=100 # one at a time: half of it. Each takes as long as the daemon gathers events
+	TOTAL=4000 # one at a time: half of it
 	for ((i = 1; i <= SOME; i++)); do
 		progress "answer: pair $i of $SOME"
 		measure bare 1
