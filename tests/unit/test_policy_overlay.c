@@ -325,6 +325,25 @@ START_TEST(sets_are_what_they_shall_be)
 }
 END_TEST
 
+/* A set that contains another has what that has now. */
+START_TEST(sets_in_sets)
+{
+	static const char text[] = "set a { 192.0.2.1 }\nset b { @a, 192.0.2.2 }\n"
+				   "layer l { block from @b\npermit }\n";
+	struct policy_set_edit e[] = {{.set = "a"}};
+	struct policy_overlay v = {.edit = e, .edits = 1};
+
+	e[0].added = spans("203.0.113.7");
+	e[0].removed = spans("192.0.2.1");
+	ck_assert(matches(text, &v, "203.0.113.7"));
+	ck_assert(matches(text, &v, "192.0.2.2"));
+	ck_assert(!matches(text, &v, "192.0.2.1"));
+	policy_spans_deinit(&e[0].added);
+	policy_spans_deinit(&e[0].removed);
+	policy_spans_deinit(&e[0].base);
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *s = suite_create("policy_overlay");
@@ -338,6 +357,7 @@ Suite *suite(void)
 	tcase_add_test(t, spans_by_example);
 	tcase_add_test(t, spans_at_random);
 	tcase_add_test(t, sets_are_what_they_shall_be);
+	tcase_add_test(t, sets_in_sets);
 	suite_add_tcase(s, t);
 	return s;
 }
