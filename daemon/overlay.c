@@ -293,7 +293,7 @@ static bool content_of(const struct classifier *c, uint32_t set, struct policy_s
 	struct gather g = {0};
 	bool ok;
 
-	classify_set_each(c, set, gather_one, &g);
+	classify_set_own(c, set, gather_one, &g);
 	ok = !g.oom && policy_spans_make(out, g.span, g.n);
 	free(g.span);
 	return ok;
