@@ -5,29 +5,31 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
-static volatile sig_atomic_t signalled;
-
+/* Installed for those who look whether we are ready; the signals are read from the descriptor. */
 static void on_signal(int sig)
 {
 	(void)sig;
-	signalled = 1;
 }
 
-/* From here on the two signals only come while ppoll waits; `old` is the mask for that. */
-static void catch_signals(sigset_t *old)
+/* From here on the two signals come as input of a descriptor; -1 with errno. */
+static int catch_signals(void)
 {
 	struct sigaction sa = {.sa_handler = on_signal};
 	sigset_t set;
+	int fd;
 
-	signalled = 0;
 	sigemptyset(&sa.sa_mask);
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, old);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
+	return fd;
 }
 
 /* What the daemon says meanwhile is no business of ours. */
@@ -38,21 +40,31 @@ static bool ignore(void *ctx, const char *json)
 	return true;
 }
 
-int cli_session(struct cli *cli)
+static int session(struct cli *cli, int signals)
 {
-	struct pollfd p = {.fd = pend_client_fd(cli->client), .events = POLLIN};
-	sigset_t old;
+	struct pollfd p[] = {{.fd = pend_client_fd(cli->client), .events = POLLIN},
+			     {.fd = signals, .events = POLLIN}};
 
-	catch_signals(&old);
-	while (!signalled) {
-		if (ppoll(&p, 1, NULL, &old) < 0 && errno != EINTR)
+	while (!p[1].revents) {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			return cli_fail(CLI_FAILURE, "cannot wait: %s", strerror(errno));
-		if (!signalled && pend_client_read(cli->client, ignore, NULL) != PEND_CLIENT_OK)
+		if (p[0].revents && pend_client_read(cli->client, ignore, NULL) != PEND_CLIENT_OK)
 			return cli_fail(CLI_FAILURE,
 					"%s: what this session changed has gone with it",
 					pend_client_message(cli->client));
 	}
 	return CLI_OK;
+}
+
+int cli_session(struct cli *cli)
+{
+	int signals = catch_signals(), r;
+
+	if (signals < 0)
+		return cli_fail(CLI_FAILURE, "cannot wait for signals: %s", strerror(errno));
+	r = session(cli, signals);
+	close(signals);
+	return r;
 }
 
 bool cli_utf8(const char *text)

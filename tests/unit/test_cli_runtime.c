@@ -79,9 +79,11 @@ static void *serve(void *arg)
 	FILE *f = fdopen(fd, "r");
 	char *line = NULL;
 	size_t cap = 0;
+	struct sigaction before; /* the test runner's own */
 	sigset_t all;
 
 	(void)arg;
+	sigaction(SIGTERM, NULL, &before);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	dprintf(fd, HELLO);
@@ -95,7 +97,7 @@ static void *serve(void *arg)
 
 			usleep(1000);
 			sigaction(SIGTERM, NULL, &sa);
-			if (sa.sa_handler == SIG_DFL)
+			if (sa.sa_handler == before.sa_handler)
 				continue;
 			pthread_kill(t.main, SIGTERM);
 			break;
