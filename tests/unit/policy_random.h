@@ -176,8 +176,7 @@ static inline void emit_day(struct random_policy *r)
 static inline void emit_reason(struct random_policy *r)
 {
 	static const char *const names[] = {"completion", "policy-change", "mid-stream",
-					    "new-arrival-interface",
-					    "new-nexthop-interface"};
+					    "new-arrival-interface", "new-nexthop-interface"};
 
 	emit(r, "%s", names[rnd(r, 5)]);
 }

@@ -219,10 +219,9 @@ START_TEST(sets_too_large)
 
 	for (i = 0; i < POLICY_SET_MAX; i++)
 		to += sprintf(to, "10.%u.%u.%u\n", i / 32768, i / 128 % 256, i % 128 * 2);
-	files[0].text =
-		"set a { file \"big\" } set b { file \"big\" } set c { file \"big\" }\n"
-		"set d { file \"big\" } set e { file \"big\" } set f { file \"big\" }\n"
-		"set g { file \"big\" } set h { file \"big\" }\nset i { 1.1.1.1 }\n";
+	files[0].text = "set a { file \"big\" } set b { file \"big\" } set c { file \"big\" }\n"
+			"set d { file \"big\" } set e { file \"big\" } set f { file \"big\" }\n"
+			"set g { file \"big\" } set h { file \"big\" }\nset i { 1.1.1.1 }\n";
 	ck_assert_int_eq(policy_parse(&p, "t", &loader, &diag), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(
 		diag.text, "t:4:5: error: all sets together have more than 8388608 elements\n"));
