@@ -105,8 +105,12 @@ static void repeat_rules(struct list *l, const struct hook_policy *p)
 	       });
 }
 
-/* A flow that was ended (R34): whichever end speaks next is told, where the table can reject. */
-static void blocked_rules(struct list *l, const struct hook_policy *p)
+/*
+ * A flow that was ended (R34): whichever end speaks next is told, where the table can reject. A peer that begins
+ * anew from the same port is no part of it, though conntrack may know it by the same entry for some
+ * seconds: it is classified like any other, and a permit replaces the mark.
+ */
+static void blocked_rules(struct list *l, const struct hook_policy *p, bool coming)
 {
 	struct hook_rule r = {
 		.match = HOOK_M_CT_MARK | HOOK_M_TCP,
@@ -116,6 +120,14 @@ static void blocked_rules(struct list *l, const struct hook_policy *p)
 		.note = "blocked tcp",
 	};
 
+	if (coming)
+		add(l, (struct hook_rule){.match = HOOK_M_CT_MARK | HOOK_M_TCP | HOOK_M_FLAGS,
+					  .ct_mark = MARK_BLOCKED,
+					  .ct_mask = MARK_KIND,
+					  .flags = SYN,
+					  .flags_mask = FIN | SYN | RST | ACK,
+					  .action = HOOK_DO_QUEUE,
+					  .note = "begun anew"});
 	if (p->style == HOOK_STYLE_NFT)
 		add(l, r);
 	r.match = HOOK_M_CT_MARK;
@@ -163,7 +175,7 @@ static void known_flow_rules(struct list *l, const struct hook_policy *p)
 			       .mark_not = mark_value(MARK_PERMIT, MARK_EPOCH_INJECT),
 			       .action = HOOK_DO_ACCEPT,
 		       });
-	blocked_rules(l, p);
+	blocked_rules(l, p, true);
 	add(l, (struct hook_rule){.match = HOOK_M_CT_VALID, .action = HOOK_DO_ACCEPT});
 	if (p->lazy)
 		again_rules(l, true);
@@ -268,7 +280,7 @@ static void output_rules(struct list *l, const struct hook_policy *p)
 		       .flags_mask = RST,
 		       .action = HOOK_DO_ACCEPT,
 	       });
-	blocked_rules(l, p);
+	blocked_rules(l, p, false);
 	again_rules(l, false);
 }
 

@@ -76,4 +76,18 @@ check "a rule for another interface ends nothing" wait_for 5 has_lines other $((
 pendd_config < <(policy "block in $(h ip -o -4 addr show to "$H4" | awk '{print $2}') proto tcp; permit proto tcp")
 h_pendctl reload >/dev/null
 check "a rule for its interface ends it" wait_for 5 grep -q reset "$WORK/other.err"
+
+# The same port again, while conntrack still has the entry of the flow that was ended.
+again() { c timeout 3 ncat -p 7001 "$H4" 8081 </dev/null 2>&1 | tail -n 1; }
+pendd_config < <(policy 'permit proto tcp')
+h_pendctl reload >/dev/null
+(sleep 20) | c timeout 20 ncat -p 7001 "$H4" 8081 >"$WORK/first" 2>"$WORK/first.err" &
+check "a connection from a port of its own" wait_for 5 eval 'h ss -tn state established | grep -q :7001'
+pendd_config < <(policy 'block proto tcp with reset')
+h_pendctl reload >/dev/null
+check "it is ended" wait_for 5 grep -q reset "$WORK/first.err"
+like "$(again)" refused "the port is blocked by the policy"
+pendd_config < <(policy 'permit proto tcp')
+h_pendctl reload >/dev/null
+is "$(again)" "" "R34: what begins anew from the same port is classified anew, and let in"
 finish

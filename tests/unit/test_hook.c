@@ -192,13 +192,15 @@ START_TEST(order_of_the_tag_chain)
 	unsigned n = hook_rules(&p, HOOK_CHAIN_TAG_INPUT, r);
 	int lo = find(r, n, HOOK_M_LO, HOOK_DO_ACCEPT);
 	int blocked = find(r, n, HOOK_M_CT_MARK, HOOK_DO_DROP);
+	int anew = find(r, n, HOOK_M_CT_MARK | HOOK_M_FLAGS, HOOK_DO_QUEUE);
 	int valid = find(r, n, HOOK_M_CT_VALID, HOOK_DO_ACCEPT);
 	int state = find(r, n, HOOK_M_STATE, HOOK_DO_ACCEPT);
 	int rst = find(r, n, HOOK_M_FLAGS | HOOK_M_STATE, HOOK_DO_QUEUE);
 	int midstream = find(r, n, HOOK_M_FLAGS_NOT | HOOK_M_STATE, HOOK_DO_DROP);
 
 	ck_assert_int_ge(lo, 0);
-	ck_assert_int_lt(lo, blocked);
+	ck_assert_int_lt(lo, anew);
+	ck_assert_int_lt(anew, blocked);
 	ck_assert_int_lt(blocked, valid);
 	ck_assert_int_lt(valid, state); /* R46 */
 	ck_assert_int_lt(state, rst);
