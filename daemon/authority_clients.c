@@ -155,6 +155,7 @@ static void env_figures(void *ctx, json_t *status)
 	const struct usock_stats *u = usock_stats(a->usock);
 	const struct control_stats *c = control_stats(a->control);
 	const struct changes_stats *g = changes_stats(a->changes);
+	const struct ask_stats *q = ask_stats(askers_ask(a->askers));
 	json_t *o = json_object();
 
 	set_int(o, "clients", u->clients);
@@ -169,6 +170,9 @@ static void env_figures(void *ctx, json_t *status)
 	set_int(o, "stray_answers", c->stray);
 	set_int(o, "bad_messages", a->bad_messages);
 	set_int(o, "questions", a->questions);
+	set_int(o, "questions_open", q->open);
+	set_int(o, "questions_decided", q->decided);
+	set_int(o, "questions_limited", q->limited);
 	set_int(o, "events", events_count(a->events));
 	set_int(o, "log_dropped", log_dropped());
 	set_int(o, "changes", g->in_force);

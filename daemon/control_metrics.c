@@ -143,6 +143,22 @@ static const struct metric metrics[] = {
 	{"control", "events", "control_events", COUNTER, "Events"},
 	{"control", "log_dropped", "control_log_dropped", COUNTER,
 	 "Lines of the log that could not be written"},
+	{"control", "changes", "control_changes", COUNTER, "Changes of the policy put in force"},
+	{"control", "changes_failed", "control_changes_failed", COUNTER,
+	 "Changes of the policy that were wrong"},
+	{"control", "changes_refused", "control_changes_refused", COUNTER,
+	 "Changes refused because too many waited"},
+	{"control", "changes_halved", "control_changes_halved", COUNTER,
+	 "Times that changes were taken apart to find the wrong one"},
+	{"control", "policies_made", "control_policies_made", COUNTER, "Policies compiled"},
+	{"control", "sets_edited", "control_sets_edited", COUNTER,
+	 "Changes of sets that needed no new policy"},
+	{"control", "questions_open", "control_questions_open", GAUGE,
+	 "Questions that wait for an answer"},
+	{"control", "questions_decided", "control_questions_decided", COUNTER,
+	 "Questions that were decided by votes"},
+	{"control", "questions_limited", "control_questions_limited", COUNTER,
+	 "Questions that were over a limit"},
 };
 
 /* Told below in another way. */
