@@ -183,6 +183,43 @@ int cmd_rules(struct cli *cli, int argc, char **argv)
 	return show_list(cli, argc, argv, &rule_list);
 }
 
+static void layer_name(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%s", out_get(v, "layer"));
+}
+
+static void layer_permit(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%lld", out_int(v, "permit"));
+}
+
+static void layer_block(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%lld", out_int(v, "block"));
+}
+
+static void layer_pend(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%lld", out_int(v, "pend"));
+}
+
+static void layer_veto(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%lld", out_int(v, "veto"));
+}
+
+static const struct out_column layer_columns[] = {
+	{"LAYER", -20, layer_name}, {"PERMIT", 11, layer_permit}, {"BLOCK", 11, layer_block},
+	{"PEND", 11, layer_pend},   {"VETO", 11, layer_veto},
+};
+
+static const struct out_list layer_list = {"layers", "The policy has no layers.", layer_columns, 5};
+
+int cmd_layers(struct cli *cli, int argc, char **argv)
+{
+	return show_list(cli, argc, argv, &layer_list);
+}
+
 static void authority_name(const json_t *v, char cell[OUT_CELL])
 {
 	snprintf(cell, OUT_CELL, "%s", out_get(v, "name"));

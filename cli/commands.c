@@ -33,9 +33,10 @@ const struct command commands[] = {
 	 "  -n, --last N    so many (default 50, 1024 are kept)\n"
 	 "  -f, --follow    and go on with those that happen\n"
 	 "  --type T,...    only these: pended retransmit kernel-lost completed established closed\n"
-	 "                  classified limit loop note\n",
+	 "                  classified limit loop ended note\n",
 	 cmd_events},
 	{"rules", "", "rules in force and how often each matched", "", cmd_rules},
+	{"layers", "", "what each layer of the policy has said", "", cmd_layers},
 	{"authorities", "", "who is asked", "", cmd_authorities},
 	{"test", "'FLOW' [in IFACE] [--hook HOOK] [--mark M] [--trace]",
 	 "what the policy in force says about a connection",

@@ -24,6 +24,7 @@ static const struct command commands[] = {
 	{"complete", ROLE_DECIDE, " ids match all verdict block ", act_complete},
 	{"events", ROLE_OBSERVE, " last follow types ", act_events},
 	{"rules", ROLE_OBSERVE, " ", show_rules},
+	{"layers", ROLE_OBSERVE, " ", show_layers},
 	{"authorities", ROLE_OBSERVE, " ", show_authorities},
 	{"test", ROLE_OBSERVE, " flow in out hook mark trace ", show_test},
 	{"show", ROLE_OBSERVE, " what ", show_text},

@@ -165,6 +165,8 @@ void act_changed(struct request *r, const struct amend *ch, const struct amend_r
 void parts_free(struct control_client *cc);
 /* Their number, name and process. */
 void client_who(const struct control_client *cc, struct overlay_who *out);
+/* control_layers.c */
+void show_layers(struct request *r, const json_t *args);
 /* control_ask.c */
 #define CONTROL_SERVES_MAX 64 /* authorities that one client serves */
 void act_serve(struct request *r, const json_t *args);

@@ -50,4 +50,18 @@ is "$(rule 3 | field hits)" 2 "the one behind it does"
 is "$(h_status limit_refused)" 4 "the status counts what limits refused"
 like "$(h_pendctl events --json)" '"verdict":"continue"' "an inspected packet is an event"
 
+# Two layers: each is counted for what it says, also when the other overrules it.
+pendd_config <<-END
+	layer guard { weight 10; permit proto tcp to port { 5001, 5002 } }
+	layer local { block proto tcp to port 5002 with reset; permit proto tcp; default block }
+END
+h_pendctl reload >/dev/null
+is "$(results 5001 3)" 3 "both layers permit"
+is "$(results 5002 2)" 0 "the second blocks what the first permits"
+layer() { h_pendctl layers --json | tr '{' '\n' | grep -F "\"layer\":\"$1\""; }
+is "$(layer guard | field permit) $(layer guard | field veto)" "5 0" "STATS: the first layer permitted all of them"
+is "$(layer local | field permit) $(layer local | field block) $(layer local | field veto)" "3 2 2" \
+	"STATS: the second one's blocks were vetoes"
+like "$(h_pendctl layers)" '^local +3 +2 +0 +2$' "and they are shown"
+
 finish
