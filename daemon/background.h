@@ -2,8 +2,9 @@
 /*
  * Work that may not get in the way of packets: a thread says so of itself, and the scheduler lets every
  * other go first, at once and not at the end of a time slice (SCHED_IDLE). Where all processors stay busy
- * that could take minutes, so after BACKGROUND_PATIENCE_MS the thread becomes one like any other. A
- * process without the right to that (RLIMIT_NICE, see background_allow) is nice instead.
+ * that could take minutes, so after BACKGROUND_PATIENCE_MS the thread becomes one like any other. In a
+ * process without the right to that (RLIMIT_NICE, see background_allow) the thread is as nice as can be instead,
+ * with short slices, and stays so.
  */
 #ifndef DAEMON_BACKGROUND_H
 #define DAEMON_BACKGROUND_H
@@ -13,7 +14,8 @@
 #include <sys/types.h>
 
 #define BACKGROUND_PATIENCE_MS 1000
-#define BACKGROUND_NICE        10
+#define BACKGROUND_NICE        19
+#define BACKGROUND_SLICE_NS    100000
 
 struct background {
 	pthread_t nurse; /* sleeps, and ends the thread's patience */

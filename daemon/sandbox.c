@@ -136,7 +136,8 @@ static const int allowed[] = {
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(getpriority),
 	SCMP_SYS(setpriority),
-	SCMP_SYS(sysinfo), /* qsort() of glibc before 2.37, once, for more than 1 KiB */
+	SCMP_SYS(sched_setattr), /* down only: there is no capability, and RLIMIT_NICE is ours */
+	SCMP_SYS(sysinfo),       /* qsort() of glibc before 2.37, once, for more than 1 KiB */
 	/* itself */
 	SCMP_SYS(getpid),
 	SCMP_SYS(gettid),
