@@ -87,6 +87,8 @@ int cli_call(struct cli *cli, const char *op, json_t *args, pend_client_fn part,
 	     json_t **result);
 /* As cli_call, for a reply in parts: their arrays are put together. */
 int cli_gather(struct cli *cli, const char *op, json_t *args, json_t **result);
+/* A command that takes nothing and shows a list; the operation has the name of the list. */
+int cli_list(struct cli *cli, int argc, char **argv, const struct out_list *list);
 /*
  * Stay connected, as what the request made goes with the connection: CLI_OK after SIGINT or SIGTERM,
  * CLI_FAILURE after an error line when the daemon ends it.
@@ -115,6 +117,7 @@ int cmd_permit(struct cli *cli, int argc, char **argv);
 int cmd_block(struct cli *cli, int argc, char **argv);
 int cmd_events(struct cli *cli, int argc, char **argv);
 int cmd_rules(struct cli *cli, int argc, char **argv);
+int cmd_decisions(struct cli *cli, int argc, char **argv);
 int cmd_layers(struct cli *cli, int argc, char **argv);
 int cmd_authorities(struct cli *cli, int argc, char **argv);
 int cmd_test(struct cli *cli, int argc, char **argv);

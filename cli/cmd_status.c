@@ -159,8 +159,7 @@ static bool rows_put(void *ctx, const char *text)
 	return true;
 }
 
-/* The operation has the name of its list. */
-static int show_list(struct cli *cli, int argc, char **argv, const struct out_list *list)
+int cli_list(struct cli *cli, int argc, char **argv, const struct out_list *list)
 {
 	struct rows rows = {&cli->out, list->name};
 	int r;
@@ -180,7 +179,7 @@ static int show_list(struct cli *cli, int argc, char **argv, const struct out_li
 
 int cmd_rules(struct cli *cli, int argc, char **argv)
 {
-	return show_list(cli, argc, argv, &rule_list);
+	return cli_list(cli, argc, argv, &rule_list);
 }
 
 static void layer_name(const json_t *v, char cell[OUT_CELL])
@@ -217,7 +216,7 @@ static const struct out_list layer_list = {"layers", "The policy has no layers."
 
 int cmd_layers(struct cli *cli, int argc, char **argv)
 {
-	return show_list(cli, argc, argv, &layer_list);
+	return cli_list(cli, argc, argv, &layer_list);
 }
 
 static void authority_name(const json_t *v, char cell[OUT_CELL])
@@ -252,5 +251,5 @@ static const struct out_list authority_list = {"authorities", "The policy has no
 
 int cmd_authorities(struct cli *cli, int argc, char **argv)
 {
-	return show_list(cli, argc, argv, &authority_list);
+	return cli_list(cli, argc, argv, &authority_list);
 }

@@ -36,6 +36,14 @@ const struct command commands[] = {
 	 "                  classified limit loop ended note\n",
 	 cmd_events},
 	{"rules", "", "rules in force and how often each matched", "", cmd_rules},
+	{"decisions", "[list] | forget --from PREFIX|--rule N|--all",
+	 "what was said and is remembered, and so not asked again",
+	 "  list                 all that hold (the default)\n"
+	 "  forget               ask again; with `remember ... end` live flows end\n"
+	 "    -f, --from PREFIX  those of these sources\n"
+	 "    --rule N           those of this rule (`pendctl rules` has the numbers)\n"
+	 "    -a, --all          all of them\n",
+	 cmd_decisions},
 	{"layers", "", "what each layer of the policy has said", "", cmd_layers},
 	{"authorities", "", "who is asked", "", cmd_authorities},
 	{"test", "'FLOW' [in IFACE] [--hook HOOK] [--mark M] [--trace]",

@@ -38,7 +38,7 @@ _pendctl_set() # action
 _pendctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' action='' i
-	local commands='status pending permit block events rules layers authorities test show metrics reload
+	local commands='status pending permit block events rules layers decisions authorities test show metrics reload
 		policy set reauthorize journal check hookup stop version help'
 	local globals='--socket --json --no-headers --color --help --version'
 	local filters='--port --proto --authority --rule'

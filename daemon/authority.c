@@ -223,6 +223,7 @@ static bool main_message(struct authority *a, unsigned number, const struct msg 
 	case MSG_MAIN_STATUS:
 	case MSG_RULE_HITS:
 	case MSG_LAYER_COUNTS:
+	case MSG_DECISIONS:
 		main_answer(a, m, fd);
 		return true;
 	case MSG_REAUTHORIZED:

@@ -40,6 +40,8 @@ static const struct command commands[] = {
 	{"reload", ROLE_OBSERVE, " dry_run ", act_reload}, /* ... without that: admin */
 	{"check", ROLE_OBSERVE, " policy ", act_check},
 	{"hookup", ROLE_OBSERVE, " action ", act_hookup},
+	{"decisions", ROLE_OBSERVE, " ", show_decisions},
+	{"forget", ROLE_DECIDE, " source rule all ", act_forget},
 	/* ... or who its definition names: decide */
 	{"serve", ROLE_OBSERVE, " authority max stop ", act_serve},
 	{"answer", ROLE_OBSERVE, " answers ", act_answer}, /* of one's own questions */

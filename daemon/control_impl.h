@@ -167,6 +167,9 @@ void parts_free(struct control_client *cc);
 void client_who(const struct control_client *cc, struct overlay_who *out);
 /* control_layers.c */
 void show_layers(struct request *r, const json_t *args);
+/* control_decisions.c */
+void show_decisions(struct request *r, const json_t *args);
+void act_forget(struct request *r, const json_t *args);
 /* control_ask.c */
 #define CONTROL_SERVES_MAX 64 /* authorities that one client serves */
 void act_serve(struct request *r, const json_t *args);

@@ -56,7 +56,29 @@ static void options_of(const struct worker *w, const struct classify_result *r,
 	o->tag = MSG_TAG(w->snapshot->generation, r->authority);
 }
 
-static void pend(struct worker *w, const struct pend_metadata *meta,
+/* What was said of this connection's like holds still. */
+static bool decided_before(struct worker *w, const struct pend_values *v,
+			   const struct pend_metadata *meta, const struct classify_result *r,
+			   struct pend_classify_out *out)
+{
+	struct remembered_value said;
+	struct remembered_key k;
+
+	if (!r->remember_ns || !w->remembered)
+		return false;
+	k = remembered_key_of(classify_rule_key(w->snapshot->classifier, r->rule),
+			      r->remember_scope, v->family, v->protocol, v->source, v->source_port,
+			      v->dest, v->dest_port);
+	if (!remembered_use(w->remembered, &k, meta->now_ns, &said))
+		return false;
+	if (said.verdict == PEND_VERDICT_PERMIT)
+		pend_out_permit(out);
+	else
+		pend_out_block(out, (enum pend_block)r->block);
+	return true;
+}
+
+static void pend(struct worker *w, const struct pend_values *v, const struct pend_metadata *meta,
 		 const struct classify_result *r, struct pend_classify_out *out)
 {
 	struct pend_options o;
@@ -67,6 +89,8 @@ static void pend(struct worker *w, const struct pend_metadata *meta,
 		pend_out_block(out, PEND_BLOCK_DROP);
 		return;
 	}
+	if (decided_before(w, v, meta, r, out))
+		return;
 	options_of(w, r, &o);
 	if (pend_operation(w->engine, meta->completion, &o, &ctx) != PEND_OK) {
 		if (w->on_limit == PEND_ACTION_PERMIT)
@@ -220,7 +244,7 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 		if (live)
 			pend_out_permit(out);
 		else if (!(meta->flags & PEND_META_COMPLETION))
-			pend(w, meta, &r, out);
+			pend(w, v, meta, &r, out);
 		break;
 	case CLASSIFY_INSPECT: /* never the answer */
 		break;

@@ -46,6 +46,8 @@ enum msg_type {
 	MSG_SETS,        /* u.sets: a memfd of struct classify_edit is attached; MSG_DONE */
 	MSG_REAUTHORIZE, /* u.reauth: the live flows of the filter; MSG_REAUTHORIZED */
 	MSG_POLICY_DRY,  /* as MSG_POLICY: which live flows it would end; MSG_REAUTHORIZED */
+	MSG_DECISIONS, /* u.decisions.cursor; MSG_DECISIONS back, a memfd of struct remembered_entry attached */
+	MSG_FORGET,       /* u.decisions: those of the filter; MSG_DONE with the count */
 	MSG_LAYER_COUNTS, /* u.layers.first: MSG_LAYER_COUNTS back with up to MSG_LAYERS */
 	MSG_KEEP,         /* a memory file for the next authority process is attached; no answer */
 	MSG_RELOADED,     /* a reload ended on the authority side; u.done.status: for sd_notify */
@@ -69,7 +71,7 @@ enum msg_type {
 #define MSG_HITS     16
 #define MSG_LAYERS   8
 #define MSG_FLOWS    1000 /* struct reauth_flow in one MSG_REAUTHORIZED */
-#define MSG_REASONS  6    /* enum pend_reason */
+#define MSG_REASONS  7    /* enum pend_reason */
 
 enum msg_complete_reason { /* pend_info.reason */
 			   REASON_NONE = 0,
@@ -213,6 +215,17 @@ struct msg {
 			uint32_t count;      /* of struct classify_edit */
 		} sets;
 		struct msg_reauth reauth;
+		struct {
+			uint32_t cursor; /* 0 to begin, and when that was all */
+			uint32_t count;  /* of struct remembered_entry: MSG_FLOWS at most */
+			uint8_t family;  /* FORGET: 0 any, 4, 6 */
+			uint8_t prefix_len;
+			uint8_t scope; /* FORGET: 255 any */
+			uint8_t pad;
+			uint8_t source[16];
+			uint64_t rule; /* FORGET: classify_rule_key(), 0 any */
+			uint64_t permits, blocks, kept, evicted, forgotten;
+		} decisions;
 		struct {
 			uint32_t first, count, generation, pad;
 			struct layer_count layer[MSG_LAYERS];

@@ -283,11 +283,14 @@ static int start_workers(struct pendd *d)
 	enum pend_status s = PEND_OK;
 	char text[300];
 
+	if (remembered_new(&d->remembered))
+		return fail(d, EXIT_FAILURE, "out of memory for decisions");
 	for (unsigned i = 0; i < d->settings.queue_count; i++) {
 		int r = worker_init(&d->worker[i], i, &d->settings, d->hook, d->epoch, d->mail[1],
 				    text, sizeof(text), &s);
 
 		d->workers = i + 1;
+		d->worker[i].remembered = d->remembered;
 		if (r)
 			return fail(d, exit_of(s), text);
 	}
@@ -435,6 +438,7 @@ static void stop_all(struct pendd *d)
 	stop_authority(d);
 	for (unsigned i = 0; i < d->workers; i++)
 		worker_deinit(&d->worker[i]);
+	remembered_free(d->remembered);
 	pendd_stop_resolver(d);
 	pend_hook_close(d->hook);
 	if (d->listen_fd >= 0) {

@@ -64,6 +64,7 @@ struct pendd {
 	uint32_t resolver_restarts, resolver_ms;
 	mono_t resolver_started;
 	struct loop_timer resolver_timer;
+	struct remembered *remembered; /* decisions that hold for a while */
 	/* re-authorization of live flows */
 	struct listeners *listeners; /* that thread's */
 	pthread_t reauth_thread;
@@ -110,7 +111,13 @@ uint32_t pendd_clock(struct pendd *d); /* now; sets d->minute, and tells the wor
 int pendd_load_policy(struct pendd *d);
 /* Give a new snapshot to all workers; takes it over. False: not all of them took it. */
 bool pendd_swap(struct pendd *d, struct snapshot *s);
+/* daemon/pendd_decisions.c */
+void pendd_decisions_watch(struct pendd *d); /* once a second */
+void pendd_decisions_list(struct pendd *d, const struct msg *m);
+void pendd_decisions_forget(struct pendd *d, const struct msg *m);
 /* daemon/pendd_reauth.c */
+/* Decisions about flows from these addresses are over; takes the ranges. */
+void pendd_reauth_expired(struct pendd *d, struct reauth_ranges *ranges);
 /*
  * The policy has changed, and all workers have it: live flows are judged again, those of the ranges
  * (taken over) or all (NULL). Never waits; what is still to be done is joined with what is asked now.

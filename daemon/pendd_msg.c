@@ -258,6 +258,12 @@ static void message(struct pendd *d, const struct msg *m, int fd)
 	case MSG_RULE_HITS:
 		send_hits(d, m);
 		break;
+	case MSG_DECISIONS:
+		pendd_decisions_list(d, m);
+		break;
+	case MSG_FORGET:
+		pendd_decisions_forget(d, m);
+		break;
 	case MSG_LAYER_COUNTS:
 		send_layers(d, m);
 		break;

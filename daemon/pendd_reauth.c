@@ -51,6 +51,7 @@ static struct task *task_new(struct pendd *d, struct reauth_job *job)
 	t->judge.minute = (uint32_t)(time(NULL) / 60);
 	t->judge.listener = listeners_find;
 	t->judge.arg = d->listeners;
+	t->judge.remembered = d->remembered;
 	t->judge.generation = d->snapshot->generation;
 	t->judge.revision = d->snapshot->revision;
 	t->job = job;
@@ -133,6 +134,7 @@ static void report(const struct reauth_job *job)
 		[PEND_REASON_NEW_ARRIVAL_INTERFACE] = " (an interface changed)",
 		[PEND_REASON_MID_STREAM] = " (of an earlier run)",
 		[PEND_REASON_NEW_NEXTHOP_INTERFACE] = " (a route changed)",
+		[PEND_REASON_DECISION_EXPIRED] = " (a decision is over)",
 	};
 	const struct reauth_result *r = &job->result;
 	const char *text = why[job->what.reason] ? why[job->what.reason] : "";
@@ -268,6 +270,15 @@ void pendd_reauthorize(struct pendd *d, struct reauth_ranges *ranges)
 	else
 		reauth_jobs_add(&d->reauth_jobs, PEND_REASON_POLICY_CHANGE, ranges);
 	start_next(d); /* requests have waited for the policy to settle, too */
+}
+
+void pendd_reauth_expired(struct pendd *d, struct reauth_ranges *ranges)
+{
+	if (d->stopping)
+		free(ranges);
+	else
+		reauth_jobs_add(&d->reauth_jobs, PEND_REASON_DECISION_EXPIRED, ranges);
+	start_next(d);
 }
 
 /*

@@ -132,6 +132,7 @@ void pendd_watch(void *pendd)
 	struct pendd *d = pendd;
 
 	watch_ends(d, pendd_clock(d));
+	pendd_decisions_watch(d);
 	watch_hook(d);
 	if (notify_watchdog_ns())
 		notify_send("WATCHDOG=1");

@@ -129,6 +129,20 @@ static const struct classify_listener *listener(void *arg, const struct pend_val
 	return l;
 }
 
+/* Its rule asks, and would have to ask again. */
+static bool forgotten(const struct run *run, const struct flow *f, const struct classify_result *r)
+{
+	const struct reauth_judge *j = run->judge;
+	struct remembered_value v;
+	struct remembered_key k;
+
+	if (r->action != CLASSIFY_PEND || !r->remember_ns || !r->remember_end || !j->remembered)
+		return false;
+	k = remembered_key_of(classify_rule_key(run->classifier, r->rule), r->remember_scope,
+			      f->family, f->proto, f->src, f->sport, f->dst, f->dport);
+	return !remembered_find(j->remembered, &k, loop_clock().ns, &v);
+}
+
 /* Is it to be ended? */
 static bool condemned(struct run *run, const struct flow *f, uint32_t *rule)
 {
@@ -142,6 +156,8 @@ static bool condemned(struct run *run, const struct flow *f, uint32_t *rule)
 		place(run, f, &v);
 	classify_with(run->classifier, &run->now, &v, &r);
 	*rule = r.rule;
+	if (w->reason == PEND_REASON_DECISION_EXPIRED)
+		return forgotten(run, f, &r);
 	return (r.action == CLASSIFY_BLOCK || (w->pended && r.action == CLASSIFY_PEND)) &&
 	       (w->rule == UINT32_MAX || w->rule == r.rule);
 }

@@ -14,6 +14,7 @@
 #include "core/classify.h"
 #include "core/mark.h"
 #include "daemon/reauth_jobs.h"
+#include "daemon/remembered.h"
 #include <stdbool.h>
 
 /* What flows are judged by. */
@@ -22,6 +23,9 @@ struct reauth_judge {
 	struct mark_layout marks;
 	uint32_t clock, minute; /* as in struct classify_context */
 	uint32_t generation, revision;
+	/* With PEND_REASON_DECISION_EXPIRED: flows that no decision speaks for any more are ended, where
+	 * their rule says `remember ... end`. */
+	const struct remembered *remembered;
 	/* As in struct classify_context; NULL: nobody asks sockets. */
 	const struct classify_listener *(*listener)(void *arg, const struct pend_values *v,
 						    unsigned need);

@@ -16,6 +16,7 @@ const char *reauth_reason_name(unsigned reason)
 		[PEND_REASON_NEW_ARRIVAL_INTERFACE] = "new-arrival-interface",
 		[PEND_REASON_MID_STREAM] = "mid-stream",
 		[PEND_REASON_NEW_NEXTHOP_INTERFACE] = "new-nexthop-interface",
+		[PEND_REASON_DECISION_EXPIRED] = "decision-expired",
 	};
 
 	return reason < MSG_REASONS ? names[reason] : NULL;

@@ -8,6 +8,7 @@
 
 #include "core/settings.h"
 #include "daemon/listeners.h"
+#include "daemon/remembered.h"
 #include "daemon/snapshot.h"
 #include "io/chan.h"
 #include "io/loop.h"
@@ -57,9 +58,10 @@ struct worker {
 	struct loop *loop;
 	struct chan *chan; /* NULL between two authority processes */
 	int mail_in, mail_out;
-	int mail_main;       /* the main thread's end of mail_in */
-	uint32_t subscribed; /* bits of enum pend_event_type */
-	unsigned unsent;     /* events gathered since `unsent_since` */
+	int mail_main;                 /* the main thread's end of mail_in */
+	struct remembered *remembered; /* of all workers */
+	uint32_t subscribed;           /* bits of enum pend_event_type */
+	unsigned unsent;               /* events gathered since `unsent_since` */
 	mono_t unsent_since;
 	bool urgent;      /* an answer or a question is among what waits to be sent */
 	uint8_t on_limit; /* enum pend_action */

@@ -25,6 +25,31 @@ static void reply_done(struct worker *w, uint32_t seq, enum pend_status s, uint3
 	reply(w, &m);
 }
 
+/* Only what somebody said: a deadline, a limit or a policy decides for the one connection. */
+static void remember(const struct worker *w, const struct pend_event *ev)
+{
+	const struct pend_info *i = &ev->info;
+	struct remembered_value v = {
+		.since_ns = ev->now_ns, .verdict = i->verdict, .reason = (uint8_t)i->reason};
+	struct remembered_key k;
+	uint64_t ns;
+	uint8_t scope;
+	bool end;
+
+	if (!w->remembered || !w->snapshot ||
+	    (i->reason != REASON_OPERATOR && i->reason != REASON_AUTHORITY) ||
+	    MSG_TAG_GENERATION(i->tag) != w->snapshot->generation)
+		return;
+	ns = classify_rule_remember(w->snapshot->classifier, i->rule, &scope, &end);
+	if (!ns)
+		return;
+	v.until_ns = ev->now_ns + ns;
+	v.end = end && i->verdict == PEND_VERDICT_PERMIT;
+	k = remembered_key_of(classify_rule_key(w->snapshot->classifier, i->rule), scope, i->family,
+			      i->protocol, i->source, i->source_port, i->dest, i->dest_port);
+	remembered_add(w->remembered, &k, &v, ev->now_ns);
+}
+
 void worker_notify(void *worker, const struct pend_event *ev)
 {
 	struct worker *w = worker;
@@ -33,6 +58,7 @@ void worker_notify(void *worker, const struct pend_event *ev)
 	if (ev->type == PEND_EVENT_COMPLETED) {
 		w->answers++;
 		w->answer_ns_sum += ev->now_ns - ev->info.created_ns;
+		remember(w, ev);
 	}
 	if (!(w->subscribed & 1u << ev->type))
 		return;

@@ -375,6 +375,39 @@ bool classify_rule(const struct classifier *c, uint32_t rule, struct classify_ru
 	return true;
 }
 
+static uint64_t hash_text(uint64_t h, const char *s)
+{
+	/* FNV-1a, the end of the text included */
+	do
+		h = (h ^ (uint8_t)*s) * 0x100000001b3ull;
+	while (*s++);
+	return h;
+}
+
+uint64_t classify_rule_key(const struct classifier *c, uint32_t rule)
+{
+	const struct image_rule *r;
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	if (rule >= c->n[IMAGE_RULES])
+		return 0;
+	r = &c->rules[rule];
+	h = hash_text(h, c->strings + c->layers[r->layer].name);
+	return hash_text(h, c->strings + r->text);
+}
+
+uint64_t classify_rule_remember(const struct classifier *c, uint32_t rule, uint8_t *scope,
+				bool *end)
+{
+	const struct image_rule *r = rule < c->n[IMAGE_RULES] ? &c->rules[rule] : NULL;
+
+	if (!r)
+		return 0;
+	*scope = r->remember_scope;
+	*end = r->remember_end;
+	return r->remember_ns;
+}
+
 uint8_t classify_rule_action(const struct classifier *c, uint32_t rule)
 {
 	return rule < c->n[IMAGE_RULES] ? c->rules[rule].action : 0;

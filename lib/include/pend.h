@@ -132,6 +132,7 @@ enum pend_reason {
 	PEND_REASON_NEW_ARRIVAL_INTERFACE,
 	PEND_REASON_MID_STREAM,
 	PEND_REASON_NEW_NEXTHOP_INTERFACE,
+	PEND_REASON_DECISION_EXPIRED, /* no reason of WFP: what was decided holds no longer */
 };
 
 /* FWPS_INCOMING_VALUES0: what a filter can match on. Addresses in network order, IPv4 in the

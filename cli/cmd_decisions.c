@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pendctl decisions: what was said and holds still. */
+#include "cli/cli.h"
+#include <stdio.h>
+#include <string.h>
+
+static void d_verdict(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%s", out_get(v, "verdict"));
+}
+
+static void d_source(const json_t *v, char cell[OUT_CELL])
+{
+	long long port = out_int(v, "source_port");
+
+	if (port)
+		snprintf(cell, OUT_CELL, "%s port %lld", out_get(v, "source"), port);
+	else
+		snprintf(cell, OUT_CELL, "%s", out_get(v, "source"));
+}
+
+static void d_service(const json_t *v, char cell[OUT_CELL])
+{
+	if (!*out_get(v, "dest"))
+		snprintf(cell, OUT_CELL, "all");
+	else
+		snprintf(cell, OUT_CELL, "%s %s port %lld", out_get(v, "protocol"),
+			 out_get(v, "dest"), out_int(v, "dest_port"));
+}
+
+static void d_by(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%s", out_get(v, "by"));
+}
+
+static void d_left(const json_t *v, char cell[OUT_CELL])
+{
+	long long s = out_int(v, "remaining_ms") / 1000;
+
+	if (s >= 86400)
+		snprintf(cell, OUT_CELL, "%lldd%lldh", s / 86400, s % 86400 / 3600);
+	else if (s >= 3600)
+		snprintf(cell, OUT_CELL, "%lldh%lldm", s / 3600, s % 3600 / 60);
+	else
+		snprintf(cell, OUT_CELL, "%lldm%llds", s / 60, s % 60);
+}
+
+static void d_rule(const json_t *v, char cell[OUT_CELL])
+{
+	const char *text = out_get(v, "text");
+
+	snprintf(cell, OUT_CELL, "%s", *text ? text : "(in no policy any more)");
+}
+
+static const struct out_column columns[] = {
+	{"VERDICT", -8, d_verdict}, {"SOURCE", -24, d_source}, {"TO", -28, d_service},
+	{"BY", -10, d_by},          {"LEFT", 8, d_left},       {"RULE", 0, d_rule},
+};
+
+static const struct out_list list = {"decisions", "No decision is remembered.", columns, 6};
+
+static void forgotten_text(struct out *o, const json_t *v)
+{
+	(void)o;
+	out_printf("%lld forgotten.\n", out_int(v, "forgotten"));
+}
+
+#define NONE UINT32_MAX
+
+static int forget(struct cli *cli, int argc, char **argv)
+{
+	const char *from = NULL;
+	uint32_t rule = NONE;
+	bool all = false;
+	const struct cli_opt opts[] = {{"from", 'f', CLI_TEXT, &from},
+				       {"rule", 0, CLI_NUMBER, &rule},
+				       {"all", 'a', CLI_FLAG, &all}};
+	json_t *args, *result = NULL;
+	int r;
+
+	argc = cli_parse(cli, opts, 3, false, argc, argv);
+	if (argc < 0)
+		return CLI_USAGE;
+	if (argc != 1 || (!from && rule == NONE && !all))
+		return cli_usage("decisions",
+				 "decisions forget takes --from PREFIX, --rule N or --all");
+	r = cli_connect(cli);
+	if (r != CLI_OK)
+		return r;
+	args = json_object();
+	if (from)
+		json_object_set_new(args, "source", json_string(from));
+	if (rule != NONE)
+		json_object_set_new(args, "rule", json_integer(rule));
+	if (all)
+		json_object_set_new(args, "all", json_true());
+	r = cli_call(cli, "forget", args, NULL, NULL, &result);
+	if (r == CLI_OK)
+		cli->out.ops->object(&cli->out, result, forgotten_text);
+	json_decref(result);
+	return r;
+}
+
+int cmd_decisions(struct cli *cli, int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "forget") == 0)
+		return forget(cli, argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "list") == 0)
+		return cli_list(cli, argc - 1, argv + 1, &list);
+	return cli_list(cli, argc, argv, &list);
+}

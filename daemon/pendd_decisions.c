@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Decisions that hold for a while: what the main thread does with the workers' table. */
+#include "core/flow.h"
+#include "daemon/log.h"
+#include "daemon/pendd.h"
+#include "io/policyfile.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The sources whose live flows have to be looked at. */
+struct sources {
+	struct reauth_ranges *r;
+	uint32_t cap;
+	bool all; /* no memory to name them */
+};
+
+static void add_source(struct sources *s, const struct remembered_key *k)
+{
+	struct classify_edit *e;
+
+	if (!s->r || s->r->n == s->cap) {
+		uint32_t cap = s->cap ? 2 * s->cap : 64;
+		struct reauth_ranges *r = realloc(s->r, sizeof(*r) + cap * sizeof(r->edit[0]));
+
+		if (!r) {
+			s->all = true;
+			return;
+		}
+		if (!s->r)
+			r->n = 0;
+		s->r = r;
+		s->cap = cap;
+	}
+	e = &s->r->edit[s->r->n++];
+	*e = (struct classify_edit){.family = k->family};
+	memcpy(e->lo, k->source, sizeof(e->lo));
+	memcpy(e->hi, k->source, sizeof(e->hi));
+}
+
+static void look_at(struct pendd *d, struct sources *s)
+{
+	if (s->all) {
+		free(s->r);
+		s->r = NULL;
+	}
+	if (s->all || s->r)
+		pendd_reauth_expired(d, s->r);
+}
+
+/* Ended ones go, so that the table says when the next look is due. */
+void pendd_decisions_watch(struct pendd *d)
+{
+	uint64_t now = loop_now(d->loop).ns;
+	struct sources s = {0};
+	struct remembered_value v;
+	struct remembered_key k;
+
+	if (!d->remembered || remembered_next_end(d->remembered) > now)
+		return;
+	for (uint32_t cursor = 0; remembered_next(d->remembered, &cursor, &k, &v);)
+		if (v.end && v.until_ns <= now && remembered_remove(d->remembered, cursor, &k))
+			add_source(&s, &k);
+	remembered_seek_end(d->remembered);
+	look_at(d, &s);
+}
+
+static void figures(const struct pendd *d, struct msg *out)
+{
+	const struct remembered_stats *s = remembered_stats(d->remembered);
+
+	out->u.decisions.permits = atomic_load(&s->permits);
+	out->u.decisions.blocks = atomic_load(&s->blocks);
+	out->u.decisions.kept = atomic_load(&s->kept);
+	out->u.decisions.evicted = atomic_load(&s->evicted);
+	out->u.decisions.forgotten = atomic_load(&s->forgotten);
+}
+
+void pendd_decisions_list(struct pendd *d, const struct msg *m)
+{
+	struct msg out = {.type = MSG_DECISIONS, .seq = m->seq};
+	struct remembered_entry *list = calloc(MSG_FLOWS, sizeof(*list));
+	uint64_t now = loop_now(d->loop).ns;
+	uint32_t cursor = m->u.decisions.cursor, n = 0;
+	bool more = list != NULL;
+	int fd = -1;
+
+	while (more && n < MSG_FLOWS) {
+		more = remembered_next(d->remembered, &cursor, &list[n].k, &list[n].v);
+		n += more && list[n].v.until_ns > now;
+	}
+	if (n)
+		fd = policyfile_image_fd(list, n * sizeof(*list));
+	free(list);
+	out.u.decisions.count = fd < 0 ? 0 : n;
+	out.u.decisions.cursor = more ? cursor : 0;
+	figures(d, &out);
+	pendd_send_fd(d, &out, fd);
+}
+
+static bool matches(const struct msg *m, const struct remembered_key *k)
+{
+	if (m->u.decisions.family &&
+	    (m->u.decisions.family != k->family ||
+	     !flow_addr_in(k->source, m->u.decisions.source, m->u.decisions.prefix_len)))
+		return false;
+	return !m->u.decisions.rule || m->u.decisions.rule == k->rule;
+}
+
+static bool filter_valid(const struct msg *m)
+{
+	unsigned family = m->u.decisions.family, len = m->u.decisions.prefix_len;
+
+	return (!family && !len) || (family == 4 && len <= 32) || (family == 6 && len <= 128);
+}
+
+void pendd_decisions_forget(struct pendd *d, const struct msg *m)
+{
+	struct msg out = {.type = MSG_DONE, .seq = m->seq};
+	struct sources s = {0};
+	struct remembered_value v;
+	struct remembered_key k;
+
+	if (!filter_valid(m)) {
+		d->bad_messages++;
+		out.u.done.status = PEND_E_INVALID;
+		pendd_send(d, &out);
+		return;
+	}
+	for (uint32_t cursor = 0; remembered_next(d->remembered, &cursor, &k, &v);) {
+		if (!matches(m, &k) || !remembered_remove(d->remembered, cursor, &k))
+			continue;
+		out.u.done.count++;
+		if (v.end)
+			add_source(&s, &k);
+	}
+	remembered_forgot(d->remembered, out.u.done.count);
+	remembered_seek_end(d->remembered);
+	look_at(d, &s);
+	pendd_send(d, &out);
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See remembered.h. */
+#include "daemon/remembered.h"
+#include "base/siphash.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#define KEY_WORDS   (sizeof(struct remembered_key) / 8)
+#define VALUE_WORDS (sizeof(struct remembered_value) / 8)
+#define WORDS       (KEY_WORDS + VALUE_WORDS)
+
+_Static_assert(sizeof(struct remembered_key) % 8 == 0, "a key is whole words");
+_Static_assert(sizeof(struct remembered_value) % 8 == 0, "a value is whole words");
+
+struct entry {
+	_Atomic uint32_t seq;      /* odd: it is being written */
+	_Atomic uint64_t w[WORDS]; /* key, value; until_ns 0: there is none */
+};
+
+struct remembered {
+	struct entry *entry; /* from mmap: zero, and not there before it is used */
+	struct siphash_key hash;
+	_Atomic uint64_t next_end;
+	struct remembered_stats stats;
+};
+
+struct content {
+	struct remembered_key k;
+	struct remembered_value v;
+};
+
+int remembered_new(struct remembered **out)
+{
+	struct remembered *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	if (getrandom(&t->hash, sizeof(t->hash), 0) != (ssize_t)sizeof(t->hash)) {
+		free(t);
+		return -EIO;
+	}
+	t->entry = mmap(NULL, REMEMBERED_MAX * sizeof(*t->entry), PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (t->entry == MAP_FAILED) {
+		free(t);
+		return -ENOMEM;
+	}
+	atomic_store(&t->next_end, UINT64_MAX);
+	*out = t;
+	return 0;
+}
+
+void remembered_free(struct remembered *t)
+{
+	if (t)
+		munmap(t->entry, REMEMBERED_MAX * sizeof(*t->entry));
+	free(t);
+}
+
+const struct remembered_stats *remembered_stats(const struct remembered *t)
+{
+	return &t->stats;
+}
+
+struct remembered_key remembered_key_of(uint64_t rule, uint8_t scope, uint8_t family,
+					uint8_t protocol, const uint8_t source[16],
+					uint16_t source_port, const uint8_t dest[16],
+					uint16_t dest_port)
+{
+	struct remembered_key k = {.rule = rule, .family = family, .scope = scope};
+
+	memcpy(k.source, source, sizeof(k.source));
+	if (scope == CLASSIFY_SCOPE_SOURCE)
+		return k;
+	k.protocol = protocol;
+	memcpy(k.dest, dest, sizeof(k.dest));
+	k.dest_port = dest_port;
+	if (scope == CLASSIFY_SCOPE_FLOW)
+		k.source_port = source_port;
+	return k;
+}
+
+/* ---- one entry ---- */
+
+/* False: it is being written, or was meanwhile. */
+static bool entry_read(const struct entry *e, struct content *c)
+{
+	uint32_t seq = atomic_load_explicit(&e->seq, memory_order_acquire);
+	uint64_t w[WORDS];
+
+	if (seq & 1)
+		return false;
+	for (unsigned i = 0; i < WORDS; i++)
+		w[i] = atomic_load_explicit(&e->w[i], memory_order_relaxed);
+	atomic_thread_fence(memory_order_acquire);
+	if (atomic_load_explicit(&e->seq, memory_order_relaxed) != seq)
+		return false;
+	memcpy(&c->k, w, sizeof(c->k));
+	memcpy(&c->v, w + KEY_WORDS, sizeof(c->v));
+	return true;
+}
+
+/* Take the entry as it was read; false: somebody else has it, or changed it. */
+static bool entry_take(struct entry *e, uint32_t seq)
+{
+	return !(seq & 1) &&
+	       atomic_compare_exchange_strong_explicit(&e->seq, &seq, seq + 1, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static void entry_write(struct entry *e, const struct content *c)
+{
+	uint64_t w[WORDS];
+
+	memcpy(w, &c->k, sizeof(c->k));
+	memcpy(w + KEY_WORDS, &c->v, sizeof(c->v));
+	atomic_thread_fence(memory_order_release);
+	for (unsigned i = 0; i < WORDS; i++)
+		atomic_store_explicit(&e->w[i], w[i], memory_order_relaxed);
+	atomic_fetch_add_explicit(&e->seq, 1, memory_order_release);
+}
+
+static struct entry *places(const struct remembered *t, const struct remembered_key *k)
+{
+	uint64_t h = siphash13(&t->hash, k, sizeof(*k));
+
+	return &t->entry[h % (REMEMBERED_MAX / REMEMBERED_WAYS) * REMEMBERED_WAYS];
+}
+
+static bool same(const struct remembered_key *a, const struct remembered_key *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/* ---- all of them ---- */
+
+bool remembered_find(const struct remembered *t, const struct remembered_key *k, uint64_t now_ns,
+		     struct remembered_value *v)
+{
+	const struct entry *e = places(t, k);
+	struct content c;
+
+	for (unsigned i = 0; i < REMEMBERED_WAYS; i++, e++) {
+		if (!entry_read(e, &c) || c.v.until_ns <= now_ns || !same(&c.k, k))
+			continue;
+		*v = c.v;
+		return true;
+	}
+	return false;
+}
+
+bool remembered_use(struct remembered *t, const struct remembered_key *k, uint64_t now_ns,
+		    struct remembered_value *v)
+{
+	if (!remembered_find(t, k, now_ns, v))
+		return false;
+	atomic_fetch_add_explicit(v->verdict == PEND_VERDICT_PERMIT ? &t->stats.permits
+								    : &t->stats.blocks,
+				  1, memory_order_relaxed);
+	return true;
+}
+
+static void end_comes(struct remembered *t, uint64_t until_ns)
+{
+	uint64_t next = atomic_load(&t->next_end);
+
+	while (until_ns < next && !atomic_compare_exchange_weak(&t->next_end, &next, until_ns))
+		;
+}
+
+/*
+ * The place for it: its own, else one that has ended, else the one that ends first. *seq: as it was when it
+ * was looked at.
+ */
+static struct entry *choose(struct entry *e, const struct remembered_key *k, uint64_t now_ns,
+			    uint32_t *seq, bool *live)
+{
+	struct entry *best = NULL;
+	uint64_t until = UINT64_MAX;
+
+	for (unsigned i = 0; i < REMEMBERED_WAYS; i++, e++) {
+		uint32_t s = atomic_load_explicit(&e->seq, memory_order_acquire);
+		struct content c;
+
+		if (!entry_read(e, &c))
+			continue;
+		if (c.v.until_ns && same(&c.k, k)) {
+			*seq = s;
+			*live = false;
+			return e;
+		}
+		if (c.v.until_ns >= until)
+			continue;
+		best = e;
+		*seq = s;
+		until = c.v.until_ns;
+		*live = until > now_ns;
+	}
+	return best;
+}
+
+bool remembered_add(struct remembered *t, const struct remembered_key *k,
+		    const struct remembered_value *v, uint64_t now_ns)
+{
+	struct content c = {*k, *v};
+	uint32_t seq = 0;
+	bool live = false;
+	struct entry *e = choose(places(t, k), k, now_ns, &seq, &live);
+
+	if (!e || !entry_take(e, seq))
+		return false;
+	entry_write(e, &c);
+	if (live)
+		atomic_fetch_add_explicit(&t->stats.evicted, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&t->stats.kept, 1, memory_order_relaxed);
+	if (v->end)
+		end_comes(t, v->until_ns);
+	return true;
+}
+
+bool remembered_next(const struct remembered *t, uint32_t *cursor, struct remembered_key *k,
+		     struct remembered_value *v)
+{
+	struct content c;
+
+	while (*cursor < REMEMBERED_MAX) {
+		const struct entry *e = &t->entry[(*cursor)++];
+
+		/* pages that were never used are not made by looking at them: they are the zero page */
+		if (!entry_read(e, &c) || !c.v.until_ns)
+			continue;
+		*k = c.k;
+		*v = c.v;
+		return true;
+	}
+	return false;
+}
+
+bool remembered_remove(struct remembered *t, uint32_t cursor, const struct remembered_key *k)
+{
+	struct entry *e = cursor && cursor <= REMEMBERED_MAX ? &t->entry[cursor - 1] : NULL;
+	uint32_t seq = e ? atomic_load_explicit(&e->seq, memory_order_acquire) : 1;
+	struct content c, none;
+
+	memset(&none, 0, sizeof(none));
+	if (!e || !entry_read(e, &c) || !c.v.until_ns || !same(&c.k, k) || !entry_take(e, seq))
+		return false;
+	entry_write(e, &none);
+	return true;
+}
+
+void remembered_forgot(struct remembered *t, uint64_t n)
+{
+	atomic_fetch_add_explicit(&t->stats.forgotten, n, memory_order_relaxed);
+}
+
+uint64_t remembered_next_end(const struct remembered *t)
+{
+	return atomic_load_explicit(&t->next_end, memory_order_relaxed);
+}
+
+void remembered_seek_end(struct remembered *t)
+{
+	struct remembered_value v;
+	struct remembered_key k;
+	uint32_t cursor = 0;
+
+	/* Forget first: what is added meanwhile says so itself. */
+	atomic_store(&t->next_end, UINT64_MAX);
+	while (remembered_next(t, &cursor, &k, &v))
+		if (v.end)
+			end_comes(t, v.until_ns);
+}

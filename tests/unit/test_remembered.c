@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Decisions that hold for a while: scopes, ends, a full table, several threads at once. */
+#include "unit.h"
+#include "daemon/msg.h"
+#include "daemon/remembered.h"
+#include <pthread.h>
+#include <string.h>
+
+#define S UINT64_C(1000000000)
+
+static struct remembered *t;
+
+static void setup(void)
+{
+	ck_assert_int_eq(remembered_new(&t), 0);
+}
+
+static void teardown(void)
+{
+	remembered_free(t);
+}
+
+static struct remembered_key key(uint8_t scope, uint32_t source, uint16_t sport, uint16_t dport)
+{
+	uint8_t src[16] = {10, (uint8_t)(source >> 16), (uint8_t)(source >> 8), (uint8_t)source};
+	uint8_t dst[16] = {192, 0, 2, 1};
+
+	return remembered_key_of(77, scope, 4, 6, src, sport, dst, dport);
+}
+
+static bool add(const struct remembered_key *k, uint8_t verdict, uint64_t until, uint64_t now)
+{
+	struct remembered_value v = {
+		.until_ns = until, .since_ns = now, .verdict = verdict, .reason = REASON_OPERATOR};
+
+	return remembered_add(t, k, &v, now);
+}
+
+/* The verdict that holds; -1: none. */
+static int held(struct remembered_key k, uint64_t now)
+{
+	struct remembered_value v;
+
+	return remembered_use(t, &k, now, &v) ? v.verdict : -1;
+}
+
+START_TEST(scopes)
+{
+	struct remembered_key k = key(CLASSIFY_SCOPE_SERVICE, 1, 4000, 22);
+
+	ck_assert(add(&k, PEND_VERDICT_PERMIT, 10 * S, S));
+	ck_assert_int_eq(held(key(CLASSIFY_SCOPE_SERVICE, 1, 4001, 22), 2 * S),
+			 PEND_VERDICT_PERMIT);
+	ck_assert_int_eq(held(key(CLASSIFY_SCOPE_SERVICE, 1, 4000, 23), 2 * S), -1); /* T19 */
+	ck_assert_int_eq(held(key(CLASSIFY_SCOPE_SERVICE, 2, 4000, 22), 2 * S), -1);
+	ck_assert_int_eq(held(key(CLASSIFY_SCOPE_SOURCE, 1, 4000, 22), 2 * S), -1);
+	k = key(CLASSIFY_SCOPE_FLOW, 1, 4000, 22);
+	ck_assert(add(&k, PEND_VERDICT_BLOCK, 10 * S, S));
+	ck_assert_int_eq(held(key(CLASSIFY_SCOPE_FLOW, 1, 4000, 22), 2 * S), PEND_VERDICT_BLOCK);
+	ck_assert_int_eq(held(key(CLASSIFY_SCOPE_FLOW, 1, 4001, 22), 2 * S), -1);
+	k = key(CLASSIFY_SCOPE_SOURCE, 1, 4000, 22);
+	ck_assert(add(&k, PEND_VERDICT_PERMIT, 10 * S, S));
+	ck_assert_int_eq(held(key(CLASSIFY_SCOPE_SOURCE, 1, 9, 80), 2 * S), PEND_VERDICT_PERMIT);
+	k.rule++;
+	ck_assert_int_eq(held(k, 2 * S), -1);
+	ck_assert_uint_eq(atomic_load(&remembered_stats(t)->kept), 3);
+	ck_assert_uint_eq(atomic_load(&remembered_stats(t)->permits), 2);
+	ck_assert_uint_eq(atomic_load(&remembered_stats(t)->blocks), 1);
+}
+END_TEST
+
+START_TEST(ends)
+{
+	struct remembered_key k = key(CLASSIFY_SCOPE_SERVICE, 1, 0, 22);
+
+	ck_assert(add(&k, PEND_VERDICT_PERMIT, 10 * S, S));
+	ck_assert_int_eq(held(k, 10 * S - 1), PEND_VERDICT_PERMIT);
+	ck_assert_int_eq(held(k, 10 * S), -1);
+	ck_assert(add(&k, PEND_VERDICT_BLOCK, 30 * S, 20 * S)); /* the same place, another word */
+	ck_assert_int_eq(held(k, 21 * S), PEND_VERDICT_BLOCK);
+	ck_assert_uint_eq(atomic_load(&remembered_stats(t)->evicted), 0);
+}
+END_TEST
+
+START_TEST(walk_and_remove)
+{
+	struct remembered_value v;
+	struct remembered_key k;
+	uint32_t cursor = 0;
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		k = key(CLASSIFY_SCOPE_SERVICE, i, 0, 22);
+		ck_assert(add(&k, PEND_VERDICT_PERMIT, 10 * S, S));
+	}
+	while (remembered_next(t, &cursor, &k, &v)) {
+		n++;
+		if (k.source[3] & 1)
+			ck_assert(remembered_remove(t, cursor, &k));
+	}
+	ck_assert_uint_eq(n, 1000);
+	ck_assert_int_eq(held(key(CLASSIFY_SCOPE_SERVICE, 1, 0, 22), 2 * S), -1);
+	ck_assert_int_eq(held(key(CLASSIFY_SCOPE_SERVICE, 2, 0, 22), 2 * S), PEND_VERDICT_PERMIT);
+	ck_assert(!remembered_remove(t, 0, &k));
+	ck_assert(!remembered_remove(t, REMEMBERED_MAX + 1, &k));
+	cursor = n = 0;
+	while (remembered_next(t, &cursor, &k, &v))
+		n++;
+	ck_assert_uint_eq(n, 500);
+}
+END_TEST
+
+/* A full table keeps what lasts longest, and never has more than its size. */
+START_TEST(full)
+{
+	struct remembered_value v;
+	struct remembered_key k;
+	uint32_t cursor = 0;
+	unsigned n = 0, late = 0;
+
+	for (uint32_t i = 0; i < 4 * REMEMBERED_MAX; i++) {
+		k = key(CLASSIFY_SCOPE_SERVICE, i, 0, 22);
+		ck_assert(add(&k, PEND_VERDICT_PERMIT, (100 + i) * S, S));
+	}
+	while (remembered_next(t, &cursor, &k, &v)) {
+		n++;
+		late += v.until_ns >= (100 + 2 * REMEMBERED_MAX) * S;
+	}
+	ck_assert_uint_le(n, REMEMBERED_MAX);
+	ck_assert_uint_gt(late, n / 2);
+	ck_assert_uint_eq(atomic_load(&remembered_stats(t)->evicted), 4 * REMEMBERED_MAX - n);
+	k = key(CLASSIFY_SCOPE_SERVICE, 4 * REMEMBERED_MAX - 1, 0, 22);
+	ck_assert_int_eq(held(k, 2 * S), PEND_VERDICT_PERMIT);
+}
+END_TEST
+
+START_TEST(next_end)
+{
+	struct remembered_key k = key(CLASSIFY_SCOPE_SERVICE, 1, 0, 22);
+	struct remembered_value v = {.until_ns = 20 * S, .verdict = PEND_VERDICT_PERMIT, .end = 1};
+
+	ck_assert_uint_eq(remembered_next_end(t), UINT64_MAX);
+	ck_assert(remembered_add(t, &k, &v, S));
+	k = key(CLASSIFY_SCOPE_SERVICE, 2, 0, 22);
+	v.until_ns = 10 * S;
+	ck_assert(remembered_add(t, &k, &v, S));
+	v.until_ns = 5 * S;
+	v.end = 0;
+	k = key(CLASSIFY_SCOPE_SERVICE, 3, 0, 22);
+	ck_assert(remembered_add(t, &k, &v, S));
+	ck_assert_uint_eq(remembered_next_end(t), 10 * S);
+	for (uint32_t cursor = 0; remembered_next(t, &cursor, &k, &v);)
+		if (v.until_ns == 10 * S)
+			ck_assert(remembered_remove(t, cursor, &k));
+	remembered_seek_end(t);
+	ck_assert_uint_eq(remembered_next_end(t), 20 * S);
+}
+END_TEST
+
+/* Readers see whole entries or none, whoever writes. */
+static void *writer(void *arg)
+{
+	uint64_t state = (uint64_t)(uintptr_t)arg;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		uint32_t n = (uint32_t)(unit_rand(&state) >> 33) % 64;
+		struct remembered_key k = key(CLASSIFY_SCOPE_SERVICE, n, 0, 22);
+
+		add(&k, PEND_VERDICT_PERMIT, (1000 + n) * S, S);
+	}
+	return NULL;
+}
+
+START_TEST(threads)
+{
+	pthread_t thread[3];
+	unsigned found = 0;
+
+	for (uintptr_t i = 0; i < 3; i++)
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, writer, (void *)(i + 1)), 0);
+	for (unsigned i = 0; i < 50000; i++) {
+		struct remembered_key k = key(CLASSIFY_SCOPE_SERVICE, i % 64, 0, 22);
+		struct remembered_value v;
+
+		if (!remembered_find(t, &k, S, &v))
+			continue;
+		found++;
+		ck_assert_uint_eq(v.until_ns, (1000 + i % 64) * S);
+		ck_assert_uint_eq(v.reason, REASON_OPERATOR);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		pthread_join(thread[i], NULL);
+	for (uint32_t n = 0; n < 64; n++)
+		ck_assert_int_eq(held(key(CLASSIFY_SCOPE_SERVICE, n, 0, 22), S),
+				 PEND_VERDICT_PERMIT);
+	(void)found;
+}
+END_TEST
+
+Suite *suite(void)
+{
+	Suite *s = suite_create("remembered");
+	TCase *tc = tcase_create("remembered");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, scopes);
+	tcase_add_test(tc, ends);
+	tcase_add_test(tc, walk_and_remove);
+	tcase_add_test(tc, full);
+	tcase_add_test(tc, next_end);
+	tcase_add_test(tc, threads);
+	tcase_set_timeout(tc, 60);
+	suite_add_tcase(s, tc);
+	return s;
+}
