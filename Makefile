@@ -123,9 +123,9 @@ $(B)/pendctl: $(call obj,$(CLI_SRC)) $(B)/libpend-client.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS)
 
-$(B)/examples/%: $(B)/examples/%.o $(B)/libpend.a
+$(B)/examples/%: $(B)/examples/%.o $(B)/libpend.a $(B)/libpend-client.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(JSON_LIBS)
 
 $(B)/bench/%: $(B)/bench/%.o $(B)/libpend.a $(B)/libpend-client.a
 	$(call say,LD,$@)
