@@ -54,7 +54,8 @@ static void print_miss(const json_t *m)
 
 	out_printf("  rule %-5lld %s\n", out_int(m, "rule"), out_get(m, "text"));
 	out_printf("             %s: %s\n", condition,
-		   absent                                        ? "the packet has none"
+		   json_is_true(json_object_get(m, "unknown"))   ? "who listens is not known"
+		   : absent                                      ? "the packet has none"
 		   : json_is_true(json_object_get(m, "negated")) ? "is one of those excluded"
 								 : "does not match");
 }

@@ -214,6 +214,7 @@ static json_t *miss_json(const struct classifier *c, const struct classify_trace
 	set_text(o, "condition", s->condition);
 	json_object_set_new(o, "negated", json_boolean(s->negated));
 	json_object_set_new(o, "absent", json_boolean(s->absent));
+	json_object_set_new(o, "unknown", json_boolean(s->unknown));
 	return o;
 }
 

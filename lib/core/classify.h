@@ -206,7 +206,7 @@ const struct classify_limit *classify_limit(const struct classifier *c, uint32_t
 /* Bits of enum classify_listener_field that some rule asks for. */
 unsigned classify_needs(const struct classifier *c);
 /*
- * In how many minutes the next `until` of a rule passes, after which live flows may be decided
+ * In how many minutes the next `until` of a rule passes, or one of each day begins again, after which live flows may be decided
  * otherwise; UINT32_MAX: none does. `clock` and `minute` as in struct classify_context.
  */
 uint32_t classify_next_end(const struct classifier *c, uint32_t clock, uint32_t minute);

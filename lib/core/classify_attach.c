@@ -437,15 +437,15 @@ unsigned classify_needs(const struct classifier *c)
 	return listener_fields(seen);
 }
 
-/* Minutes up to the end of this rule, from the known ones of the two; UINT32_MAX: it is over, or unknown. */
+/* Minutes up to the end of this rule, or its next beginning, from the known ones of the two; UINT32_MAX: it is over, or unknown. */
 static uint32_t rule_end(const struct image_rule *r, uint32_t clock, uint32_t minute)
 {
 	uint32_t now = clock ? (clock - 1) % CLASSIFY_DAY : 0;
 
 	if (!(r->seen & POL_BIT(COND_UNTIL)) || !(r->until_day ? clock : minute))
 		return UINT32_MAX;
-	if (r->until_day)
-		return r->until > now ? r->until - now : r->until + CLASSIFY_DAY - now;
+	if (r->until_day) /* at midnight it begins again, which ends what it blocks */
+		return r->until > now ? r->until - now : CLASSIFY_DAY - now;
 	return r->until > minute ? r->until - minute : UINT32_MAX;
 }
 

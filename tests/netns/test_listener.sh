@@ -228,4 +228,7 @@ check "it sees root's services" passes 5008
 check "and others'" passes 5003
 unlike "$(cat "$WORK/pendd.log")" 'Operation not permitted' "nothing was refused to it"
 
+# Only the packet path asks sockets; whoever tries a connection is told what that leaves open.
+like "$(h_pendctl test "tcp $C4:4000 > $H4:5003" --trace)" 'executable: who listens is not known' "a trace says that the listener is not known"
+
 finish

@@ -309,8 +309,9 @@ START_TEST(next_end)
 	load("layer a { permit until 18:00; pend until 06:00; block until \"2026-12-24 18:00\" }");
 	ck_assert_uint_eq(classify_next_end(c, classify_clock(0, 5 * 60), 0), 60);
 	ck_assert_uint_eq(classify_next_end(c, classify_clock(0, 6 * 60), 0), 12 * 60);
-	ck_assert_uint_eq(classify_next_end(c, classify_clock(6, 18 * 60), 0), 12 * 60);
-	ck_assert_uint_eq(classify_next_end(c, classify_clock(6, 1439), 0), 6 * 60 + 1);
+	ck_assert_uint_eq(classify_next_end(c, classify_clock(6, 18 * 60), 0), 6 * 60);
+	ck_assert_uint_eq(classify_next_end(c, classify_clock(6, 1439), 0), 1);
+	ck_assert_uint_eq(classify_next_end(c, classify_clock(0, 0), 0), 6 * 60);
 	ck_assert_uint_eq(classify_next_end(c, classify_clock(0, 5 * 60), end - 7), 7);
 	ck_assert_uint_eq(classify_next_end(c, classify_clock(0, 5 * 60), end), 60);
 	ck_assert_uint_eq(classify_next_end(c, 0, end - 10000), 10000);
