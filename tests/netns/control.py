@@ -35,10 +35,11 @@ class Control:
         self.file.readline()  # the greeting
 
     def close(self):
-        if self.sock:
+        if self.file:
             self.file.close()
+        if self.sock:
             self.sock.close()
-        self.sock = None
+        self.sock = self.file = None
 
     def once(self, request):
         if not self.sock:
