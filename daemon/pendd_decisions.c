@@ -13,7 +13,7 @@
 struct sources {
 	struct reauth_ranges *r;
 	uint32_t cap;
-	bool all; /* no memory to name them */
+	bool all; /* too many, or no memory, to name them */
 };
 
 static void add_source(struct sources *s, const struct remembered_key *k)
@@ -53,12 +53,13 @@ static void look_at(struct pendd *d, struct sources *s)
 void pendd_decisions_watch(struct pendd *d)
 {
 	uint64_t now = loop_now(d->loop).ns;
-	struct sources s = {0};
+	struct sources s = {.all = false};
 	struct remembered_value v;
 	struct remembered_key k;
 
 	if (!d->remembered || remembered_next_end(d->remembered) > now)
 		return;
+	s.all = remembered_ends_lost(d->remembered);
 	for (uint32_t cursor = 0; remembered_next(d->remembered, &cursor, &k, &v);)
 		if (v.end && v.until_ns <= now && remembered_remove(d->remembered, cursor, &k))
 			add_source(&s, &k);
@@ -118,7 +119,8 @@ static bool filter_valid(const struct msg *m)
 void pendd_decisions_forget(struct pendd *d, const struct msg *m)
 {
 	struct msg out = {.type = MSG_DONE, .seq = m->seq};
-	struct sources s = {0};
+	uint64_t now = loop_now(d->loop).ns;
+	struct sources s = {.all = false};
 	struct remembered_value v;
 	struct remembered_key k;
 
@@ -131,7 +133,7 @@ void pendd_decisions_forget(struct pendd *d, const struct msg *m)
 	for (uint32_t cursor = 0; remembered_next(d->remembered, &cursor, &k, &v);) {
 		if (!matches(m, &k) || !remembered_remove(d->remembered, cursor, &k))
 			continue;
-		out.u.done.count++;
+		out.u.done.count += v.until_ns > now; /* others were over already */
 		if (v.end)
 			add_source(&s, &k);
 	}

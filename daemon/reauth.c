@@ -140,7 +140,8 @@ static bool forgotten(const struct run *run, const struct flow *f, const struct 
 		return false;
 	k = remembered_key_of(classify_rule_key(run->classifier, r->rule), r->remember_scope,
 			      f->family, f->proto, f->src, f->sport, f->dst, f->dport);
-	return !remembered_find(j->remembered, &k, loop_clock().ns, &v);
+	return !remembered_find(j->remembered, &k, loop_clock().ns, &v) ||
+	       v.verdict != PEND_VERDICT_PERMIT;
 }
 
 /* Is it to be ended? */

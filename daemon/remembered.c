@@ -11,6 +11,8 @@
 #define KEY_WORDS   (sizeof(struct remembered_key) / 8)
 #define VALUE_WORDS (sizeof(struct remembered_value) / 8)
 #define WORDS       (KEY_WORDS + VALUE_WORDS)
+#define ALL         (REMEMBERED_MAX + REMEMBERED_ENDING)
+#define TRIES       100u /* a write takes less than one; a writer may have lost its CPU */
 
 _Static_assert(sizeof(struct remembered_key) % 8 == 0, "a key is whole words");
 _Static_assert(sizeof(struct remembered_value) % 8 == 0, "a value is whole words");
@@ -24,6 +26,7 @@ struct remembered {
 	struct entry *entry; /* from mmap: zero, and not there before it is used */
 	struct siphash_key hash;
 	_Atomic uint64_t next_end;
+	_Atomic bool ends_lost;
 	struct remembered_stats stats;
 };
 
@@ -42,7 +45,7 @@ int remembered_new(struct remembered **out)
 		free(t);
 		return -EIO;
 	}
-	t->entry = mmap(NULL, REMEMBERED_MAX * sizeof(*t->entry), PROT_READ | PROT_WRITE,
+	t->entry = mmap(NULL, ALL * sizeof(*t->entry), PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (t->entry == MAP_FAILED) {
 		free(t);
@@ -56,7 +59,7 @@ int remembered_new(struct remembered **out)
 void remembered_free(struct remembered *t)
 {
 	if (t)
-		munmap(t->entry, REMEMBERED_MAX * sizeof(*t->entry));
+		munmap(t->entry, ALL * sizeof(*t->entry));
 	free(t);
 }
 
@@ -171,54 +174,90 @@ static void end_comes(struct remembered *t, uint64_t until_ns)
 		;
 }
 
-/*
- * The place for it: its own, else one that has ended, else the one that ends first. *seq: as it was when it
- * was looked at.
- */
-static struct entry *choose(struct entry *e, const struct remembered_key *k, uint64_t now_ns,
-			    uint32_t *seq, bool *live)
+/* Its live flows are still to be looked for, and another has its place. */
+static void end_is_due(struct remembered *t, const struct content *was, uint64_t now_ns)
 {
-	struct entry *best = NULL;
-	uint64_t until = UINT64_MAX;
+	struct content c = *was, other;
+	uint64_t until = was->v.until_ns < now_ns ? was->v.until_ns : now_ns;
 
-	for (unsigned i = 0; i < REMEMBERED_WAYS; i++, e++) {
-		uint32_t s = atomic_load_explicit(&e->seq, memory_order_acquire);
-		struct content c;
+	c.v.until_ns = until;
+	for (struct entry *e = t->entry + REMEMBERED_MAX; e < t->entry + ALL; e++) {
+		uint32_t seq = atomic_load_explicit(&e->seq, memory_order_acquire);
 
-		if (!entry_read(e, &c))
+		if (!entry_read(e, &other) || other.v.until_ns || !entry_take(e, seq))
 			continue;
-		if (c.v.until_ns && same(&c.k, k)) {
-			*seq = s;
-			*live = false;
-			return e;
-		}
-		if (c.v.until_ns >= until)
-			continue;
-		best = e;
-		*seq = s;
-		until = c.v.until_ns;
-		*live = until > now_ns;
+		entry_write(e, &c);
+		end_comes(t, until);
+		return;
 	}
-	return best;
+	atomic_store(&t->ends_lost, true);
+	end_comes(t, until);
+}
+
+/* A place, and what is there. */
+struct choice {
+	struct entry *e;
+	uint32_t seq;
+	struct content was;
+};
+
+/*
+ * The place for it: its own, else one that has ended, else the one that ends first. False: others are writing
+ * there; unless `patient` their
+ * places are passed over.
+ */
+static bool choose(struct entry *e, const struct remembered_key *k, bool patient,
+		   struct choice *best)
+{
+	best->e = NULL;
+	for (unsigned i = 0; i < REMEMBERED_WAYS; i++, e++) {
+		struct choice at = {.e = e,
+				    .seq = atomic_load_explicit(&e->seq, memory_order_acquire)};
+
+		if (!entry_read(e, &at.was)) {
+			if (patient)
+				return false;
+			continue;
+		}
+		if (at.was.v.until_ns && same(&at.was.k, k)) {
+			*best = at;
+			return true;
+		}
+		if (!best->e || at.was.v.until_ns < best->was.v.until_ns)
+			*best = at;
+	}
+	return best->e != NULL;
+}
+
+static bool write_to(struct remembered *t, const struct choice *at, const struct content *c,
+		     uint64_t now_ns)
+{
+	const struct content *was = &at->was;
+	bool again = was->v.until_ns && same(&was->k, &c->k);
+
+	if (!entry_take(at->e, at->seq))
+		return false;
+	entry_write(at->e, c);
+	if (!again && was->v.until_ns > now_ns)
+		atomic_fetch_add_explicit(&t->stats.evicted, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&t->stats.kept, 1, memory_order_relaxed);
+	if (c->v.end)
+		end_comes(t, c->v.until_ns);
+	if (was->v.until_ns && was->v.end && !(again && c->v.end))
+		end_is_due(t, was, now_ns);
+	return true;
 }
 
 bool remembered_add(struct remembered *t, const struct remembered_key *k,
 		    const struct remembered_value *v, uint64_t now_ns)
 {
-	struct content c = {*k, *v};
-	uint32_t seq = 0;
-	bool live = false;
-	struct entry *e = choose(places(t, k), k, now_ns, &seq, &live);
+	const struct content c = {*k, *v};
+	struct choice at;
 
-	if (!e || !entry_take(e, seq))
-		return false;
-	entry_write(e, &c);
-	if (live)
-		atomic_fetch_add_explicit(&t->stats.evicted, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&t->stats.kept, 1, memory_order_relaxed);
-	if (v->end)
-		end_comes(t, v->until_ns);
-	return true;
+	for (unsigned i = 1; i <= TRIES; i++)
+		if (choose(places(t, k), k, i < TRIES, &at) && write_to(t, &at, &c, now_ns))
+			return true;
+	return false;
 }
 
 bool remembered_next(const struct remembered *t, uint32_t *cursor, struct remembered_key *k,
@@ -226,7 +265,7 @@ bool remembered_next(const struct remembered *t, uint32_t *cursor, struct rememb
 {
 	struct content c;
 
-	while (*cursor < REMEMBERED_MAX) {
+	while (*cursor < ALL) {
 		const struct entry *e = &t->entry[(*cursor)++];
 
 		/* pages that were never used are not made by looking at them: they are the zero page */
@@ -241,7 +280,7 @@ bool remembered_next(const struct remembered *t, uint32_t *cursor, struct rememb
 
 bool remembered_remove(struct remembered *t, uint32_t cursor, const struct remembered_key *k)
 {
-	struct entry *e = cursor && cursor <= REMEMBERED_MAX ? &t->entry[cursor - 1] : NULL;
+	struct entry *e = cursor && cursor <= ALL ? &t->entry[cursor - 1] : NULL;
 	uint32_t seq = e ? atomic_load_explicit(&e->seq, memory_order_acquire) : 1;
 	struct content c, none;
 
@@ -260,6 +299,11 @@ void remembered_forgot(struct remembered *t, uint64_t n)
 uint64_t remembered_next_end(const struct remembered *t)
 {
 	return atomic_load_explicit(&t->next_end, memory_order_relaxed);
+}
+
+bool remembered_ends_lost(struct remembered *t)
+{
+	return atomic_exchange(&t->ends_lost, false);
 }
 
 void remembered_seek_end(struct remembered *t)

@@ -5,8 +5,8 @@
  *
  * One table for all threads. Looking up takes no lock and allocates nothing: an entry has a sequence number
  * that is odd while it is written, and a reader that saw it change takes the entry for none. Whoever writes
- * takes the entry by that number; one that is being written by another is passed over. The table has a fixed
- * size: where it is full, what ends first goes. A decision belongs to a rule by its key, which is that
+ * takes the entry by that number, and tries again when another has it. The table has a fixed
+ * size: where it is full, what ends first goes; an entry with live flows to end is put aside for those who look for them. A decision belongs to a rule by its key, which is that
  * of the layer's name and of the rule's canonical text: it survives a policy in which the rule stays as it is, and
  * means nothing to any other.
  */
@@ -21,6 +21,8 @@
 
 #define REMEMBERED_MAX  65536u /* entries; a power of two */
 #define REMEMBERED_WAYS 8u     /* places that one key can have */
+/* Entries with live flows to end, whose place another has got since somebody looked. */
+#define REMEMBERED_ENDING 1024u
 
 /* What lies outside of the scope is 0. */
 struct remembered_key {
@@ -68,7 +70,7 @@ bool remembered_find(const struct remembered *t, const struct remembered_key *k,
 /* As remembered_find, and counted: a connection was decided by it. */
 bool remembered_use(struct remembered *t, const struct remembered_key *k, uint64_t now_ns,
 		    struct remembered_value *v);
-/* Any thread. False: every place of it is being written by others. */
+/* Any thread. False: every place of it is being written by others, again and again. */
 bool remembered_add(struct remembered *t, const struct remembered_key *k,
 		    const struct remembered_value *v, uint64_t now_ns);
 /*
@@ -83,6 +85,8 @@ bool remembered_remove(struct remembered *t, uint32_t cursor, const struct remem
 void remembered_forgot(struct remembered *t, uint64_t n);
 /* The earliest end of an entry with live flows to end; UINT64_MAX: none. May be too early, never too late. */
 uint64_t remembered_next_end(const struct remembered *t);
+/* More has ended than could be put aside: any live flow may have to end. Said once. */
+bool remembered_ends_lost(struct remembered *t);
 /* After the ended ones were removed: look anew. */
 void remembered_seek_end(struct remembered *t);
 

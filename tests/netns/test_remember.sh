@@ -9,7 +9,7 @@
 ns_pair
 need_queue
 control_start
-server tcp:{7001..7006}
+server tcp:{7001..7007}
 
 policy()
 {
@@ -21,6 +21,7 @@ policy()
 		pend proto tcp to port 7004 ask people complete buffer with reset remember 1h scope flow
 		pend proto tcp to port 7005 ask people complete buffer remember 4s end timeout 3s
 		pend proto tcp to port 7006 ask people complete buffer remember 1h timeout 1s
+		pend proto tcp to port 7007 ask people complete buffer remember 1h end
 		permit
 	}
 	END
@@ -111,6 +112,24 @@ check "R34: it ends with the decision" wait_for 15 eval '! h ss -tn state establ
 check "... at the client, too" wait_for 5 grep -q -i reset "$WORK/gone.err"
 check "the flow beside it goes on" eval 'h ss -tn state established | grep -q ":7003 "'
 like "$(h_pendctl status --json | tr -d ' \n')" '"decision-expired":.("ended":1,"runs":1|"runs":1,"ended":1).' "... and counted by its reason"
+
+# Another word about the same scope takes the permit's place, and its flows end with it.
+pending_id() { h_pendctl pending --json | grep "\"source_port\":$1[,}]" | field id; }
+client -t 8000 -r -P 9101 "$H4" 7007 >"$WORK/second" &
+check "somebody is asked" wait_for 5 pending_is 1
+first=$(pending_id 9101)
+stream replaced 7007
+check "... and about another connection of the same scope" wait_for 5 pending_is 2
+for id in $(h_pendctl pending --json | field id); do
+	[ "$id" = "$first" ] || h_pendctl permit "$id" >/dev/null
+done
+check "that is let in" wait_for 5 eval 'h ss -tn state established | grep -q ":7007 "'
+h_pendctl block "$first" >/dev/null
+check "R34: a block in the permit's place ends the permit's flows" wait_for 10 eval '! h ss -tn state established | grep -q ":7007 "'
+check "... and no others" eval 'h ss -tn state established | grep -q ":7003 "'
+rc=0 known=$(decisions | grep -c scope)
+h_pendctl decisions forget --rule 99 >/dev/null 2>&1 || rc=$?
+is "$rc $(decisions | grep -c scope)" "4 $known" "a rule that is not there forgets nothing"
 is "$(h_pendctl decisions forget --all | cut -d' ' -f2)" forgotten. "everything is forgotten"
 is "$(h_pendctl decisions)" "No decision is remembered." "nothing is left"
 pendd_stop

@@ -102,7 +102,7 @@ START_TEST(walk_and_remove)
 	ck_assert_int_eq(held(key(CLASSIFY_SCOPE_SERVICE, 1, 0, 22), 2 * S), -1);
 	ck_assert_int_eq(held(key(CLASSIFY_SCOPE_SERVICE, 2, 0, 22), 2 * S), PEND_VERDICT_PERMIT);
 	ck_assert(!remembered_remove(t, 0, &k));
-	ck_assert(!remembered_remove(t, REMEMBERED_MAX + 1, &k));
+	ck_assert(!remembered_remove(t, REMEMBERED_MAX + REMEMBERED_ENDING + 1, &k));
 	cursor = n = 0;
 	while (remembered_next(t, &cursor, &k, &v))
 		n++;
@@ -134,6 +134,45 @@ START_TEST(full)
 }
 END_TEST
 
+/* The sources that the walk for ended ones would find, and take. */
+static unsigned ended_sources(uint64_t now)
+{
+	struct remembered_value v;
+	struct remembered_key k;
+	unsigned n = 0;
+
+	for (uint32_t cursor = 0; remembered_next(t, &cursor, &k, &v);)
+		n += v.end && v.until_ns <= now && remembered_remove(t, cursor, &k);
+	remembered_seek_end(t);
+	return n;
+}
+
+static bool add_end(const struct remembered_key *k, uint64_t until, uint64_t now)
+{
+	struct remembered_value v = {
+		.until_ns = until, .since_ns = now, .verdict = PEND_VERDICT_PERMIT, .end = 1};
+
+	return remembered_add(t, k, &v, now);
+}
+
+/* More than can be put aside is said. */
+START_TEST(ends_may_be_lost)
+{
+	struct remembered_key k;
+
+	for (uint32_t i = 0; i <= REMEMBERED_ENDING; i++) {
+		k = key(CLASSIFY_SCOPE_SERVICE, i, 0, 22);
+		ck_assert(add_end(&k, 10 * S, S));
+		ck_assert(!remembered_ends_lost(t));
+		ck_assert(add(&k, PEND_VERDICT_BLOCK, 20 * S, 2 * S));
+	}
+	ck_assert(remembered_ends_lost(t));
+	ck_assert(!remembered_ends_lost(t));
+	ck_assert_uint_eq(ended_sources(2 * S), REMEMBERED_ENDING);
+	ck_assert_uint_eq(ended_sources(20 * S), 0);
+}
+END_TEST
+
 START_TEST(next_end)
 {
 	struct remembered_key k = key(CLASSIFY_SCOPE_SERVICE, 1, 0, 22);
@@ -154,6 +193,48 @@ START_TEST(next_end)
 			ck_assert(remembered_remove(t, cursor, &k));
 	remembered_seek_end(t);
 	ck_assert_uint_eq(remembered_next_end(t), 20 * S);
+}
+END_TEST
+
+/* A permit's flows end with it, also when something else was said before anybody looked for them. */
+START_TEST(end_is_not_overwritten)
+{
+	struct remembered_key k = key(CLASSIFY_SCOPE_SERVICE, 1, 0, 22);
+
+	ck_assert(add_end(&k, 10 * S, S));
+	ck_assert(add(&k, PEND_VERDICT_BLOCK, 30 * S, 11 * S));
+	ck_assert_uint_le(remembered_next_end(t), 11 * S);
+	ck_assert_int_eq(held(k, 11 * S), PEND_VERDICT_BLOCK);
+	ck_assert_uint_eq(ended_sources(11 * S), 1);
+	ck_assert_uint_eq(remembered_next_end(t), UINT64_MAX);
+	/* the same again: they go on */
+	ck_assert(add_end(&k, 40 * S, 31 * S));
+	ck_assert(add_end(&k, 50 * S, 32 * S));
+	ck_assert_uint_eq(ended_sources(49 * S), 0);
+	ck_assert_uint_eq(ended_sources(50 * S), 1);
+}
+END_TEST
+
+/* Nor are they forgotten when the table is full. */
+START_TEST(end_is_not_evicted)
+{
+	enum { LIVE = 1000 };
+	struct remembered_key k;
+	unsigned left = 0;
+
+	for (uint32_t i = 0; i < LIVE; i++) {
+		k = key(CLASSIFY_SCOPE_SERVICE, i, 0, 22);
+		ck_assert(add_end(&k, 10 * S, S));
+	}
+	for (uint32_t i = LIVE; i < 4 * REMEMBERED_MAX; i++) {
+		k = key(CLASSIFY_SCOPE_SERVICE, i, 0, 22);
+		ck_assert(add(&k, PEND_VERDICT_BLOCK, 100 * S, 2 * S));
+	}
+	for (uint32_t i = 0; i < LIVE; i++)
+		left += held(key(CLASSIFY_SCOPE_SERVICE, i, 0, 22), 2 * S) >= 0;
+	ck_assert_uint_lt(left, LIVE / 10);
+	ck_assert_uint_le(remembered_next_end(t), 2 * S);
+	ck_assert_uint_eq(ended_sources(2 * S), LIVE - left);
 }
 END_TEST
 
@@ -208,6 +289,9 @@ Suite *suite(void)
 	tcase_add_test(tc, walk_and_remove);
 	tcase_add_test(tc, full);
 	tcase_add_test(tc, next_end);
+	tcase_add_test(tc, end_is_not_overwritten);
+	tcase_add_test(tc, end_is_not_evicted);
+	tcase_add_test(tc, ends_may_be_lost);
 	tcase_add_test(tc, threads);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(s, tc);
