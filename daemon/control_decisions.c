@@ -196,10 +196,13 @@ static bool filter_of(struct request *r, const json_t *args, struct msg *m)
 	m->u.decisions.family = match.family;
 	m->u.decisions.prefix_len = match.prefix_len;
 	memcpy(m->u.decisions.source, match.source, sizeof(m->u.decisions.source));
-	m->u.decisions.rule = match.rule == UINT32_MAX || !v->classifier
-				      ? 0
-				      : classify_rule_key(v->classifier, match.rule);
-	return true;
+	if (!rule)
+		return true;
+	/* A rule that is not there has no key, and no key is every rule. */
+	m->u.decisions.rule = v->classifier ? classify_rule_key(v->classifier, match.rule) : 0;
+	if (!m->u.decisions.rule)
+		request_fail(r, "not-found", "the policy has no rule %u", match.rule);
+	return m->u.decisions.rule != 0;
 }
 
 void act_forget(struct request *r, const json_t *args)
