@@ -194,7 +194,8 @@ void classify(const struct classifier *c, const struct pend_values *v, struct cl
 
 uint32_t classify_rules(const struct classifier *c);
 bool classify_rule(const struct classifier *c, uint32_t rule, struct classify_rule *out);
-/* The same for the same canonical text in a layer of the same name, whatever the policy; 0: no such rule. */
+/* The same for the same canonical text in a layer of the same name, whatever the policy; 0: no such rule. Any
+ * number of threads. */
 uint64_t classify_rule_key(const struct classifier *c, uint32_t rule);
 /* How long a decision of the rule holds, for whom; 0: for the one connection. */
 uint64_t classify_rule_remember(const struct classifier *c, uint32_t rule, uint8_t *scope,

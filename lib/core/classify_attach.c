@@ -331,7 +331,9 @@ int classify_attach(struct classifier **out, const void *image, size_t size)
 		return -EINVAL;
 	}
 	c->users = malloc(sizeof(*c->users));
-	if (!c->users || classify_index_build(&c->index, c)) {
+	c->keys = calloc(c->n[IMAGE_RULES] + 1, sizeof(*c->keys));
+	if (!c->users || !c->keys || classify_index_build(&c->index, c)) {
+		free(c->keys);
 		free(c->users);
 		free(c);
 		return -ENOMEM;
@@ -348,6 +350,7 @@ void classify_detach(struct classifier *c)
 	classify_patch_free(c->patch);
 	if (atomic_fetch_sub(c->users, 1) == 1) {
 		classify_index_free(&c->index);
+		free(c->keys);
 		free(c->users);
 	}
 	free(c);
@@ -384,16 +387,27 @@ static uint64_t hash_text(uint64_t h, const char *s)
 	return h;
 }
 
+static uint64_t make_key(const struct classifier *c, const struct image_rule *r)
+{
+	uint64_t h = hash_text(0xcbf29ce484222325ull, c->strings + c->layers[r->layer].name);
+
+	h = hash_text(h, c->strings + r->text);
+	return h ? h : 1;
+}
+
 uint64_t classify_rule_key(const struct classifier *c, uint32_t rule)
 {
-	const struct image_rule *r;
-	uint64_t h = 0xcbf29ce484222325ull;
+	uint64_t key;
 
 	if (rule >= c->n[IMAGE_RULES])
 		return 0;
-	r = &c->rules[rule];
-	h = hash_text(h, c->strings + c->layers[r->layer].name);
-	return hash_text(h, c->strings + r->text);
+	/* Once: a rule can be as long as its lists, and packets ask. Two threads find the same. */
+	key = atomic_load_explicit(&c->keys[rule], memory_order_relaxed);
+	if (!key) {
+		key = make_key(c, &c->rules[rule]);
+		atomic_store_explicit(&c->keys[rule], key, memory_order_relaxed);
+	}
+	return key;
 }
 
 uint64_t classify_rule_remember(const struct classifier *c, uint32_t rule, uint8_t *scope,

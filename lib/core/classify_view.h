@@ -25,7 +25,8 @@ struct classifier {
 	const struct image_id *ids;
 	const uint32_t *texts;
 	struct classify_index index;
-	atomic_uint *users;           /* classifiers that share the index, this one included */
+	atomic_uint *users;           /* classifiers that share index and keys, this one included */
+	_Atomic uint64_t *keys;       /* by rule; 0: not asked for yet */
 	struct classify_patch *patch; /* NULL: as compiled */
 };
 

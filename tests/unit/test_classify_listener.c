@@ -343,6 +343,30 @@ START_TEST(remember)
 }
 END_TEST
 
+/* A rule is known again where it stands elsewhere, and not in another layer or with another text. */
+START_TEST(rule_keys)
+{
+	uint64_t key;
+
+	load("layer a { pend to port 22 remember 90s; permit }");
+	key = classify_rule_key(c, 0);
+	ck_assert_uint_ne(key, 0);
+	ck_assert_uint_eq(classify_rule_key(c, 0), key);
+	ck_assert_uint_ne(classify_rule_key(c, 1), key);
+	ck_assert_uint_eq(classify_rule_key(c, classify_rules(c)), 0);
+	unload();
+	load("layer a { block to port 23\n pend   to port ssh   remember 90s; permit }");
+	ck_assert_uint_eq(classify_rule_key(c, 1), key);
+	unload();
+	load("layer b { pend to port 22 remember 90s; permit }");
+	ck_assert_uint_ne(classify_rule_key(c, 0), key);
+	unload();
+	load("layer a { pend to port 22 remember 91s; permit }");
+	ck_assert_uint_ne(classify_rule_key(c, 0), key);
+	unload();
+}
+END_TEST
+
 /* --------------------------------------------------------------------- countries ---- */
 
 START_TEST(country_sets)
@@ -392,6 +416,7 @@ Suite *suite(void)
 	tcase_add_test(t, until);
 	tcase_add_test(t, next_end);
 	tcase_add_test(t, remember);
+	tcase_add_test(t, rule_keys);
 	tcase_add_test(t, country_sets);
 	suite_add_tcase(s, t);
 	return s;
