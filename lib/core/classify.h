@@ -77,6 +77,7 @@ struct classify_authority {
 	uint32_t max_pending; /* questions open at once; 0: the default */
 	const char *user;     /* who its program runs as, and who may serve it; "": not said */
 	const char *group;    /* whose members may serve it; "" */
+	uint32_t uid, gid;    /* their numbers; UINT32_MAX: not said */
 	const char *config;   /* the keys of its own kind, as the text of a JSON object; "{}" */
 };
 

@@ -80,18 +80,40 @@ static bool verdict_ok(uint8_t v)
 	return v == PEND_VERDICT_BLOCK || v == PEND_VERDICT_PERMIT;
 }
 
+static bool is_group(const struct image_authority *a)
+{
+	return a->type >= AUTHORITY_ANY;
+}
+
+/* A group has members, none of which is one; nobody else has any. */
+static bool members_ok(const struct classifier *c, const struct image_authority *a)
+{
+	if (a->members > IMAGE_GROUP_MAX || (a->members != 0) != is_group(a) ||
+	    a->need > a->members || !a->need != (a->type != AUTHORITY_QUORUM))
+		return false;
+	for (unsigned i = 0; i < a->members; i++)
+		if (a->member[i] >= c->n[IMAGE_AUTHORITIES] ||
+		    is_group(&c->authorities[a->member[i]]))
+			return false;
+	return true;
+}
+
+static bool authority_ok(const struct classifier *c, const struct image_authority *a)
+{
+	return string_ok(c, a->name) && string_ok(c, a->user) && string_ok(c, a->group) &&
+	       string_ok(c, a->config) && verdict_ok(a->answer) && verdict_ok(a->on_timeout) &&
+	       a->on_absent <= CLASSIFY_ABSENT_WAIT && a->on_error <= CLASSIFY_ERROR_NEXT &&
+	       a->timeout_ns && a->type >= AUTHORITY_OPERATOR && a->type <= AUTHORITY_CHAIN &&
+	       members_ok(c, a);
+}
+
 static bool authorities_ok(const struct classifier *c)
 {
 	uint32_t i;
 
-	for (i = 0; i < c->n[IMAGE_AUTHORITIES]; i++) {
-		const struct image_authority *a = &c->authorities[i];
-
-		if (!string_ok(c, a->name) || !verdict_ok(a->answer) ||
-		    !verdict_ok(a->on_timeout) || !a->timeout_ns || a->type < AUTHORITY_OPERATOR ||
-		    a->type > AUTHORITY_SOCKET)
+	for (i = 0; i < c->n[IMAGE_AUTHORITIES]; i++)
+		if (!authority_ok(c, &c->authorities[i]))
 			return false;
-	}
 	return i <= UINT16_MAX;
 }
 
@@ -521,8 +543,16 @@ bool classify_authority(const struct classifier *c, uint16_t authority,
 					   .answer = a->answer,
 					   .timeout_ns = a->timeout_ns,
 					   .on_timeout = a->on_timeout,
-					   .user = "",
-					   .group = "",
-					   .config = "{}"};
+					   .on_absent = a->on_absent,
+					   .on_error = a->on_error,
+					   .need = a->need,
+					   .members = a->members,
+					   .max_pending = a->max_pending,
+					   .user = c->strings + a->user,
+					   .group = c->strings + a->group,
+					   .uid = a->uid,
+					   .gid = a->gid,
+					   .config = c->strings + a->config};
+	memcpy(out->member, a->member, sizeof(out->member));
 	return true;
 }

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define IMAGE_MAGIC    0x504e4450u /* "PDNP" */
-#define IMAGE_VERSION  4u
+#define IMAGE_VERSION  5u
 #define IMAGE_SIZE_MAX (1u << 30)
 #define IMAGE_ALIGN    8u
 
@@ -49,10 +49,17 @@ struct image_header {
 	} section[IMAGE_SECTIONS];
 };
 
+#define IMAGE_GROUP_MAX 8u
+
 struct image_authority {
 	uint64_t timeout_ns;
-	uint32_t name; /* offset into IMAGE_STRINGS */
-	uint8_t type, answer, on_timeout, pad;
+	uint32_t name, user, group, config; /* offsets into IMAGE_STRINGS */
+	uint32_t uid, gid;                  /* UINT32_MAX: not said */
+	uint32_t max_pending;
+	uint16_t member[IMAGE_GROUP_MAX]; /* of a group: authorities */
+	uint8_t type, answer, on_timeout, on_absent, on_error;
+	uint8_t need, members;
+	uint8_t pad[5];
 };
 
 struct image_layer {

@@ -6,7 +6,10 @@
  * policy_lex.c      bytes -> tokens
  * policy_token.c    the parser's hold on them: variables, lists, recovery
  * policy_parse.c    blocks: the top of a file, layers, settings
- * policy_define.c   statements that name something: define, set, authority
+ * policy_define.c   statements that name something: define, set
+ * policy_authority.c ... authority
+ * policy_served.c   ... the keys of authorities that programs of ours serve
+ * policy_group.c    groups of authorities, in their own statement and in rules
  * policy_file.c     files: the first one and what it includes; policy_parse itself
  * policy_rule.c     rules: conditions and options
  * policy_cond.c     conditions whose values have a grammar of their own
@@ -140,18 +143,101 @@ struct pol_set {
 	uint32_t index;
 };
 
+/* An address, or a range of them. */
+struct pol_addr {
+	struct pol_addr *next;
+	struct pol_range range;
+	uint16_t port; /* 0: none */
+};
+
+struct pol_zone {
+	struct pol_zone *next;
+	const char *name;
+	uint32_t weight;
+};
+
+/* When the service that an authority of type unit starts is there. */
+struct pol_ready {
+	uint8_t proto; /* 0: when it was started */
+	uint16_t port;
+	struct pol_range address;
+};
+
+/* The keys of the kinds that programs of ours serve. */
+struct pol_served {
+	const char *command, *start, *url, *ca, *header_file, *secrets;
+	struct pol_string *headers;
+	struct pol_zone *zones;
+	struct pol_addr *codes, *servers;
+	struct pol_ready ready;
+	uint8_t mode; /* 1: once */
+	uint8_t listed;
+	uint32_t processes, threshold;
+	uint64_t idle_stop_ns, open_ns;
+};
+
+struct pol_member {
+	const char *name;
+	struct pol_loc loc;
+	struct pol_authority *authority; /* once checked */
+};
+
+/* Of several authorities, none of them a group. */
+struct pol_group {
+	uint8_t type, need, n;
+	struct pol_member member[CLASSIFY_MEMBERS_MAX];
+};
+
+enum pol_authority_key {
+	AUTH_TYPE,
+	AUTH_OF,
+	AUTH_ANSWER,
+	AUTH_COMMAND,
+	AUTH_MODE,
+	AUTH_PROCESSES,
+	AUTH_ZONES,
+	AUTH_CODES,
+	AUTH_THRESHOLD,
+	AUTH_SERVERS,
+	AUTH_LISTED,
+	AUTH_URL,
+	AUTH_CA,
+	AUTH_HEADER,
+	AUTH_HEADER_FILE,
+	AUTH_START,
+	AUTH_READY,
+	AUTH_IDLE_STOP,
+	AUTH_SECRETS,
+	AUTH_OPEN,
+	AUTH_TIMEOUT,
+	AUTH_ON_TIMEOUT,
+	AUTH_ON_ABSENT,
+	AUTH_ON_ERROR,
+	AUTH_MAX_PENDING,
+	AUTH_USER,
+	AUTH_GROUP,
+	AUTH_COUNT
+};
+
+struct pol_id; /* below */
+
 struct pol_authority {
 	struct pol_authority *next;
 	const char *name;
 	struct pol_loc loc;
-	bool builtin;
+	bool builtin;  /* nobody wrote it: `operator`, or the group of a rule */
+	bool broken;   /* an error in it was reported */
 	uint32_t seen; /* bits of enum pol_authority_key */
+	struct pol_loc key_loc[AUTH_COUNT];
 	uint8_t type, answer, on_timeout;
+	uint8_t on_absent, on_error; /* enum classify_absent, enum classify_error */
+	uint32_t max_pending;
 	uint64_t timeout_ns;
+	struct pol_id *user, *group;
+	struct pol_group of;
+	struct pol_served served;
 	uint16_t index;
 };
-
-enum pol_authority_key { AUTH_TYPE, AUTH_TIMEOUT, AUTH_ON_TIMEOUT, AUTH_ANSWER };
 
 enum pol_cond {
 	COND_PROTO,
@@ -284,6 +370,7 @@ struct pol_rule {
 	uint32_t opts; /* bits of enum pol_opt */
 	struct pol_loc opt_loc[OPT_COUNT];
 	const char *ask, *counter;
+	struct pol_group *group_asked; /* NULL: one authority */
 	struct classify_limit limit;
 	struct pol_authority *authority; /* once checked, for pend */
 	uint64_t timeout_ns;
@@ -437,6 +524,8 @@ typedef bool pol_element_fn(struct pol_parser *ps, void *ctx);
 bool pol_list(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what);
 /* Braces are required, and may be empty. */
 bool pol_braces(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what);
+/* ... and commas may be left out. */
+bool pol_names(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what);
 
 struct pol_keyword {
 	const char *name; /* NULL ends a table */
@@ -444,6 +533,7 @@ struct pol_keyword {
 };
 /* The value, or -1 after an error. */
 int pol_keyword(struct pol_parser *ps, const struct pol_keyword *table, const char *what);
+bool pol_number(struct pol_parser *ps, const char *what, uint32_t lo, uint32_t hi, uint32_t *out);
 const char *pol_keyword_name(const struct pol_keyword *table, int value);
 bool pol_duration(struct pol_parser *ps, const char *what, uint64_t max, uint64_t *out);
 bool pol_name_valid(const char *s);
@@ -467,7 +557,36 @@ bool pol_redefined(struct pol_parser *ps, const struct pol_loc *at, const char *
 		   const char *name, const struct pol_loc *first);
 bool pol_parse_define(struct pol_parser *ps, const struct pol_loc *at);
 bool pol_parse_set(struct pol_parser *ps, const struct pol_loc *at);
+
+/* policy_authority.c */
 bool pol_parse_authority(struct pol_parser *ps, const struct pol_loc *at);
+struct pol_authority *pol_authority_find(const struct policy *p, const char *name);
+bool pol_authority_add(struct pol_parser *ps, struct pol_authority *a, const struct pol_loc *at);
+/* "unknown authority", with the name that was meant perhaps. */
+bool pol_authority_unknown(struct pol_parser *ps, const struct pol_loc *at, const char *name);
+void pol_check_authorities(struct pol_parser *ps);
+void pol_print_authority(const struct pol_authority *a, struct pol_text *t);
+
+/* policy_served.c */
+bool pol_parse_served(struct pol_parser *ps, struct pol_authority *a, enum pol_authority_key key);
+void pol_check_served(struct pol_parser *ps, struct pol_authority *a);
+void pol_print_served(const struct pol_authority *a, struct pol_text *t);
+/* The text of a JSON object. */
+void pol_served_json(const struct pol_authority *a, struct pol_text *t);
+
+/* policy_group.c */
+bool pol_group_is(uint8_t type);
+/* "{ a, b }", for a type that was named. */
+bool pol_parse_members(struct pol_parser *ps, struct pol_group *g);
+/* The number of votes that a quorum needs. */
+bool pol_parse_need(struct pol_parser *ps, struct pol_group *g);
+/* Behind `ask`: the name of an authority, or `any { a b }`. */
+bool pol_parse_ask(struct pol_parser *ps, struct pol_rule *r);
+/* All authorities that are no groups have been checked. */
+void pol_check_group(struct pol_parser *ps, struct pol_authority *a);
+/* The authority that stands for a rule's group; NULL after an error. */
+struct pol_authority *pol_group_authority(struct pol_parser *ps, const char *name,
+					  const struct pol_group *g, const struct pol_loc *at);
 
 /* policy_parse.c */
 enum pol_block_kind { POL_BLOCK_TOP, POL_BLOCK_LAYER };
@@ -512,6 +631,9 @@ bool pol_element_executable(struct pol_parser *ps, void *ctx); /* ctx: struct po
 bool pol_element_cgroup(struct pol_parser *ps, void *ctx);     /* ctx: struct pol_string ** */
 bool pol_element_unit(struct pol_parser *ps, void *ctx);       /* ctx: struct pol_string ** */
 void pol_print_listener(const struct pol_rule *r, struct pol_text *t);
+/* One of them. */
+bool pol_parse_id(struct pol_parser *ps, bool group, struct pol_id **out);
+void pol_print_id(const struct pol_id *id, struct pol_text *t);
 
 /* policy_country.c */
 bool pol_element_country(struct pol_parser *ps, void *ctx); /* ctx: struct pol_country ** */

@@ -9,63 +9,6 @@
 #define PROTO_TCP    6
 #define PROTO_ICMPV6 58
 
-/* --------------------------------------------------------------- authorities ---- */
-
-static void check_authority(struct pol_parser *ps, struct pol_authority *a)
-{
-	bool answers = a->seen & POL_BIT(AUTH_ANSWER);
-
-	if (!(a->seen & POL_BIT(AUTH_TYPE)))
-		pol_error(ps, &a->loc, "authority \"%s\" has no type", a->name);
-	else if (a->type == AUTHORITY_STATIC && !answers)
-		pol_error(ps, &a->loc, "authority \"%s\" of type static needs an answer", a->name);
-	else if (a->type != AUTHORITY_STATIC && answers)
-		pol_error(ps, &a->loc, "only an authority of type static has an answer");
-	if (!(a->seen & POL_BIT(AUTH_TIMEOUT)))
-		a->timeout_ns = ps->p->settings.timeout_ns;
-}
-
-static struct pol_authority *find_authority(const struct policy *p, const char *name)
-{
-	struct pol_authority *a = p->authorities;
-
-	while (a && strcmp(a->name, name))
-		a = a->next;
-	return a;
-}
-
-/* `operator` exists unless the policy says what that is. */
-static void add_builtin(struct pol_parser *ps)
-{
-	struct policy *p = ps->p;
-	struct pol_authority *a;
-
-	if (find_authority(p, "operator"))
-		return;
-	a = pol_alloc(&p->arena, sizeof(*a));
-	if (!a) {
-		pol_oom(ps);
-		return;
-	}
-	*a = (struct pol_authority){.next = p->authorities, .name = "operator", .builtin = true};
-	a->seen = POL_BIT(AUTH_TYPE);
-	a->type = AUTHORITY_OPERATOR;
-	p->authorities = a;
-	p->nauthorities++;
-}
-
-static void check_authorities(struct pol_parser *ps)
-{
-	struct pol_authority *a;
-	uint16_t index = 0;
-
-	add_builtin(ps);
-	for (a = ps->p->authorities; a; a = a->next) {
-		a->index = index++;
-		check_authority(ps, a);
-	}
-}
-
 /* ---------------------------------------------------------------------- sets ---- */
 
 static int compare_names(const void *key, const void *set)
@@ -366,15 +309,15 @@ static void check_options(struct pol_parser *ps, const struct pol_rule *r)
 static void check_pend(struct pol_parser *ps, struct pol_rule *r)
 {
 	const char *name = r->ask ? r->ask : "operator";
-	struct pol_authority *a;
-	struct pol_guess g;
+	const struct pol_loc *at = &r->opt_loc[OPT_ASK];
 
-	r->authority = find_authority(ps->p, name);
+	if (r->group_asked)
+		r->authority = pol_group_authority(ps, name, r->group_asked, at);
+	else
+		r->authority = pol_authority_find(ps->p, name);
 	if (!r->authority) {
-		g = pol_guess_for(name);
-		for (a = ps->p->authorities; a; a = a->next)
-			pol_guess_try(&g, a->name);
-		pol_unknown(ps, &r->opt_loc[OPT_ASK], "authority", name, g.best);
+		if (!r->group_asked)
+			pol_authority_unknown(ps, at, name);
 		return;
 	}
 	if (!(r->opts & POL_BIT(OPT_TIMEOUT)))
@@ -422,7 +365,7 @@ void pol_check(struct pol_parser *ps)
 {
 	const struct pol_layer *l;
 
-	check_authorities(ps);
+	pol_check_authorities(ps);
 	check_sets(ps);
 	pol_check_countries(ps);
 	for (l = ps->p->layers; l && !pol_stopped(ps); l = l->next)

@@ -4,6 +4,7 @@
 #include "core/classify_image.h"
 #include "core/classify_listener.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,8 @@ static uint32_t count(const struct compiler *c, enum image_section which)
 	return (uint32_t)c->section[which].n;
 }
 
+_Static_assert(IMAGE_GROUP_MAX == CLASSIFY_MEMBERS_MAX, "members");
+
 static uint32_t string(struct compiler *c, const char *s)
 {
 	uint32_t at = count(c, IMAGE_STRINGS);
@@ -81,22 +84,55 @@ static uint32_t string(struct compiler *c, const char *s)
 	return at;
 }
 
-static void compile_authorities(struct compiler *c)
+/* What `user` and `group` say, as they say it. */
+static uint32_t compile_id(struct compiler *c, const struct pol_id *id)
 {
-	const struct pol_authority *a;
-	struct image_authority *out;
-	uint32_t name;
+	char number[16];
 
-	for (a = c->p->authorities; a && !c->err; a = a->next) {
-		name = string(c, a->name);
-		out = more(c, IMAGE_AUTHORITIES, 1);
-		if (out)
-			*out = (struct image_authority){.name = name,
-							.type = a->type,
-							.answer = a->answer,
-							.on_timeout = a->on_timeout,
-							.timeout_ns = a->timeout_ns};
-	}
+	if (!id)
+		return 0; /* the first string is an empty one */
+	snprintf(number, sizeof(number), "%u", id->lo);
+	return string(c, id->name ? id->name : number);
+}
+
+static uint32_t compile_config(struct compiler *c, const struct pol_authority *a)
+{
+	struct pol_text text = {0};
+	uint32_t at = 0;
+
+	pol_served_json(a, &text);
+	if (text.oom)
+		c->err = -ENOMEM;
+	else
+		at = string(c, text.s);
+	free(text.s);
+	return at;
+}
+
+static void compile_authority(struct compiler *c, const struct pol_authority *a)
+{
+	struct image_authority out = {.type = a->type,
+				      .answer = a->answer,
+				      .on_timeout = a->on_timeout,
+				      .on_absent = a->on_absent,
+				      .on_error = a->on_error,
+				      .need = a->of.need,
+				      .members = a->of.n,
+				      .max_pending = a->max_pending,
+				      .uid = a->user ? a->user->lo : UINT32_MAX,
+				      .gid = a->group ? a->group->lo : UINT32_MAX,
+				      .timeout_ns = a->timeout_ns},
+			       *to;
+
+	for (unsigned i = 0; i < a->of.n; i++)
+		out.member[i] = a->of.member[i].authority->index;
+	out.name = string(c, a->name);
+	out.user = compile_id(c, a->user);
+	out.group = compile_id(c, a->group);
+	out.config = compile_config(c, a);
+	to = more(c, IMAGE_AUTHORITIES, 1);
+	if (to)
+		*to = out;
 }
 
 /* -------------------------------------------------------------------- addresses ---- */
@@ -541,13 +577,15 @@ static void compile_files(struct compiler *c)
 
 static void compile_all(struct compiler *c)
 {
+	const struct pol_authority *a;
 	const struct pol_layer *l;
 	const struct pol_set *s;
 	uint32_t number = 0;
 
 	string(c, "");
 	compile_files(c);
-	compile_authorities(c);
+	for (a = c->p->authorities; a && !c->err; a = a->next)
+		compile_authority(c, a);
 	for (s = c->p->sets; s && !c->err; s = s->next)
 		add_set(c, s->name, &s->ranges); /* in order, so that a set's number is its index */
 	for (s = c->p->countries; s && !c->err; s = s->next)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Statements that name something: define, set, authority. */
+/* Statements that name something: define, set. */
 #include "core/policy_ast.h"
 #include <string.h>
 
@@ -185,97 +185,4 @@ bool pol_parse_set(struct pol_parser *ps, const struct pol_loc *at)
 		return false;
 	return pol_braces(ps, set_element, set, "an address, prefix, range, @set or file") &&
 	       pol_block_end(ps);
-}
-
-/* ------------------------------------------------------------------- authority ---- */
-
-static const struct pol_keyword authority_keys[] = {
-	{"type", AUTH_TYPE},
-	{"timeout", AUTH_TIMEOUT},
-	{"on-timeout", AUTH_ON_TIMEOUT},
-	{"answer", AUTH_ANSWER},
-	{NULL, 0},
-};
-
-static bool authority_value(struct pol_parser *ps, struct pol_authority *a, int key)
-{
-	int v = 0;
-
-	switch ((enum pol_authority_key)key) {
-	case AUTH_TYPE:
-		v = pol_keyword(ps, pol_authtypes, "authority type");
-		a->type = (uint8_t)v;
-		break;
-	case AUTH_TIMEOUT:
-		return pol_duration(ps, "timeout", POLICY_TIMEOUT_MAX, &a->timeout_ns);
-	case AUTH_ON_TIMEOUT:
-		v = pol_keyword(ps, pol_verdicts, "verdict");
-		a->on_timeout = (uint8_t)v;
-		break;
-	case AUTH_ANSWER:
-		v = pol_keyword(ps, pol_verdicts, "verdict");
-		a->answer = (uint8_t)v;
-		break;
-	}
-	return v >= 0;
-}
-
-static bool authority_statement(struct pol_parser *ps, struct pol_authority *a)
-{
-	struct pol_loc at = ps->tok.loc;
-	int key = pol_keyword(ps, authority_keys, "authority statement");
-
-	if (key < 0)
-		return false;
-	if (a->seen & POL_BIT(key))
-		return pol_error(ps, &at, "\"%s\" is given twice", authority_keys[key].name);
-	a->seen |= POL_BIT(key);
-	return authority_value(ps, a, key) && pol_end(ps, "the value");
-}
-
-static bool authority_new(struct pol_parser *ps, struct pol_authority *a, const char *name,
-			  const struct pol_loc *loc)
-{
-	struct policy *p = ps->p;
-	struct pol_authority *o;
-
-	a->name = name;
-	a->loc = *loc;
-	for (o = p->authorities; o; o = o->next)
-		if (!strcmp(o->name, name))
-			return pol_redefined(ps, loc, "authority", name, &o->loc);
-	if (p->nauthorities == POLICY_AUTHORITIES_MAX)
-		return pol_error(ps, loc, "more than %d authorities", POLICY_AUTHORITIES_MAX);
-	p->nauthorities++;
-	if (p->last_authority)
-		p->last_authority->next = a;
-	else
-		p->authorities = a;
-	p->last_authority = a;
-	return true;
-}
-
-bool pol_parse_authority(struct pol_parser *ps, const struct pol_loc *at)
-{
-	struct pol_authority *a = pol_alloc(&ps->p->arena, sizeof(*a));
-	struct pol_loc loc, open;
-	const char *name;
-	unsigned level;
-
-	(void)at;
-	if (!a)
-		return pol_oom(ps);
-	name = pol_new_name(ps, "a name for the authority", &loc);
-	if (!name || !authority_new(ps, a, name, &loc))
-		return false;
-	open = ps->tok.loc;
-	if (!pol_expect(ps, TOK_LBRACE, "'{'"))
-		return false;
-	level = ps->depth;
-	while (!pol_at_block_end(ps)) {
-		loc = ps->tok.loc;
-		if (!pol_accept(ps, TOK_SEMI) && !authority_statement(ps, a))
-			pol_recover(ps, level, true, &loc);
-	}
-	return pol_block_close(ps, &open) && pol_block_end(ps);
 }

@@ -7,20 +7,6 @@
 static const struct pol_keyword units[] = {
 	{"second", 1}, {"minute", 60}, {"hour", 3600}, {NULL, 0}};
 
-static bool number(struct pol_parser *ps, const char *what, uint32_t max, uint32_t *out)
-{
-	struct pol_loc loc;
-	const char *s = pol_word(ps, what, &loc);
-	uint64_t v;
-
-	if (!s)
-		return false;
-	if (str_u64(s, max, &v) || !v)
-		return pol_error(ps, &loc, "expected %s from 1 to %u", what, max);
-	*out = (uint32_t)v;
-	return true;
-}
-
 /* "10/minute" */
 static bool rate_parse(const char *s, struct classify_limit *l)
 {
@@ -58,7 +44,7 @@ bool pol_parse_rate(struct pol_parser *ps, struct pol_rule *r)
 	if (!pol_is(ps, "burst"))
 		return true;
 	pol_advance(ps);
-	return number(ps, "a burst", CLASSIFY_BURST_MAX, &r->limit.burst);
+	return pol_number(ps, "a burst", 1, CLASSIFY_BURST_MAX, &r->limit.burst);
 }
 
 static bool word(struct pol_parser *ps, const char *w, const char *what)
@@ -71,7 +57,7 @@ static bool word(struct pol_parser *ps, const char *w, const char *what)
 
 bool pol_parse_quota(struct pol_parser *ps, struct pol_rule *r)
 {
-	return number(ps, "a quota", UINT32_MAX, &r->limit.quota) &&
+	return pol_number(ps, "a quota", 1, UINT32_MAX, &r->limit.quota) &&
 	       word(ps, "per", "\"per source\"") && word(ps, "source", "\"per source\"");
 }
 

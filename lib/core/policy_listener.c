@@ -90,6 +90,16 @@ bool pol_element_group(struct pol_parser *ps, void *ctx)
 	return element_id(ps, ctx, true);
 }
 
+bool pol_parse_id(struct pol_parser *ps, bool group, struct pol_id **out)
+{
+	struct pol_loc at = ps->tok.loc;
+
+	if (!element_id(ps, out, group))
+		return false;
+	return (*out)->lo == (*out)->hi ||
+	       pol_error(ps, &at, "one %s, no range", group ? "group" : "user");
+}
+
 /* ------------------------------------------------------------- paths and units ---- */
 
 static bool string_add(struct pol_parser *ps, struct pol_string **list, const char *s, size_t len)
@@ -185,7 +195,7 @@ static void print_text(const char *s, struct pol_text *t)
 		pol_text_quote(t, s);
 }
 
-static void print_id(const struct pol_id *id, struct pol_text *t)
+void pol_print_id(const struct pol_id *id, struct pol_text *t)
 {
 	if (id->name)
 		print_text(id->name, t);
@@ -211,7 +221,7 @@ static void print_ids(const struct pol_rule *r, const char *word, enum pol_cond 
 	print_word(r, word, cond, list->next, t);
 	for (id = list; id; id = id->next) {
 		pol_text_add(t, id == list ? "" : ", ");
-		print_id(id, t);
+		pol_print_id(id, t);
 	}
 	pol_text_add(t, list->next ? " }" : "");
 }

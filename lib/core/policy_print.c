@@ -275,22 +275,6 @@ static void print_set(const struct pol_set *s, const char *root, struct pol_text
 	pol_text_add(t, ";\n");
 }
 
-static void print_authority(const struct pol_authority *a, struct pol_text *t)
-{
-	char buf[STR_DURATION_MAX];
-
-	pol_text_add(t, "authority %s {\n\ttype %s;\n", a->name,
-		     pol_keyword_name(pol_authtypes, a->type));
-	if (a->seen & POL_BIT(AUTH_ANSWER))
-		pol_text_add(t, "\tanswer %s;\n", pol_keyword_name(pol_verdicts, a->answer));
-	if (a->seen & POL_BIT(AUTH_TIMEOUT))
-		pol_text_add(t, "\ttimeout %s;\n", str_duration_print(a->timeout_ns, buf));
-	if (a->seen & POL_BIT(AUTH_ON_TIMEOUT))
-		pol_text_add(t, "\ton-timeout %s;\n",
-			     pol_keyword_name(pol_verdicts, a->on_timeout));
-	pol_text_add(t, "}\n");
-}
-
 static void print_layer(const struct pol_layer *l, struct pol_text *t)
 {
 	const struct pol_rule *r;
@@ -329,7 +313,7 @@ int policy_print(const struct policy *p, char **text)
 		print_set(s, root, &t);
 	for (a = p->authorities; a; a = a->next)
 		if (!a->builtin)
-			print_authority(a, &t);
+			pol_print_authority(a, &t);
 	for (l = p->layers; l; l = l->next)
 		print_layer(l, &t);
 	free(root);

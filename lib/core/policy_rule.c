@@ -401,18 +401,6 @@ static const struct opt_word opt_words[] = {
 
 #define NOPTS (sizeof(opt_words) / sizeof(opt_words[0]))
 
-static bool opt_ask(struct pol_parser *ps, struct pol_rule *r)
-{
-	struct pol_loc loc;
-	const char *s = pol_word(ps, "the name of an authority", &loc);
-
-	if (!s)
-		return false;
-	r->opt_loc[OPT_ASK] = loc;
-	r->ask = pol_strndup(&ps->p->arena, s, strlen(s));
-	return r->ask ? true : pol_oom(ps);
-}
-
 static bool opt_counter(struct pol_parser *ps, struct pol_rule *r)
 {
 	struct pol_loc loc;
@@ -460,7 +448,7 @@ static bool parse_opt(struct pol_parser *ps, struct pol_rule *r, const struct op
 	r->opt_loc[w->opt] = *at;
 	switch (w->opt) {
 	case OPT_ASK:
-		return opt_ask(ps, r);
+		return pol_parse_ask(ps, r);
 	case OPT_TIMEOUT:
 		return pol_duration(ps, "timeout", POLICY_TIMEOUT_MAX, &r->timeout_ns);
 	case OPT_ON_TIMEOUT:

@@ -20,6 +20,15 @@ const struct pol_keyword pol_hooks[] = {{"input", 1}, {"forward", 2}, {"output",
 const struct pol_keyword pol_authtypes[] = {{"operator", AUTHORITY_OPERATOR},
 					    {"static", AUTHORITY_STATIC},
 					    {"socket", AUTHORITY_SOCKET},
+					    {"exec", AUTHORITY_EXEC},
+					    {"dnsbl", AUTHORITY_DNSBL},
+					    {"http", AUTHORITY_HTTP},
+					    {"unit", AUTHORITY_UNIT},
+					    {"totp", AUTHORITY_TOTP},
+					    {"any", AUTHORITY_ANY},
+					    {"all", AUTHORITY_ALL},
+					    {"quorum", AUTHORITY_QUORUM},
+					    {"chain", AUTHORITY_CHAIN},
 					    {NULL, 0}};
 const struct pol_keyword pol_actions[] = {{"permit", CLASSIFY_PERMIT},
 					  {"block", CLASSIFY_BLOCK},
@@ -273,7 +282,16 @@ struct list {
 	void *ctx;
 	const char *what;
 	uint32_t n;
+	bool loose; /* commas may be left out */
 };
+
+static bool another(struct pol_parser *ps, const struct list *l)
+{
+	if (pol_accept(ps, TOK_COMMA))
+		return true;
+	return l->loose && (ps->tok.type == TOK_WORD || ps->tok.type == TOK_LBRACE) &&
+	       !pol_begins_statement(&ps->tok);
+}
 
 static bool list_elements(struct pol_parser *ps, struct list *l, unsigned nest)
 {
@@ -304,7 +322,7 @@ static bool list_elements(struct pol_parser *ps, struct list *l, unsigned nest)
 			if (!l->fn(ps, l->ctx))
 				return false;
 		}
-		if (!pol_accept(ps, TOK_COMMA))
+		if (!another(ps, l))
 			break;
 	}
 	if (ps->tok.type == TOK_EOF || pol_begins_statement(&ps->tok))
@@ -314,7 +332,7 @@ static bool list_elements(struct pol_parser *ps, struct list *l, unsigned nest)
 
 bool pol_list(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what)
 {
-	struct list l = {fn, ctx, what, 0};
+	struct list l = {fn, ctx, what, 0, false};
 	struct pol_loc at = ps->tok.loc;
 
 	if (ps->tok.type != TOK_LBRACE)
@@ -326,7 +344,14 @@ bool pol_list(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *
 
 bool pol_braces(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what)
 {
-	struct list l = {fn, ctx, what, 0};
+	struct list l = {fn, ctx, what, 0, false};
+
+	return ps->tok.type == TOK_LBRACE ? list_elements(ps, &l, 1) : pol_expected(ps, "'{'");
+}
+
+bool pol_names(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what)
+{
+	struct list l = {fn, ctx, what, 0, true};
 
 	return ps->tok.type == TOK_LBRACE ? list_elements(ps, &l, 1) : pol_expected(ps, "'{'");
 }
@@ -380,6 +405,20 @@ const char *pol_keyword_name(const struct pol_keyword *table, int value)
 		if (table->value == value)
 			return table->name;
 	return "?";
+}
+
+bool pol_number(struct pol_parser *ps, const char *what, uint32_t lo, uint32_t hi, uint32_t *out)
+{
+	struct pol_loc loc;
+	const char *s = pol_word(ps, what, &loc);
+	uint64_t v;
+
+	if (!s)
+		return false;
+	if (str_u64(s, hi, &v) || v < lo)
+		return pol_error(ps, &loc, "expected %s from %u to %u", what, lo, hi);
+	*out = (uint32_t)v;
+	return true;
 }
 
 bool pol_duration(struct pol_parser *ps, const char *what, uint64_t max, uint64_t *out)

@@ -88,6 +88,18 @@ static void use(const struct classifier *c, uint8_t seed)
 	free(names);
 }
 
+static size_t check_authority(const struct classifier *c, const struct classify_authority *a)
+{
+	struct classify_authority member;
+
+	if (a->members > CLASSIFY_MEMBERS_MAX || a->need > a->members)
+		abort();
+	for (unsigned i = 0; i < a->members; i++)
+		if (!classify_authority(c, a->member[i], &member) || member.members)
+			abort();
+	return strlen(a->name) + strlen(a->user) + strlen(a->group) + strlen(a->config);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct classifier *c = NULL;
@@ -106,8 +118,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (i = 0; i < 64 && classify_rule(c, i, &rule); i++)
 			len += strlen(rule.text) + strlen(rule.file) + strlen(rule.layer);
 		for (i = 0; i < 64 && classify_authority(c, (uint16_t)i, &a); i++)
-			len += strlen(a.name);
-		if (len > 192 * size * 2)
+			len += check_authority(c, &a);
+		if (len > 192 * size * 3)
 			abort();
 		if (!classify_next_end(c, classify_clock(1, data[0]), 29900000))
 			abort();

@@ -348,6 +348,21 @@ static inline void emit_conditions(struct random_policy *r)
 	}
 }
 
+static inline void emit_ask(struct random_policy *r)
+{
+	static const char *const groups[] = {"any", "all", "chain", "1 of", "2 of"};
+	static const char *const names[] = {"a0", "a1", "a2", "operator"};
+	unsigned first = rnd(r, 4), n = 2 + rnd(r, 3);
+
+	if (rnd(r, 3)) {
+		emit(r, " ask %s", rnd(r, 5) ? names[first] : "g0");
+		return;
+	}
+	emit(r, " ask %s { ", groups[rnd(r, 5)]);
+	while (n--)
+		emit(r, "%s%s", names[first++ % 4], n ? rnd(r, 2) ? ", " : " " : " }");
+}
+
 static inline void emit_limit(struct random_policy *r)
 {
 	static const char *const per[] = {"second", "minute", "hour"};
@@ -375,7 +390,7 @@ static inline void emit_rule(struct random_policy *r)
 	emit_conditions(r);
 	if (action == 2) {
 		if (rnd(r, 2))
-			emit(r, " ask %s", rnd(r, 2) ? "a0" : "operator");
+			emit_ask(r);
 		if (rnd(r, 2))
 			emit(r, " timeout %us", 1 + rnd(r, 100));
 		if (!rnd(r, 3))
@@ -422,6 +437,14 @@ static inline void random_policy(struct random_policy *r)
 	r->sets = 0;
 	emit(r, "settings { timeout %us; country-database \"/geo\" }\n", 1 + rnd(r, 50));
 	emit(r, "authority a0 { type static; answer permit; on-timeout permit }\n");
+	emit(r, "authority a1 { type socket; timeout %us; on-absent %s; on-timeout permit }\n",
+	     1 + rnd(r, 50), rnd(r, 2) ? "wait" : "permit");
+	emit(r, "authority a2 { type exec; command \"/x\"; on-error next%s }\n",
+	     rnd(r, 2) ? "; max-pending 7" : "");
+	emit(r, "authority g0 { type %s; of { a0, a1 } }\n",
+	     rnd(r, 2)   ? "any"
+	     : rnd(r, 2) ? "chain"
+			 : "quorum 2");
 	for (n = rnd(r, 4); r->sets < n; r->sets++) {
 		emit(r, "set s%u { ", r->sets);
 		for (i = rnd(r, 6); i; i--) {

@@ -12,6 +12,8 @@
 static const char text[] =
 	"set s { 10.0.0.0/8, 192.0.2.1, 10.1.0.0/16, 2001:db8::/32 }\n"
 	"authority no { type static; answer block }\n"
+	"authority idp { type socket; on-absent wait; on-error next; max-pending 9; user 7 }\n"
+	"authority some { type quorum 1; of { no, idp } }\n"
 	"layer light { permit proto tcp to port { 22, 20-25, 80 }; default block with reset }\n"
 	"layer heavy { weight 9; pend from { @s, 172.16.0.1 } in eth* ask no; block icmp-type 8 }\n";
 
@@ -45,7 +47,7 @@ START_TEST(contents)
 	ck_assert_str_eq(r.text, "pend in eth* from { @s, 172.16.0.1 } ask no");
 	ck_assert_str_eq(r.layer, "heavy");
 	ck_assert_str_eq(r.file, "t");
-	ck_assert_uint_eq(r.line, 4);
+	ck_assert_uint_eq(r.line, 6);
 	ck_assert_uint_eq(r.action, CLASSIFY_PEND);
 	ck_assert(classify_authority(c, r.authority, &a));
 	ck_assert_str_eq(a.name, "no");
@@ -54,13 +56,189 @@ START_TEST(contents)
 	ck_assert(classify_rule(c, 1, &r));
 	ck_assert_str_eq(r.text, "default block with reset");
 	ck_assert(!classify_rule(c, 4, &r));
-	ck_assert(!classify_authority(c, 2, &a));
+	ck_assert(!classify_authority(c, 4, &a));
 	/* Intervals are merged: 10/8 and 192.0.2.1; 172.16.0.1 stands in a set of the rule. */
 	ck_assert_uint_eq(h->section[IMAGE_V4].n, 3);
 	ck_assert_uint_eq(h->section[IMAGE_SETS].n, 2);
 	ck_assert_uint_eq(h->section[IMAGE_PORTS].n, 2);
 	classify_detach(c);
 	classify_detach(NULL);
+}
+END_TEST
+
+/* What a policy with this authority, and rules that ask `ask`, has as the last authority. */
+static struct classifier *compiled(const char *authorities, const char *ask,
+				   struct classify_authority *a)
+{
+	struct classifier *c = NULL;
+	struct policy *p;
+	char whole[4096];
+	uint32_t n;
+
+	snprintf(whole, sizeof(whole), "%slayer l { pend ask %s; pend ask %s }", authorities, ask,
+		 ask);
+	p = parse_good(whole);
+	free(image);
+	ck_assert_int_eq(policy_compile(p, &image, &size), 0);
+	ck_assert_int_eq(classify_attach(&c, image, size), 0);
+	n = classify_authorities(c);
+	ck_assert(classify_authority(c, (uint16_t)(n - 1), a));
+	ck_assert(!classify_authority(c, (uint16_t)n, a));
+	policy_free(p);
+	return c;
+}
+
+START_TEST(served)
+{
+	static const struct {
+		const char *keys, *config;
+	} all[] = {
+		{"type exec; command \"/x \\\"y\\\" \\\\\"",
+		 "{\"command\":\"/x \\\"y\\\" \\\\\",\"mode\":\"stay\",\"processes\":4}"},
+		{"type exec; command \"/x\"; mode once; processes 1",
+		 "{\"command\":\"/x\",\"mode\":\"once\",\"processes\":1}"},
+		{"type dnsbl; zones a.org",
+		 "{\"zones\":[{\"name\":\"a.org\",\"weight\":1}],\"codes\":[\"127.0.0.2-127.0.0.255\"],"
+		 "\"threshold\":1,\"servers\":[],\"listed\":\"block\"}"},
+		{"type dnsbl; zones { a.org, b.org weight 2 }; codes { 127.0.0.4/31, 127.0.0.9 };"
+		 "threshold 3; servers { ::1 port 5353, 10.0.0.1 }; listed permit",
+		 "{\"zones\":[{\"name\":\"a.org\",\"weight\":1},{\"name\":\"b.org\",\"weight\":2}],"
+		 "\"codes\":[\"127.0.0.4-127.0.0.5\",\"127.0.0.9\"],\"threshold\":3,"
+		 "\"servers\":[{\"address\":\"::1\",\"port\":5353},"
+		 "{\"address\":\"10.0.0.1\",\"port\":53}],\"listed\":\"permit\"}"},
+		{"type http; url \"https://a.org\"",
+		 "{\"url\":\"https://a.org\",\"ca\":\"\",\"headers\":[],\"header-file\":\"\"}"},
+		{"type http; url \"https://[2001:db8::1]:8/?x\"; ca \"/c\"; header \"A: b\"; header \"C:\";"
+		 "header-file \"/h\"",
+		 "{\"url\":\"https://[2001:db8::1]:8/?x\",\"ca\":\"/c\",\"headers\":[\"A: b\",\"C:\"],"
+		 "\"header-file\":\"/h\"}"},
+		{"type unit; start a.socket", "{\"start\":\"a.socket\"}"},
+		{"type unit; command \"/d\"; ready udp 5 address ::1; idle-stop 1500us",
+		 "{\"command\":\"/d\",\"ready\":{\"protocol\":\"udp\",\"port\":5,\"address\":\"::1\"},"
+		 "\"idle_stop_ms\":2}"},
+		{"type totp; secrets \"/s\"", "{\"secrets\":\"/s\",\"open_ms\":600000}"},
+		{"type totp; secrets \"/s\"; open 1h", "{\"secrets\":\"/s\",\"open_ms\":3600000}"},
+		{"type socket", "{}"},
+		{"type operator", "{}"},
+	};
+	struct classify_authority a;
+	struct classifier *c;
+	char text_of[512];
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		snprintf(text_of, sizeof(text_of), "authority x { %s; user 0; group 12 }",
+			 all[i].keys);
+		if (!strcmp(all[i].config, "{}") && strstr(all[i].keys, "operator"))
+			snprintf(text_of, sizeof(text_of), "authority x { %s }", all[i].keys);
+		c = compiled(text_of, "x", &a);
+		ck_assert_str_eq(a.config, all[i].config);
+		ck_assert_str_eq(a.user, strstr(text_of, "user") ? "0" : "");
+		ck_assert_uint_eq(a.gid, strstr(text_of, "group") ? 12 : UINT32_MAX);
+		classify_detach(c);
+	}
+}
+END_TEST
+
+#define MEMBERS                                                                        \
+	"settings { timeout 9s } authority s { type static; answer permit }"           \
+	"authority a { type socket; timeout 2s; on-timeout permit; on-absent permit }" \
+	"authority b { type socket; timeout 3s; on-timeout permit; on-error permit }"  \
+	"authority c { type socket; timeout 1s; user \"web\"; group root; max-pending 5 }"
+
+START_TEST(groups)
+{
+	static const struct {
+		const char *ask, *name;
+		uint8_t type, need, on_timeout;
+		unsigned timeout_s;
+	} all[] = {
+		{"any { a b }", "any { a b }", AUTHORITY_ANY, 0, PEND_VERDICT_PERMIT, 3},
+		{"any { s, a }", "any { s a }", AUTHORITY_ANY, 0, PEND_VERDICT_PERMIT, 2},
+		{"all { a, c }", "all { a c }", AUTHORITY_ALL, 0, PEND_VERDICT_BLOCK, 2},
+		{"chain { b s a }", "chain { b s a }", AUTHORITY_CHAIN, 0, PEND_VERDICT_PERMIT, 5},
+		{"2 of { a b c }", "2 of { a b c }", AUTHORITY_QUORUM, 2, PEND_VERDICT_BLOCK, 3},
+		{"any { a operator }", "any { a operator }", AUTHORITY_ANY, 0, PEND_VERDICT_BLOCK,
+		 9},
+	};
+	struct classify_authority a;
+	struct classify_result r;
+	struct pend_values v = {.family = 4, .protocol = 6};
+	struct classifier *c;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		c = compiled(MEMBERS, all[i].ask, &a);
+		ck_assert_str_eq(a.name, all[i].name);
+		ck_assert_uint_eq(classify_authorities(c), 6); /* one for both rules */
+		ck_assert_uint_eq(a.type, all[i].type);
+		ck_assert_uint_eq(a.need, all[i].need);
+		ck_assert_uint_ge(a.members, 2);
+		ck_assert_uint_eq(a.on_timeout, all[i].on_timeout);
+		ck_assert_uint_eq(a.timeout_ns, all[i].timeout_s * 1000000000ull);
+		ck_assert_str_eq(a.config, "{}");
+		classify(c, &v, &r);
+		ck_assert_uint_eq(r.authority, 5);
+		ck_assert_uint_eq(r.timeout_ns, a.timeout_ns);
+		ck_assert_uint_eq(r.on_timeout, a.on_timeout);
+		ck_assert(classify_authority(c, a.member[0], &a));
+		ck_assert_int_eq(a.name[0], strchr(all[i].name, '{')[2]);
+		ck_assert(classify_authority(c, 4, &a));
+		ck_assert_str_eq(a.name, "c");
+		ck_assert_str_eq(a.user, "web");
+		ck_assert_str_eq(a.group, "root");
+		ck_assert_uint_eq(a.gid, 0);
+		ck_assert_uint_eq(a.max_pending, 5);
+		ck_assert_uint_eq(a.on_absent, CLASSIFY_ABSENT_BLOCK);
+		classify_detach(c);
+	}
+}
+END_TEST
+
+/* The sum of a chain is a timeout still. */
+START_TEST(long_chain)
+{
+	struct classify_authority a;
+	struct classifier *c;
+
+	c = compiled(
+		"authority x { type socket; timeout 20h } authority y { type socket; timeout 20h }",
+		"chain { x y }", &a);
+	ck_assert_uint_eq(a.timeout_ns, POLICY_TIMEOUT_MAX);
+	classify_detach(c);
+}
+END_TEST
+
+/* No image makes a group of groups, or one that nobody can satisfy. */
+START_TEST(attach_groups)
+{
+	struct image_header *h = image;
+	struct image_authority *list = (void *)((char *)image +
+						h->section[IMAGE_AUTHORITIES].offset),
+			       *group = &list[3], old = *group;
+	struct classifier *c = NULL;
+#define REFUSED(change)                                                      \
+	do {                                                                 \
+		change;                                                      \
+		ck_assert_int_eq(classify_attach(&c, image, size), -EINVAL); \
+		*group = old;                                                \
+	} while (0)
+
+	ck_assert_uint_eq(group->type, AUTHORITY_QUORUM);
+	REFUSED(group->member[1] = 3);
+	REFUSED(group->member[1] = 4);
+	REFUSED(group->members = 0);
+	REFUSED(group->members = 9);
+	REFUSED(group->need = 3);
+	REFUSED(group->need = 0);
+	REFUSED(group->type = AUTHORITY_SOCKET);
+	REFUSED(group->type = AUTHORITY_ANY); /* which needs no number */
+	REFUSED(group->type = AUTHORITY_CHAIN + 1);
+	REFUSED(group->on_absent = CLASSIFY_ABSENT_WAIT + 1);
+	REFUSED(group->on_error = CLASSIFY_ERROR_NEXT + 1);
+	REFUSED(group->config = (uint32_t)size);
+	REFUSED(group->user = (uint32_t)size);
+	REFUSED(group->group = (uint32_t)size);
+	ck_assert_int_eq(classify_attach(&c, image, size), 0);
+	classify_detach(c);
 }
 END_TEST
 
@@ -111,8 +289,8 @@ static void use(const struct classifier *c, struct random_policy *rp)
 	for (i = 0; classify_rule(c, i, &rule); i++)
 		len += strlen(rule.text) + strlen(rule.file) + strlen(rule.layer);
 	for (i = 0; classify_authority(c, (uint16_t)i, &a); i++)
-		len += strlen(a.name);
-	ck_assert_uint_le(len, size * (i + 1 + classify_rules(c)) * 3);
+		len += strlen(a.name) + strlen(a.config) + strlen(a.user) + strlen(a.group);
+	ck_assert_uint_le(len, size * (i + 1 + classify_rules(c)) * 6);
 }
 
 /* Every single word of the image set to something else: refused, or safe to use. */
@@ -211,6 +389,10 @@ Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, contents);
+	tcase_add_test(t, served);
+	tcase_add_test(t, groups);
+	tcase_add_test(t, long_chain);
+	tcase_add_test(t, attach_groups);
 	tcase_add_test(t, attach_refuses);
 	tcase_add_test(t, attach_is_total);
 	tcase_add_test(t, memory_file);
