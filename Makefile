@@ -8,6 +8,7 @@ PREFIX     ?= /usr
 SBINDIR    ?= $(PREFIX)/sbin
 BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
+LIBEXECDIR ?= $(PREFIX)/lib/pend
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 DOCDIR     ?= $(PREFIX)/share/doc/pend
@@ -37,7 +38,8 @@ WARN := -Wall -Wextra -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototy
 	-Wpointer-arith -Wvla -Wswitch-enum -Wundef -Wwrite-strings -Wformat=2 $(if $(WERROR),-Werror)
 HARDEN := -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2)
 ALL_CPPFLAGS := -Ilib/include -Ilib -I. -D_GNU_SOURCE -DPEND_VERSION='"$(VERSION)"' \
-	-DPEND_SYSCONFDIR='"$(SYSCONFDIR)"' -DPEND_RUNSTATEDIR='"$(RUNSTATEDIR)"' $(CPPFLAGS)
+	-DPEND_SYSCONFDIR='"$(SYSCONFDIR)"' -DPEND_RUNSTATEDIR='"$(RUNSTATEDIR)"' \
+	-DPEND_LIBEXECDIR='"$(LIBEXECDIR)"' $(CPPFLAGS)
 ALL_CFLAGS := -std=c11 -fPIC -fvisibility=hidden -pthread $(WARN) $(HARDEN) $(CFLAGS) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -O1) \
 	$(if $(FUZZING),-fsanitize=fuzzer-no-link) $(if $(COVERAGE),--coverage -O0)
@@ -48,13 +50,15 @@ NFQ_LIBS  := -lnetfilter_queue -lnfnetlink -lmnl -lnftnl
 GEO_LIBS  := -lmaxminddb
 JSON_LIBS := -ljansson
 
-# lib/base <- lib/core <- lib/io <- daemon; lib/client <- cli. tools/check-layers enforces it.
+# lib/base <- lib/core <- lib/io <- daemon; lib/client <- cli; agents: base, client and the loop of io.
+# tools/check-layers enforces it.
 BASE_SRC   := $(wildcard lib/base/*.c)
 CORE_SRC   := $(wildcard lib/core/*.c)
 IO_SRC     := $(wildcard lib/io/*.c)
 CLIENT_SRC := $(wildcard lib/client/*.c)
 DAEMON_SRC := $(wildcard daemon/*.c)
 CLI_SRC    := $(wildcard cli/*.c)
+AGENT_SRC  := $(wildcard agents/*.c)
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 LIB_OBJ    := $(call obj,$(BASE_SRC) $(CORE_SRC) $(IO_SRC))
@@ -63,7 +67,7 @@ SO_OBJ     := $(filter-out $(B)/lib/io/geo.o $(B)/lib/io/policyfile.o,$(LIB_OBJ)
 DAEMON_OBJ := $(call obj,$(DAEMON_SRC))
 DAEMON_LIB_OBJ := $(filter-out $(B)/daemon/main.o,$(DAEMON_OBJ))
 
-PROGRAMS := $(B)/pendd $(B)/pendctl
+PROGRAMS := $(B)/pendd $(B)/pendctl $(B)/pend-agent
 LIBS     := $(B)/libpend.a $(B)/libpend.so $(B)/libpend-client.a $(B)/libpend-client.so
 EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
 UNIT     := $(patsubst tests/unit/test_%.c,$(B)/tests/unit/test_%,$(wildcard tests/unit/test_*.c))
@@ -113,13 +117,20 @@ $(B)/daemon.a: $(DAEMON_LIB_OBJ)
 $(B)/cli.a: $(call obj,$(filter-out cli/main.c,$(CLI_SRC)))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
-TEST_LIBS := $(B)/daemon.a $(B)/cli.a $(B)/libpend.a $(B)/libpend-client.a
+$(B)/agents.a: $(call obj,$(filter-out agents/main.c,$(AGENT_SRC)))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+TEST_LIBS := $(B)/daemon.a $(B)/cli.a $(B)/agents.a $(B)/libpend.a $(B)/libpend-client.a
 
 $(B)/pendd: $(DAEMON_OBJ) $(B)/libpend.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(GEO_LIBS) $(JSON_LIBS) -lseccomp
 
 $(B)/pendctl: $(call obj,$(CLI_SRC)) $(B)/libpend-client.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS)
+
+$(B)/pend-agent: $(call obj,$(AGENT_SRC)) $(B)/libpend.a $(B)/libpend-client.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS)
 

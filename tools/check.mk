@@ -57,7 +57,7 @@ analyze: ## clang's static analyzer, gcc's -fanalyzer and clang-tidy; all three 
 	$(MAKE) --no-print-directory -k B=build/fanalyzer CC=gcc WERROR=1 CFLAGS="-O1 -g -fanalyzer" \
 		all || rc=1; \
 	clang-tidy --quiet --warnings-as-errors='*' $(BASE_SRC) $(CORE_SRC) $(IO_SRC) $(CLIENT_SRC) \
-		$(DAEMON_SRC) $(CLI_SRC) -- -std=c11 $(ALL_CPPFLAGS) || rc=1; \
+		$(DAEMON_SRC) $(CLI_SRC) $(AGENT_SRC) -- -std=c11 $(ALL_CPPFLAGS) || rc=1; \
 	exit $$rc
 
 coverage: ## lines and branches that the unit tests reach, by file
@@ -66,7 +66,7 @@ coverage: ## lines and branches that the unit tests reach, by file
 	@tools/coverage build/coverage
 
 tags: ## an index for editors
-	@ctags --languages=C -R lib daemon cli examples tests bench
+	@ctags --languages=C -R lib daemon cli agents examples tests bench
 
 .PHONY: tests unit check check-netns check-vm demo bench fuzz fuzz-programs format format-check \
 	analyze coverage tags

@@ -12,7 +12,7 @@ item = $(foreach f,$(2),$(1):$(f):$(3))
 man = $(foreach n,1 3 5 7 8,$(call item,644,$(wildcard man/*.$(n)),$(MANDIR)/man$(n)))
 
 INSTALL_ITEMS = \
-	755:$(B)/pendd:$(SBINDIR) 755:$(B)/pendctl:$(BINDIR) \
+	755:$(B)/pendd:$(SBINDIR) 755:$(B)/pendctl:$(BINDIR) 755:$(B)/pend-agent:$(LIBEXECDIR) \
 	644:$(B)/libpend.a:$(LIBDIR) 644:$(B)/libpend-client.a:$(LIBDIR) \
 	755:$(B)/libpend.so.$(VERSION):$(LIBDIR) 755:$(B)/libpend-client.so.$(VERSION):$(LIBDIR) \
 	$(call item,644,$(wildcard lib/include/*.h),$(INCLUDEDIR)) \
@@ -23,6 +23,7 @@ INSTALL_ITEMS = \
 	644:systemd/pend.tmpfiles:$(TMPFILESDIR)/pend.conf \
 	644:systemd/pend.modules-load:$(MODULESDIR)/pend.conf \
 	$(call item,644,$(call have,README.md docs/semantics.md docs/architecture.md docs/protocol.md),$(DOCDIR)) \
+	$(call item,644,$(wildcard docs/recipes/*.md),$(DOCDIR)/recipes) \
 	644:systemd/pend.sysctl:$(DOCDIR)/examples/60-pend.conf \
 	$(call item,644,$(wildcard examples/*.c),$(DOCDIR)/examples) \
 	$(foreach f,$(call have,conf/pendctl.bash),644:$(f):$(COMPLETIONDIR)/pendctl)
@@ -37,7 +38,7 @@ INSTALL_LINKS = \
 	libpend-client.so.$(VERSION):$(LIBDIR)/libpend-client.so.$(SOVERSION) \
 	libpend-client.so.$(SOVERSION):$(LIBDIR)/libpend-client.so
 
-INSTALL_DIRS = $(DOCDIR)/examples $(DOCDIR) $(SYSCONFDIR)/pend/policy.d $(SYSCONFDIR)/pend
+INSTALL_DIRS = $(LIBEXECDIR) $(DOCDIR)/examples $(DOCDIR)/recipes $(DOCDIR) $(SYSCONFDIR)/pend/policy.d $(SYSCONFDIR)/pend
 
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
 	-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@BINDIR@|$(BINDIR)|g' \

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One authority's process; see agent.h. */
+#include "agents/agent.h"
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static const struct agent_kind *const kinds[] = {&agent_exec};
+
+struct agent {
+	const char *name;
+	const struct agent_kind *kind;
+	struct loop *loop;
+	struct pend_client_server *server;
+	int fd; /* of the server, as the loop knows it; -1 */
+	bool writing, failed;
+	struct list questions;
+	struct htable by_id;
+	unsigned open;
+	void *data;
+};
+
+struct loop *agent_loop(struct agent *a)
+{
+	return a->loop;
+}
+
+struct list *agent_questions(struct agent *a)
+{
+	return &a->questions;
+}
+
+void *agent_data(const struct agent *a)
+{
+	return a->data;
+}
+
+void agent_set_data(struct agent *a, void *data)
+{
+	a->data = data;
+}
+
+const char *agent_name(const struct agent *a)
+{
+	return a->name;
+}
+
+/* Standard error is the daemon's, which is the journal. */
+static void __attribute__((format(printf, 2, 0)))
+say(const struct agent *a, const char *fmt, va_list ap)
+{
+	char text[ERR_TEXT_MAX];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	fprintf(stderr, "pend-agent: %s: %s\n", a->name, text);
+}
+
+void agent_log(const struct agent *a, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(a, fmt, ap);
+	va_end(ap);
+}
+
+void agent_fail(struct agent *a, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(a, fmt, ap);
+	va_end(ap);
+	a->failed = true;
+}
+
+/* ---- questions ---- */
+
+/* FNV-1a: ids are the daemon's, which has no reason to make them collide. */
+static uint32_t hash_id(const char *id)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *id; id++)
+		h = (h ^ (unsigned char)*id) * 16777619u;
+	return h;
+}
+
+static void question_free(struct agent_question *q)
+{
+	list_del(&q->link);
+	htable_del(&q->agent->by_id, &q->by_id);
+	q->agent->open--;
+	free(q->json);
+	free(q);
+}
+
+static struct agent_question *question_find(const struct agent *a, const char *id)
+{
+	uint32_t h = hash_id(id);
+
+	for (struct hnode *n = htable_first(&a->by_id, h); n; n = htable_next(n, h)) {
+		struct agent_question *q = container_of(n, struct agent_question, by_id);
+
+		if (strcmp(q->id, id) == 0)
+			return q;
+	}
+	return NULL;
+}
+
+void agent_answer(struct agent_question *q, enum pend_client_answer answer, const char *how,
+		  const char *why)
+{
+	struct pend_client_server *s = q->agent->server;
+
+	if (answer != PEND_CLIENT_ANSWER_BLOCK)
+		how = NULL;
+	/* A way to block that there is not is a block all the same. Not connected: it was withdrawn with
+	 * the connection. */
+	if (pend_client_server_answer(s, q->id, answer, how, why) == PEND_CLIENT_E_INVALID && how)
+		pend_client_server_answer(s, q->id, answer, NULL, why);
+	question_free(q);
+}
+
+static void question_drop(struct agent_question *q)
+{
+	q->agent->kind->withdrawn(q);
+	question_free(q);
+}
+
+static struct agent_question *question_new(struct agent *a, const struct pend_client_question *in)
+{
+	struct agent_question *q = a->open < AGENT_QUESTIONS ? calloc(1, sizeof(*q)) : NULL;
+
+	if (!q)
+		return NULL;
+	q->json = strdup(in->json);
+	if (!q->json) {
+		free(q);
+		return NULL;
+	}
+	q->agent = a;
+	snprintf(q->id, sizeof(q->id), "%s", in->id);
+	snprintf(q->protocol, sizeof(q->protocol), "%s", in->protocol);
+	snprintf(q->source, sizeof(q->source), "%s", in->source);
+	snprintf(q->dest, sizeof(q->dest), "%s", in->dest);
+	snprintf(q->interface, sizeof(q->interface), "%s", in->interface);
+	q->source_port = in->source_port;
+	q->dest_port = in->dest_port;
+	q->rule = in->rule;
+	q->deadline = mono_add(loop_now(a->loop), in->remaining_ms * MONO_NS_PER_MS);
+	list_add_tail(&a->questions, &q->link);
+	htable_add(&a->by_id, &q->by_id, hash_id(q->id));
+	a->open++;
+	return q;
+}
+
+static enum pend_client_answer on_question(void *ctx, struct pend_client_server *s,
+					   const struct pend_client_question *in)
+{
+	struct agent *a = ctx;
+	struct agent_question *q = question_find(a, in->id);
+
+	(void)s;
+	if (q) /* put once more: the first time is over */
+		question_drop(q);
+	q = question_new(a, in);
+	if (!q)
+		return PEND_CLIENT_ANSWER_ERROR;
+	a->kind->question(q);
+	return PEND_CLIENT_ANSWER_LATER;
+}
+
+static void on_withdrawn(void *ctx, struct pend_client_server *s, const char *id, const char *why)
+{
+	struct agent_question *q = question_find(ctx, id);
+
+	(void)s;
+	(void)why;
+	if (q)
+		question_drop(q);
+}
+
+static void drop_all(struct agent *a)
+{
+	while (!list_empty(&a->questions))
+		question_drop(container_of(a->questions.next, struct agent_question, link));
+}
+
+/* ---- the connection ---- */
+
+static void on_state(void *ctx, struct pend_client_server *s, bool serving, const char *why)
+{
+	struct agent *a = ctx;
+
+	(void)s;
+	if (serving)
+		return;
+	agent_log(a, "not serving: %s", why);
+	if (a->fd >= 0)
+		loop_del(a->loop, a->fd);
+	a->fd = -1;
+	drop_all(a);
+}
+
+static void on_server(void *ctx, uint32_t events)
+{
+	(void)ctx;
+	(void)events; /* idle() reads and writes */
+}
+
+static void watch_server(struct agent *a)
+{
+	int fd = pend_client_server_fd(a->server);
+	bool writing = pend_client_server_wants_write(a->server);
+
+	if (fd >= 0 && a->fd < 0) {
+		if (loop_add(a->loop, fd, EPOLLIN, on_server, a))
+			agent_fail(a, "cannot wait for the daemon");
+		a->fd = fd;
+		a->writing = false;
+	}
+	if (fd >= 0 && writing != a->writing) {
+		loop_mod(a->loop, fd, writing ? EPOLLIN | EPOLLOUT : EPOLLIN);
+		a->writing = writing;
+	}
+}
+
+/* What the round has answered goes out with it. */
+static mono_t idle(void *ctx, mono_t now)
+{
+	struct agent *a = ctx;
+	int ms;
+
+	if (pend_client_server_process(a->server) != PEND_CLIENT_OK)
+		agent_fail(a, "out of memory");
+	watch_server(a);
+	if (a->failed)
+		loop_stop(a->loop, 1);
+	ms = pend_client_server_timeout_ms(a->server);
+	return ms < 0 ? MONO_NEVER : mono_add(now, (uint64_t)ms * MONO_NS_PER_MS);
+}
+
+static void on_term(void *ctx, int signo)
+{
+	struct agent *a = ctx;
+
+	(void)signo;
+	loop_stop(a->loop, 0);
+}
+
+/* ---- start and end ---- */
+
+static const struct agent_kind *kind_of(const json_t *def)
+{
+	const char *type = json_string_value(json_object_get(def, "type"));
+
+	for (size_t i = 0; type && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kinds[i]->type, type) == 0)
+			return kinds[i];
+	return NULL;
+}
+
+static int serve(struct agent *a, const char *path)
+{
+	const struct pend_client_handlers on = {
+		.question = on_question, .withdrawn = on_withdrawn, .state = on_state};
+	int r;
+
+	a->server = pend_client_server_new(path, a->name, AGENT_QUESTIONS, &on, a);
+	if (!a->server)
+		return 1;
+	loop_set_idle(a->loop, idle, a);
+	r = loop_run(a->loop);
+	drop_all(a);
+	pend_client_server_free(a->server);
+	return r != 0;
+}
+
+static int run(struct agent *a, const char *path, unsigned generation)
+{
+	struct err e = {0};
+	json_t *def = agent_definition(path, a->name, generation, &e);
+	int r;
+
+	a->kind = kind_of(def);
+	if (!def || !a->kind) {
+		agent_log(a, "%s", def ? "not a kind of authority that pend-agent knows" : e.text);
+		json_decref(def);
+		return 1;
+	}
+	r = a->kind->start(a, json_object_get(def, "config"), &e);
+	json_decref(def);
+	if (r < 0)
+		agent_log(a, "%s", e.text);
+	else
+		r = serve(a, path);
+	a->kind->stop(a);
+	return r != 0;
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: pend-agent --authority NAME [--socket PATH] [--generation N]\n"
+			"pendd starts it for each authority of its kinds; see pend-agent(8)\n");
+	return 2;
+}
+
+static int run_all(struct agent *a, const char *path, unsigned generation)
+{
+	int r = 1;
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	signal(SIGPIPE, SIG_IGN);
+	list_init(&a->questions);
+	if (!htable_init(&a->by_id, AGENT_QUESTIONS) && !loop_new(&a->loop) &&
+	    !loop_signal(a->loop, SIGTERM, on_term, a) && !loop_signal(a->loop, SIGINT, on_term, a))
+		r = run(a, path, generation);
+	loop_free(a->loop);
+	htable_deinit(&a->by_id);
+	return r;
+}
+
+int agent_main(int argc, char **argv)
+{
+	static const struct option options[] = {{"authority", required_argument, NULL, 'a'},
+						{"socket", required_argument, NULL, 's'},
+						{"generation", required_argument, NULL, 'g'},
+						{NULL, 0, NULL, 0}};
+	struct agent a = {.fd = -1};
+	const char *path = NULL;
+	unsigned long generation = 0;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "a:s:g:", options, NULL)) != -1) {
+		if (c == 'a')
+			a.name = optarg;
+		else if (c == 's')
+			path = optarg;
+		else if (c == 'g')
+			generation = strtoul(optarg, NULL, 10);
+		else
+			return usage();
+	}
+	if (!a.name || optind != argc)
+		return usage();
+	return run_all(&a, path, (unsigned)generation);
+}
