@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pendctl events. */
-#include "cli/cli.h"
+#include "cli/filter.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -111,12 +111,13 @@ int cmd_events(struct cli *cli, int argc, char **argv)
 	const char *types = NULL;
 	uint32_t last = 50;
 	bool follow = false;
+	struct cli_filter f = CLI_FILTER_INIT;
 	const struct cli_opt opts[] = {
-		{"last", 'n', CLI_NUMBER, &last},
-		{"follow", 'f', CLI_FLAG, &follow},
-		{"type", 't', CLI_TEXT, &types},
+		{"last", 'n', CLI_NUMBER, &last},     {"follow", 'f', CLI_FLAG, &follow},
+		{"type", 't', CLI_TEXT, &types},      {"source", 0, CLI_TEXT, &f.source},
+		{"family", 0, CLI_NUMBER, &f.family}, CLI_FILTER_OPTS(&f),
 	};
-	json_t *args, *v, *e;
+	json_t *args, *match, *v, *e;
 	size_t i;
 	int r;
 
@@ -128,6 +129,10 @@ int cmd_events(struct cli *cli, int argc, char **argv)
 	args = json_pack("{s:I,s:b}", "last", (json_int_t)last, "follow", (int)follow);
 	if (types)
 		json_object_set_new(args, "types", types_json(types));
+	match = cli_filter_json(&f);
+	if (json_object_size(match))
+		json_object_set(args, "match", match);
+	json_decref(match);
 	r = cli_call(cli, "events", args, NULL, NULL, &v);
 	json_array_foreach(json_object_get(v, "events"), i, e)
 		cli->out.ops->record(&cli->out, e, event_text);

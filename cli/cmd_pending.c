@@ -1,43 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pendctl pending, permit, block. */
-#include "cli/cli.h"
+#include "cli/filter.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-struct filter {
-	const char *source, *proto, *authority;
-	uint32_t port, rule;
-};
-
-#define FILTER_NONE UINT32_MAX
-
-#define FILTER_OPTS(f)                                                              \
-	{"port", 'p', CLI_NUMBER, &(f)->port}, {"proto", 0, CLI_TEXT, &(f)->proto}, \
-		{"authority", 0, CLI_TEXT, &(f)->authority},                        \
-	{                                                                           \
-		"rule", 0, CLI_NUMBER, &(f)->rule                                   \
-	}
-
-static json_t *filter_json(const struct filter *f)
-{
-	json_t *o = json_object();
-
-	if (f->source)
-		json_object_set_new(o, "source", json_string(f->source));
-	if (f->proto)
-		json_object_set_new(o, "protocol", json_string(f->proto));
-	if (f->authority)
-		json_object_set_new(o, "authority", json_string(f->authority));
-	if (f->port != FILTER_NONE)
-		json_object_set_new(o, "port", json_integer(f->port));
-	if (f->rule != FILTER_NONE)
-		json_object_set_new(o, "rule", json_integer(f->rule));
-	return o;
-}
 
 static void put_id(const json_t *v, char cell[OUT_CELL])
 {
@@ -99,9 +68,9 @@ static bool rows_put(void *ctx, const char *text)
 	return true;
 }
 
-static int pending_once(struct cli *cli, const struct filter *f, uint32_t limit)
+static int pending_once(struct cli *cli, const struct cli_filter *f, uint32_t limit)
 {
-	json_t *args = filter_json(f);
+	json_t *args = cli_filter_json(f);
 	int r = cli_connect(cli);
 
 	if (r != CLI_OK) {
@@ -118,15 +87,13 @@ static int pending_once(struct cli *cli, const struct filter *f, uint32_t limit)
 
 int cmd_pending(struct cli *cli, int argc, char **argv)
 {
-	struct filter f = {.port = FILTER_NONE, .rule = FILTER_NONE};
+	struct cli_filter f = CLI_FILTER_INIT;
 	uint32_t limit = 0, interval = 1;
 	bool watch = false;
 	const struct cli_opt opts[] = {
-		{"watch", 'w', CLI_FLAG, &watch},
-		{"interval", 0, CLI_NUMBER, &interval},
-		{"limit", 0, CLI_NUMBER, &limit},
-		{"source", 0, CLI_TEXT, &f.source},
-		FILTER_OPTS(&f),
+		{"watch", 'w', CLI_FLAG, &watch},     {"interval", 0, CLI_NUMBER, &interval},
+		{"limit", 0, CLI_NUMBER, &limit},     {"source", 0, CLI_TEXT, &f.source},
+		{"family", 0, CLI_NUMBER, &f.family}, CLI_FILTER_OPTS(&f),
 	};
 	int r;
 
@@ -184,7 +151,7 @@ struct decision {
 	struct cli *cli;
 	const char *verb;  /* "permit" */
 	const char *block; /* NULL, "reset" */
-	struct filter f;
+	struct cli_filter f;
 	bool all;
 	long long completed;
 	int exit;
@@ -238,13 +205,13 @@ static void decision_send(struct decision *d, json_t *args)
 
 static void decision_match(struct decision *d, const char *source)
 {
-	struct filter f = d->f;
+	struct cli_filter f = d->f;
 	json_t *args = json_object(), *match;
 	long long before = d->completed;
 	int exit = d->exit;
 
 	f.source = source;
-	match = filter_json(&f);
+	match = cli_filter_json(&f);
 	if (!json_object_size(match))
 		json_object_set_new(args, "all", json_true());
 	json_object_set(args, "match", match);
@@ -283,8 +250,8 @@ static void decision_text(struct out *o, const json_t *v)
 
 static int decide(struct decision *d, int argc, char **argv)
 {
-	bool filtered = d->f.port != FILTER_NONE || d->f.proto || d->f.authority ||
-			d->f.rule != FILTER_NONE;
+	bool filtered = d->f.port != CLI_FILTER_NONE || d->f.proto || d->f.authority ||
+			d->f.rule != CLI_FILTER_NONE;
 	bool matched = false;
 	json_t *v;
 
@@ -326,10 +293,10 @@ int cmd_permit(struct cli *cli, int argc, char **argv)
 	struct decision d = {.cli = cli, .verb = "permit"};
 	const struct cli_opt opts[] = {
 		{"all", 'a', CLI_FLAG, &d.all},
-		FILTER_OPTS(&d.f),
+		CLI_FILTER_OPTS(&d.f),
 	};
 
-	d.f.port = d.f.rule = FILTER_NONE;
+	d.f = (struct cli_filter)CLI_FILTER_INIT;
 	argc = cli_parse(cli, opts, sizeof(opts) / sizeof(opts[0]), false, argc, argv);
 	return argc < 0 ? CLI_USAGE : decide(&d, argc, argv);
 }
@@ -343,10 +310,10 @@ int cmd_block(struct cli *cli, int argc, char **argv)
 		{"reset", 'r', CLI_FLAG, &reset},
 		{"unreachable", 'u', CLI_FLAG, &unreachable},
 		{"drop", 'd', CLI_FLAG, &drop},
-		FILTER_OPTS(&d.f),
+		CLI_FILTER_OPTS(&d.f),
 	};
 
-	d.f.port = d.f.rule = FILTER_NONE;
+	d.f = (struct cli_filter)CLI_FILTER_INIT;
 	argc = cli_parse(cli, opts, sizeof(opts) / sizeof(opts[0]), false, argc, argv);
 	if (argc < 0)
 		return CLI_USAGE;

@@ -6,6 +6,7 @@
 
 #define FILTERS                                                               \
 	"  --source ADDRESS[/LEN]  only from there\n"                         \
+	"  --family 4|6            only IPv4, only IPv6\n"                    \
 	"  --port N, --proto P     only to this port, of this protocol\n"     \
 	"  --authority NAME        only what this authority is asked about\n" \
 	"  --rule N                only what this rule holds\n"
@@ -29,11 +30,11 @@ const struct command commands[] = {
 		"  --unreachable        ... by ICMP administratively prohibited\n"
 		"  --drop               do not tell it (the default)\n",
 	 cmd_block},
-	{"events", "[-n N] [--follow] [--type T]...", "what happened last",
+	{"events", "[-n N] [--follow] [--type T,...] [FILTER...]", "what happened last",
 	 "  -n, --last N    so many (default 50, 1024 are kept)\n"
 	 "  -f, --follow    and go on with those that happen\n"
 	 "  --type T,...    only these: pended retransmit kernel-lost completed established closed\n"
-	 "                  classified limit loop ended note\n",
+	 "                  classified limit loop ended note\n" FILTERS,
 	 cmd_events},
 	{"rules", "", "rules in force and how often each matched", "", cmd_rules},
 	{"decisions", "[list] | forget --from PREFIX|--rule N|--all",

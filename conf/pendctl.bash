@@ -61,15 +61,15 @@ _pendctl()
 	in | out) mapfile -t COMPREPLY < <(compgen -W "$(cd /sys/class/net && echo *)" -- "$cur"); return ;;
 	-s | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 	-t | --type) mapfile -t COMPREPLY < <(compgen -W 'pended retransmit kernel-lost completed
-		established closed classified limit loop note' -- "$cur"); return ;;
+		established closed classified limit loop ended note' -- "$cur"); return ;;
 	esac
 
 	case $cmd in
 	'') mapfile -t COMPREPLY < <(compgen -W "$commands $globals" -- "$cur") ;;
-	pending) mapfile -t COMPREPLY < <(compgen -W "--watch --interval --limit --source $filters" -- "$cur") ;;
+	pending) mapfile -t COMPREPLY < <(compgen -W "--watch --interval --limit --source --family $filters" -- "$cur") ;;
 	permit) mapfile -t COMPREPLY < <(compgen -W "--all $filters $(_pendctl_ids)" -- "$cur") ;;
 	block) mapfile -t COMPREPLY < <(compgen -W "--all --reset --unreachable --drop $filters $(_pendctl_ids)" -- "$cur") ;;
-	events) mapfile -t COMPREPLY < <(compgen -W '--last --follow --type' -- "$cur") ;;
+	events) mapfile -t COMPREPLY < <(compgen -W "--last --follow --type --source --family $filters" -- "$cur") ;;
 	test) mapfile -t COMPREPLY < <(compgen -W 'in out --hook --mark --trace --quiet' -- "$cur") ;;
 	show) mapfile -t COMPREPLY < <(compgen -W 'policy settings' -- "$cur") ;;
 	policy)

@@ -22,7 +22,7 @@ static const struct command commands[] = {
 	{"status", ROLE_OBSERVE, " ", show_status},
 	{"pending", ROLE_OBSERVE, MATCH_ARGS "limit from ", show_pending},
 	{"complete", ROLE_DECIDE, " ids match all verdict block ", act_complete},
-	{"events", ROLE_OBSERVE, " last follow types ", act_events},
+	{"events", ROLE_OBSERVE, " last follow types match ", act_events},
 	{"rules", ROLE_OBSERVE, " ", show_rules},
 	{"layers", ROLE_OBSERVE, " ", show_layers},
 	{"authorities", ROLE_OBSERVE, " ", show_authorities},
@@ -106,10 +106,31 @@ static void client_close(struct control_client *cc)
 	cc->control->env.close(cc->client);
 }
 
+/* The workers make what somebody follows. */
+static void follow_changed(struct control *c)
+{
+	struct list *p, *tmp;
+	uint32_t mask = 0;
+
+	list_foreach(p, tmp, &c->clients)
+		mask |= container_of(p, struct control_client, link)->follow.types;
+	c->env.follow(c->env.ctx, mask);
+}
+
+void control_follow(struct control_client *cc, struct event_match *m)
+{
+	event_match_deinit(&cc->follow);
+	cc->follow = m ? *m : (struct event_match){0};
+	if (m)
+		*m = (struct event_match){0};
+	cc->sent = 0;
+	follow_changed(cc->control);
+}
+
 /* After the end of its input a client stays for as long as something is owed to it. */
 static void client_check_eof(struct control_client *cc)
 {
-	if (cc->eof && !cc->closing && list_empty(&cc->requests) && !cc->follow)
+	if (cc->eof && !cc->closing && list_empty(&cc->requests) && !cc->follow.types)
 		client_close(cc);
 }
 
@@ -535,21 +556,11 @@ void control_closed(struct control_client *cc)
 		request_free(container_of(p, struct request, link));
 	list_del(&cc->link);
 	client_unserve(cc);
-	if (cc->follow)
-		control_follow_changed(cc->control);
+	if (cc->follow.types)
+		control_follow(cc, NULL);
 	parts_free(cc);
 	client_leave(cc);
 	free(cc);
-}
-
-void control_follow_changed(struct control *c)
-{
-	struct list *p, *tmp;
-	uint32_t mask = 0;
-
-	list_foreach(p, tmp, &c->clients)
-		mask |= container_of(p, struct control_client, link)->follow;
-	c->env.follow(c->env.ctx, mask);
 }
 
 /* Better no events than some: a client that lags is told so once and has to ask again. */
@@ -558,13 +569,12 @@ static void follower_lost(struct control_client *cc)
 	json_t *e = json_object(), *o = json_object();
 
 	cc->control->stats.subscriptions_lost++;
-	cc->follow = 0;
 	json_object_set_new(e, "type", json_string("subscription-lost"));
 	json_object_set_new(e, "sent", json_integer((json_int_t)cc->sent));
 	json_object_set_new(e, "text", json_string("this client reads too slowly: follow again"));
 	json_object_set_new(o, "event", e);
 	control_put(cc, o);
-	control_follow_changed(cc->control);
+	control_follow(cc, NULL);
 	client_check_eof(cc);
 }
 
@@ -592,7 +602,7 @@ void control_event(struct control *c, const struct event *e)
 	list_foreach(p, tmp, &c->clients) {
 		struct control_client *cc = container_of(p, struct control_client, link);
 
-		if (!event_in(e, cc->follow) || cc->closing)
+		if (cc->closing || !event_match(&cc->follow, e, c->env.view))
 			continue;
 		if (c->env.backlogged(cc->client)) {
 			follower_lost(cc);

@@ -148,28 +148,9 @@ static void match_answer(struct request *r, unsigned worker, unsigned index, con
 	match_step(r);
 }
 
-static const char *match_unknown(json_t *match)
-{
-	static const char *const known[] = {"source", "family",    "protocol",
-					    "port",   "authority", "rule"};
-	const char *key;
-	json_t *value;
-
-	json_object_foreach(match, key, value)
-	{
-		size_t i = 0;
-
-		while (i < sizeof(known) / sizeof(known[0]) && strcmp(key, known[i]) != 0)
-			i++;
-		if (i == sizeof(known) / sizeof(known[0]))
-			return key;
-	}
-	return NULL;
-}
-
 static void complete_match(struct request *r, json_t *match, bool all)
 {
-	const char *unknown = match_unknown(match);
+	const char *unknown = cj_match_unknown(match);
 	struct err e = {0};
 	bool any;
 
@@ -226,44 +207,20 @@ void act_complete(struct request *r, const json_t *args)
 
 /* -------------------------------------------------------------------- events ---- */
 
-/* 0 or -1: not an array of known names. */
-static int types_parse(const json_t *types, uint32_t *mask)
-{
-	uint32_t m = 0;
-
-	*mask = EVENTS_ALL;
-	if (!types)
-		return 0;
-	if (!json_array_size(types))
-		return -1;
-	for (size_t i = 0; i < json_array_size(types); i++) {
-		const char *name = json_string_value(json_array_get(types, i));
-		int t = !name                    ? -1
-			: !strcmp(name, "note")  ? (int)EVENTS_NOTE
-			: !strcmp(name, "ended") ? (int)EVENTS_ENDED
-						 : cj_event_parse(name);
-
-		if (t < 0)
-			return -1;
-		m |= 1u << t;
-	}
-	*mask = m;
-	return 0;
-}
-
-/* The last `n` of these types, oldest first. */
-static json_t *events_last(const struct request *r, uint64_t n, uint32_t mask)
+/* The last `n` of these, oldest first. */
+static json_t *events_last(const struct request *r, uint64_t n, const struct event_match *m)
 {
 	const struct events *ring = r->control->env.events;
+	const struct view *v = r->control->env.view;
 	uint64_t seq = events_count(ring), found = 0;
 	const struct event *e;
 	json_t *a = json_array();
 
 	for (; found < n && (e = events_at(ring, seq)); seq--)
-		found += event_in(e, mask);
+		found += event_match(m, e, v);
 	while (found && (e = events_at(ring, ++seq)))
-		if (event_in(e, mask))
-			json_array_append_new(a, event_json(e, r->control->env.view));
+		if (event_match(m, e, v))
+			json_array_append_new(a, event_json(e, v));
 	return a;
 }
 
@@ -271,24 +228,25 @@ void act_events(struct request *r, const json_t *args)
 {
 	const json_t *last = json_object_get(args, "last");
 	struct control_client *cc = r->client;
+	struct event_match m;
+	struct err e = {0};
 	json_t *o;
-	uint32_t mask;
 
-	if (types_parse(json_object_get(args, "types"), &mask) < 0) {
-		request_fail(r, "invalid", "types is an array of names of events");
-		return;
-	}
 	if (last && (!json_is_integer(last) || json_integer_value(last) < 0)) {
 		request_fail(r, "invalid", "last is a number");
 		return;
 	}
+	if (event_match_parse(&m, json_object_get(args, "types"), json_object_get(args, "match"),
+			      r->control->env.view, &e) < 0) {
+		request_fail(r, e.code == -ENOMEM ? "no-memory" : "invalid", "%s", e.text);
+		return;
+	}
 	o = json_object();
 	json_object_set_new(o, "events",
-			    events_last(r, last ? (uint64_t)json_integer_value(last) : 50, mask));
+			    events_last(r, last ? (uint64_t)json_integer_value(last) : 50, &m));
 	json_object_set_new(o, "kept", json_integer(EVENTS_KEPT));
-	cc->follow = json_is_true(json_object_get(args, "follow")) ? mask : 0;
-	cc->sent = 0;
-	control_follow_changed(r->control);
+	control_follow(cc, json_is_true(json_object_get(args, "follow")) ? &m : NULL);
+	event_match_deinit(&m);
 	request_ok(r, o);
 }
 

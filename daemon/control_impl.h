@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "daemon/control.h"
+#include "daemon/event_match.h"
 
 struct request;
 
@@ -85,10 +86,10 @@ struct control_client {
 	unsigned nrequests;
 	unsigned bad;
 	bool eof, closing;
-	uint32_t follow; /* mask of event types; 0 = does not follow */
-	uint64_t sent;   /* events sent to it */
-	unsigned serves; /* authorities */
-	uint64_t asked;  /* questions put to it */
+	struct event_match follow; /* no types: it does not follow */
+	uint64_t sent;             /* events sent to it */
+	unsigned serves;           /* authorities */
+	uint64_t asked;            /* questions put to it */
 };
 
 struct control {
@@ -122,8 +123,8 @@ void request_fail_with(struct request *r, const char *code, const char *message,
 bool request_denied(struct request *r, enum role need);
 /* One line to the client; takes `v`. */
 void control_put(struct control_client *cc, json_t *v);
-/* Sum of what all clients follow; called when that may have changed. */
-void control_follow_changed(struct control *c);
+/* From now on it is told of these events; takes what `m` owns. NULL: of none. */
+void control_follow(struct control_client *cc, struct event_match *m);
 
 /* control_show.c */
 void show_status(struct request *r, const json_t *args);

@@ -544,3 +544,22 @@ int cj_match(const json_t *args, const struct view *v, struct msg_match *out, bo
 	*out = m;
 	return 0;
 }
+
+const char *cj_match_unknown(json_t *match)
+{
+	static const char *const known[] = {"source", "family",    "protocol",
+					    "port",   "authority", "rule"};
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(match, key, value)
+	{
+		size_t i = 0;
+
+		while (i < sizeof(known) / sizeof(known[0]) && strcmp(key, known[i]) != 0)
+			i++;
+		if (i == sizeof(known) / sizeof(known[0]))
+			return key;
+	}
+	return NULL;
+}

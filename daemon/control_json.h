@@ -52,5 +52,7 @@ void cj_stats_add(struct pend_stats *sum, const struct pend_stats *s);
  */
 int cj_match(const json_t *args, const struct view *v, struct msg_match *out, bool *any,
 	     struct err *e);
+/* The first key of a match that is not one of these; NULL. */
+const char *cj_match_unknown(json_t *match);
 
 #endif

@@ -183,6 +183,12 @@ like "$OUT" '^[0-9:.]+ pended +a[0-9.]+ +tcp 192\.0\.2\.2:' "events: pended"
 like "$OUT" 'by operator after' "events: decided"
 like "$OUT" ' note +policy 2 is in force' "events: the policy"
 rc_is 2 "2: no such type of event" events --type nonsense
+pc events -n 1000 --source 192.0.2.2 --family 4 --port 80 --proto tcp --rule 2 --json
+like "$OUT" '"source": *"192\.0\.2\.2"' "events: those that a filter lets through"
+unlike "$OUT" '"type": *"note"|"source": *"2001' "... and no others"
+pc events -n 1000 --source 198.51.100.0/24
+is "$OUT" '' "... none, when none fits"
+rc_is 2 "2: no such authority" events --authority nobody
 rc_is 0 "rules" rules
 like "$OUT" '^ +3 +[0-9]+ +[0-9]+ [^ ]+ +pend\.conf:11 +pend proto tcp to port http' "a rule, its hits and its place"
 rc_is 0 "metrics" metrics
