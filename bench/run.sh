@@ -10,6 +10,8 @@
 #            prefixes whose last rule permits the port
 #   rate     connections a second, at 1, 64 and 512 being opened at a time
 #   answer   how much later a connection is open when a program that serves its authority permits it
+#   questions   how many connections that are held already a program decides in a second, from its first
+#            word until the last verdict
 #   reload   how long a new connection had to wait at worst while that policy was loaded again, less the
 #            same without a reload
 #   nft      what a chain of rules, one after the other, in nft costs a connection
@@ -17,7 +19,7 @@
 #
 # usage: bench/run.sh     needs root; B, PAIRS (11), TOTAL (connections of one run, 10000)
 #        BENCH_QUICK=1    fewer pairs and connections: under a minute, and less sure
-#        BENCH_ONLY=reloads    that part alone (or answers, linear), and no bench.json
+#        BENCH_ONLY=reloads    that part alone (or answers, throughput, linear), and no bench.json
 # Prints a table and writes build/bench.json.
 
 # shellcheck source=tests/netns/lib.sh
@@ -25,9 +27,9 @@
 cd "$TOP" || exit 1
 
 if [ -n "${BENCH_QUICK:-}" ]; then
-	PAIRS=${PAIRS:-3} TOTAL=${TOTAL:-4000} SOME=3 PACKETS=300000 CONTEXTS=100000
+	PAIRS=${PAIRS:-3} TOTAL=${TOTAL:-4000} SOME=3 PACKETS=300000 CONTEXTS=100000 BACKLOG=60000
 else
-	PAIRS=${PAIRS:-11} TOTAL=${TOTAL:-10000} SOME=5 PACKETS=2000000 CONTEXTS=1000000
+	PAIRS=${PAIRS:-11} TOTAL=${TOTAL:-10000} SOME=5 PACKETS=2000000 CONTEXTS=1000000 BACKLOG=200000
 fi
 # SOME: pairs of what takes long.
 PORT=80 QUEUE=5 RULES=10000 PREFIXES=1000000
@@ -190,6 +192,35 @@ answers()
 	key answer_added_p99_us "$(median "$RATIOS/answer99")"
 }
 
+# BACKLOG connections are held, their packets absorbed, before anybody serves their authority.
+backlog_policy()
+{
+	cat <<-END
+	authority client { type socket; timeout 100s; on-absent wait; max-pending 1000000; }
+	layer default { pend proto tcp to port $PORT ask client absorb }
+	END
+}
+pending_now() { h_pendctl status | sed -n 's/^pending *\([0-9]*\) now.*/\1/p'; }
+pending_are() { [ "$(pending_now)" -ge "$1" ]; }
+throughput()
+{
+	local i settings=$PENDD_SETTINGS
+	PENDD_SETTINGS="queues $QUEUE; max-per-source 0; max-contexts 300000; high-watermark-percent 100;"
+	for ((i = 1; i <= SOME; i++)); do
+		progress "questions: run $i of $SOME"
+		pendd_start < <(backlog_policy)
+		c "$BIN/tests/netns/synflood" -s 203.0.113.1 -S 64 -n "$BACKLOG" -r 40000 -R "$i" "$H4" $PORT >"$WORK/flood" ||
+			die "synflood: $(cat "$WORK/flood")"
+		wait_for 10 pending_are $((BACKLOG * 99 / 100)) || die "not all are pended: $(h_pendctl status)"
+		ip netns exec "$H" "$BIN/bench/answer" "$CONTROL" client "$(pending_now)" \
+			>"$WORK/answer" 2>&1 || die "bench/answer: $(cat "$WORK/answer")"
+		tail -n 1 "$WORK/answer" | field rate >>"$RATIOS/answers"
+		permit_stop
+	done
+	PENDD_SETTINGS=$settings
+	key answers_per_s "$(median "$RATIOS/answers")"
+}
+
 # A connection each millisecond until the command has ended: the longest wait.
 longest_during() # command...
 {
@@ -343,7 +374,7 @@ wait_for 5 has_line "$WORK/serve" ready || die "no server"
 large_policy >"$WORK/large"
 
 if [ -n "${BENCH_ONLY:-}" ]; then
-	case $BENCH_ONLY in answers|reloads|linear) ;; *) die "BENCH_ONLY: answers, reloads or linear" ;; esac
+	case $BENCH_ONLY in answers|throughput|reloads|linear) ;; *) die "BENCH_ONLY: answers, throughput, reloads or linear" ;; esac
 	$BENCH_ONLY
 	progress
 	cat "$KEYS"
@@ -358,6 +389,7 @@ pair permit1 permit 1
 pair permit512 permit 512
 pair large64 large 64 $SOME
 answers
+throughput
 reloads
 linear
 part classify $PACKETS

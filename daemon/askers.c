@@ -37,6 +37,7 @@ static int on_complete(void *ctx, pend_context context, enum pend_verdict v, uin
 	m.u.complete.verdict = (uint8_t)v;
 	m.u.complete.block = block;
 	m.u.complete.reason = reason;
+	m.u.complete.quiet = 1;
 	return s->env.post(s->env.ctx, ids_worker(context), &m);
 }
 

@@ -90,6 +90,11 @@ static bool env_backlogged(void *client)
 	return usock_backlogged(client);
 }
 
+static bool env_busy(void *client)
+{
+	return usock_busy(client);
+}
+
 static void env_close(void *client)
 {
 	usock_close(client);
@@ -205,6 +210,7 @@ int authority_open_control(struct authority *a)
 		.figures = env_figures,
 		.write = env_write,
 		.backlogged = env_backlogged,
+		.busy = env_busy,
 		.close = env_close,
 	};
 	const struct usock_limits limits = {

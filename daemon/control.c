@@ -317,7 +317,9 @@ void control_drained(struct control_client *cc)
 
 bool control_backlogged(const struct control_client *cc)
 {
-	return cc->closing || cc->control->env.backlogged(cc->client);
+	const struct control_env *env = &cc->control->env;
+
+	return cc->closing || (env->busy ? env->busy : env->backlogged)(cc->client);
 }
 
 /* It cannot answer any more. */

@@ -62,6 +62,7 @@ struct control_env {
 	/* A client, by what control_open was given. */
 	void (*write)(void *client, const char *line, size_t len);
 	bool (*backlogged)(void *client);
+	bool (*busy)(void *client); /* questions wait; NULL: when it is backlogged */
 	void (*close)(void *client);
 	/* May this client serve the authority although its role is less than `decide`? NULL: no. */
 	bool (*may_serve)(void *ctx, void *client, const char *authority);

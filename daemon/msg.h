@@ -23,7 +23,8 @@
 
 enum msg_type {
 	/* authority process -> worker */
-	MSG_COMPLETE = 1,   /* u.complete; answered by MSG_DONE with the same seq */
+	MSG_COMPLETE =
+		1, /* u.complete; answered by MSG_DONE with the same seq, unless `quiet` and all is well */
 	MSG_COMPLETE_MATCH, /* u.match; looks at MSG_SCAN slots from cursor; MSG_DONE with the next */
 	MSG_LIST,           /* u.match (filter, cursor); MSG_CONTEXT each, then MSG_DONE */
 	MSG_SUBSCRIBE,      /* u.subscribe: which events to send; no answer */
@@ -188,7 +189,8 @@ struct msg {
 		struct {
 			pend_context context;
 			uint8_t verdict, block;
-			uint16_t pad;
+			uint8_t quiet; /* 0, 1 */
+			uint8_t pad;
 			uint32_t reason; /* enum msg_complete_reason */
 			uint32_t uid;
 		} complete;

@@ -2,6 +2,7 @@
 /* Names for what is shown; see view.h. */
 #include "daemon/view.h"
 #include "daemon/msg.h"
+#include "io/loop.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ void view_init(struct view *v)
 	*v = (struct view){0};
 	settings_init(&v->settings);
 	v->if_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	v->names = calloc(1, sizeof(*v->names));
 }
 
 static void view_clear(struct view *v)
@@ -36,6 +38,8 @@ void view_deinit(struct view *v)
 	if (v->if_fd >= 0)
 		close(v->if_fd);
 	v->if_fd = -1;
+	free(v->names);
+	v->names = NULL;
 }
 
 int view_set(struct view *v, void *image, size_t size, void (*release)(void *, size_t),
@@ -103,13 +107,31 @@ int view_authority_find(const struct view *v, const char *name)
 	return -1;
 }
 
-bool view_interface_known(const struct view *v, uint32_t index, char buf[IF_NAMESIZE])
+static bool ask_kernel(const struct view *v, uint32_t index, char buf[IF_NAMESIZE])
 {
 	struct ifreq req = {.ifr_ifindex = (int)index};
 
 	if (!index || v->if_fd < 0 || ioctl(v->if_fd, SIOCGIFNAME, &req) < 0)
 		return false;
 	snprintf(buf, IF_NAMESIZE, "%s", req.ifr_name);
+	return true;
+}
+
+bool view_interface_known(const struct view *v, uint32_t index, char buf[IF_NAMESIZE])
+{
+	uint64_t now = loop_clock().ns;
+	unsigned at = index % VIEW_NAMES;
+
+	if (!v->names)
+		return ask_kernel(v, index, buf);
+	if (v->names->of[at].index != index || v->names->of[at].until_ns < now) {
+		v->names->of[at].index = 0;
+		if (!ask_kernel(v, index, v->names->of[at].name))
+			return false;
+		v->names->of[at].index = index;
+		v->names->of[at].until_ns = now + VIEW_NAME_NS;
+	}
+	memcpy(buf, v->names->of[at].name, IF_NAMESIZE);
 	return true;
 }
 

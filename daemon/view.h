@@ -10,6 +10,18 @@
 #include "core/settings.h"
 #include <net/if.h>
 
+/* Names that the kernel has told, each good for VIEW_NAME_NS: one question of many is about the same interface. */
+#define VIEW_NAMES   16
+#define VIEW_NAME_NS 100000000ull
+
+struct view_names {
+	struct {
+		uint64_t until_ns;
+		uint32_t index; /* 0: none */
+		char name[IF_NAMESIZE];
+	} of[VIEW_NAMES];
+};
+
 struct view {
 	void *image; /* malloced or mapped; given back with `release` */
 	size_t size;
@@ -22,6 +34,7 @@ struct view {
 	char *settings_text;           /* of those in force; NULL: not known */
 	struct settings settings;      /* of the policy in force */
 	int if_fd;                     /* to ask the kernel for interface names; -1 = do not */
+	struct view_names *names;      /* NULL: it is asked each time */
 };
 
 void view_init(struct view *v);

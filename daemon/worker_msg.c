@@ -101,6 +101,15 @@ static enum pend_status decide(struct worker *w, pend_context ctx, uint8_t verdi
 	return pend_complete(w->engine, ctx, (enum pend_verdict)verdict, reason);
 }
 
+static void complete(struct worker *w, const struct msg *m)
+{
+	enum pend_status s = decide(w, m->u.complete.context, m->u.complete.verdict,
+				    m->u.complete.block, m->u.complete.reason);
+
+	if (s != PEND_OK || !m->u.complete.quiet)
+		reply_done(w, m->seq, s, 1, 0);
+}
+
 static bool verdict_valid(uint8_t verdict, uint8_t block)
 {
 	return verdict <= PEND_VERDICT_PERMIT &&
@@ -189,10 +198,7 @@ void worker_message(struct worker *w, const void *message)
 		if (!verdict_valid(m->u.complete.verdict, m->u.complete.block))
 			refuse(w, m);
 		else
-			reply_done(w, m->seq,
-				   decide(w, m->u.complete.context, m->u.complete.verdict,
-					  m->u.complete.block, m->u.complete.reason),
-				   1, 0);
+			complete(w, m);
 		break;
 	case MSG_COMPLETE_MATCH:
 	case MSG_LIST:

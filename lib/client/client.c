@@ -29,6 +29,8 @@ struct pend_client {
 	enum pend_client_error failed; /* the connection is of no use any more */
 	uint64_t next_id;
 	struct buffer in, out;
+	char *line; /* while a sink looks at it: in `in` */
+	size_t line_len;
 	json_t *events; /* array: held until pend_client_events */
 	char version[32], role[16], code[40], message[512];
 };
@@ -249,13 +251,14 @@ static enum pend_client_error take_lines(struct pend_client *c, client_sink_fn s
 	size_t used = 0;
 
 	while (e == PEND_CLIENT_OK && !*stop && used < c->in.len) {
-		const char *line = c->in.data + used;
-		const char *nl = memchr(line, '\n', c->in.len - used);
+		const char *nl = memchr(c->in.data + used, '\n', c->in.len - used);
 
 		if (!nl)
 			break;
-		used += (size_t)(nl - line) + 1;
-		e = take_line(c, line, (size_t)(nl - line), sink, ctx, stop);
+		c->line = c->in.data + used;
+		c->line_len = (size_t)(nl - c->line);
+		used += c->line_len + 1;
+		e = take_line(c, c->line, c->line_len, sink, ctx, stop);
 	}
 	if (used)
 		buffer_drop(&c->in, used);
@@ -272,6 +275,12 @@ static enum pend_client_error feed(struct pend_client *c, const void *data, size
 	if (!buffer_add(&c->in, data, len))
 		return fail_for_good(c, PEND_CLIENT_E_NO_MEMORY, "out of memory");
 	return take_lines(c, sink, ctx, stop);
+}
+
+char *client_line(const struct pend_client *c, size_t *len)
+{
+	*len = c->line_len;
+	return c->line;
 }
 
 struct line_sink {

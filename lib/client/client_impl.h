@@ -10,6 +10,8 @@
 typedef enum pend_client_error (*client_sink_fn)(struct pend_client *c, void *ctx, json_t *v,
 						 bool *stop);
 
+/* Inside a sink: the text of its line, which is the sink's to write to. */
+char *client_line(const struct pend_client *c, size_t *len);
 /* One read, without blocking, and what was left over before it. */
 enum pend_client_error client_read(struct pend_client *c, client_sink_fn sink, void *ctx);
 /* Queue bytes to be sent: whole lines. */

@@ -19,7 +19,8 @@ struct usock_client {
 	bool closing; /* goes when the output is sent */
 	bool eof;     /* nothing more to read */
 	bool dead;    /* goes at the next flush */
-	bool high;    /* is above out_high, `drained` is owed */
+	bool high;    /* is above out_high: its lines are not read */
+	bool busy;    /* was above out_low: `drained` is owed */
 	struct usock_peer peer;
 	void *user;
 	char *in;
@@ -87,6 +88,11 @@ bool usock_backlogged(const struct usock_client *c)
 	return c->out_len > c->server->limits.out_high;
 }
 
+bool usock_busy(const struct usock_client *c)
+{
+	return c->out_len > c->server->limits.out_low;
+}
+
 size_t usock_waiting(const struct usock_client *c)
 {
 	return c->out_len;
@@ -147,6 +153,7 @@ int usock_send(struct usock_client *c, const void *data, size_t len)
 	memcpy(c->out + c->out_start + c->out_len, data, len);
 	c->out_len += len;
 	c->high = c->high || usock_backlogged(c);
+	c->busy = c->busy || usock_busy(c);
 	client_dirty(c);
 	return 0;
 }
@@ -230,8 +237,8 @@ static void client_flush(struct usock_client *c)
 		client_free(c);
 		return;
 	}
-	if (c->high && c->out_len < s->limits.out_low) {
-		c->high = false;
+	if (c->busy && c->out_len <= s->limits.out_low / 2) {
+		c->high = c->busy = false;
 		s->h.drained(s->ctx, c);
 	}
 	client_interest(c);

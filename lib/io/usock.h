@@ -38,7 +38,7 @@ struct usock_handler {
 	void (*overlong)(void *ctx, struct usock_client *c);
 	/* The client will say no more, but may still read: close it now or when all is answered. */
 	void (*eof)(void *ctx, struct usock_client *c);
-	/* Output fell below out_low after it was above out_high. */
+	/* Output fell to half of out_low after it was above out_low. */
 	void (*drained)(void *ctx, struct usock_client *c);
 	/* The last call for this client. */
 	void (*closed)(void *ctx, struct usock_client *c);
@@ -79,8 +79,13 @@ int usock_send(struct usock_client *c, const void *data, size_t len);
 void usock_close(struct usock_client *c);
 /* Closed at the next usock_flush, output thrown away. */
 void usock_kill(struct usock_client *c);
-/* More than out_high waits: hold back what can wait until `drained`. */
+/* More than out_high waits: hold back what can wait until `drained`. Its lines are not read until then. */
 bool usock_backlogged(const struct usock_client *c);
+/*
+ * More than out_low waits. What a client has not asked for is held back from here on until `drained`: if it
+ * filled the output up to out_high again and again, the client's lines would never be read.
+ */
+bool usock_busy(const struct usock_client *c);
 /* Bytes that wait. */
 size_t usock_waiting(const struct usock_client *c);
 const struct usock_peer *usock_peer(const struct usock_client *c);

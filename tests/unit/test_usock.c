@@ -3,6 +3,7 @@
 #include "unit.h"
 #include "io/usock.h"
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,8 @@ static struct loop *l;
 static struct usock *s;
 static struct sockaddr_un addr;
 static unsigned opened, closed, lines, overlong, drained, eofs;
+static struct usock_client *newest;
+static unsigned refills; /* times that on_drained fills the output again */
 static char last[LINE_MAX_HERE + 1];
 static size_t last_len;
 static bool answer_on_eof;
@@ -24,6 +27,7 @@ static void on_open(void *ctx, struct usock_client *c)
 {
 	(void)ctx;
 	opened++;
+	newest = c;
 	usock_send(c, "hello\n", 6);
 }
 
@@ -59,11 +63,23 @@ static void on_eof(void *ctx, struct usock_client *c)
 	usock_close(c);
 }
 
+/* What nobody has asked for, as far as one may. */
+static void fill(struct usock_client *c)
+{
+	static const char text[100] = "filler";
+
+	while (!usock_busy(c))
+		ck_assert_int_eq(usock_send(c, text, sizeof(text)), 0);
+}
+
 static void on_drained(void *ctx, struct usock_client *c)
 {
 	(void)ctx;
-	(void)c;
 	drained++;
+	if (refills) {
+		refills--;
+		fill(c);
+	}
 }
 
 static void on_closed(void *ctx, struct usock_client *c)
@@ -99,7 +115,7 @@ static void setup(void)
 	socklen_t len = sizeof(addr);
 
 	addr = (struct sockaddr_un){.sun_family = AF_UNIX};
-	opened = closed = lines = overlong = drained = eofs = 0;
+	opened = closed = lines = overlong = drained = eofs = refills = 0;
 	answer_on_eof = false;
 	/* autobind: a free abstract name */
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, sizeof(sa_family_t)), 0);
@@ -310,6 +326,39 @@ START_TEST(slow_client_loses_nothing)
 }
 END_TEST
 
+/* Output that comes by itself, again and again, does not keep a client's own lines from being read. */
+START_TEST(lines_are_read_while_output_waits)
+{
+	int fd = dial(), small = 2048;
+	unsigned before;
+	char buf[512];
+
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	expect(fd, "hello\n");
+	refills = UINT_MAX;
+	fill(newest);
+	for (int i = 0; i < 20000 && !usock_busy(newest); i++)
+		spin(0);
+	ck_assert(usock_busy(newest));
+	ck_assert(!usock_backlogged(newest));
+	before = drained;
+	for (unsigned i = 1; i <= 10; i++) {
+		say(fd, "one\n");
+		for (int tries = 0; tries < 400 && lines < i; tries++)
+			spin(1);
+		ck_assert_uint_eq(lines, i);
+		ck_assert_int_gt(recv(fd, buf, sizeof(buf), 0), 0);
+	}
+	refills = 0;
+	for (int i = 0; i < 4000 && drained == before; i++) {
+		ck_assert_int_gt(recv(fd, buf, sizeof(buf), 0), 0);
+		spin(1);
+	}
+	ck_assert_uint_gt(drained, before);
+	close(fd);
+}
+END_TEST
+
 START_TEST(output_bound_ends_the_client)
 {
 	char text[4 * 1000];
@@ -357,6 +406,7 @@ Suite *suite(void)
 	tcase_add_test(t, refused_above_the_limit_and_welcome_afterwards);
 	tcase_add_test(t, stalled_client_is_closed);
 	tcase_add_test(t, slow_client_loses_nothing);
+	tcase_add_test(t, lines_are_read_while_output_waits);
 	tcase_add_test(t, output_bound_ends_the_client);
 	tcase_add_test(t, credentials);
 	suite_add_tcase(suite, t);

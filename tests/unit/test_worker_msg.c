@@ -102,6 +102,24 @@ START_TEST(complete_answers_with_the_status)
 }
 END_TEST
 
+/* Who asks for many wants to hear of what went wrong only. */
+START_TEST(quiet_completion)
+{
+	struct msg m = make(MSG_COMPLETE);
+
+	sim_syn(s, 4000, 1);
+	m.u.complete.context = c.ctx;
+	m.u.complete.verdict = PEND_VERDICT_PERMIT;
+	m.u.complete.block = 255;
+	m.u.complete.quiet = 1;
+	receive();
+	worker_message(&w, &m);
+	receive();
+	ck_assert_uint_eq(ins, 0);
+	ck_assert_int_eq(ask(&m)->u.done.status, PEND_E_ALREADY);
+}
+END_TEST
+
 START_TEST(block_as_the_rule_says_or_as_told)
 {
 	uint32_t id;
@@ -289,6 +307,7 @@ Suite *suite(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, complete_answers_with_the_status);
+	tcase_add_test(tc, quiet_completion);
 	tcase_add_test(tc, block_as_the_rule_says_or_as_told);
 	tcase_add_test(tc, hostile_fields_are_refused_and_counted);
 	tcase_add_test(tc, list_pages_through_the_table);
