@@ -47,7 +47,7 @@ static const struct command commands[] = {
 	{"answer", ROLE_OBSERVE, " answers ", act_answer}, /* of one's own questions */
 	{"ping", ROLE_OBSERVE, " ", act_ping},
 	{"stop", ROLE_ADMIN, " ", act_stop},
-	{"version", ROLE_OBSERVE, " ", show_version},
+	{"version", ROLE_OBSERVE, " protocol ", show_version},
 };
 
 const char *role_name(enum role r)

@@ -553,9 +553,19 @@ void show_authorities(struct request *r, const json_t *args)
 
 void show_version(struct request *r, const json_t *args)
 {
-	json_t *o = json_object();
+	const json_t *protocol = json_object_get(args, "protocol");
+	json_t *o;
 
-	(void)args;
+	if (protocol && !json_is_integer(protocol)) {
+		request_fail(r, "invalid", "protocol is a number");
+		return;
+	}
+	if (protocol && json_integer_value(protocol) != CONTROL_PROTOCOL) {
+		request_fail(r, "unsupported", "protocol %d is spoken here, and no other",
+			     CONTROL_PROTOCOL);
+		return;
+	}
+	o = json_object();
 	set_text(o, "version", PEND_VERSION);
 	set_int(o, "protocol", CONTROL_PROTOCOL);
 	set_text(o, "role", role_name(r->client->role));

@@ -77,8 +77,11 @@ static struct tuple tuple_of(const struct event *e)
 	const struct pend_info *i = &e->event.info;
 	const struct reauth_flow *f = &e->flow;
 
+	/* of ICMP there are type and code in that place */
 	if ((unsigned)e->event.type == EVENTS_ENDED)
-		return (struct tuple){f->family, f->protocol, f->source, f->dest_port, f->rule};
+		return (struct tuple){f->family, f->protocol, f->source,
+				      f->protocol == 1 || f->protocol == 58 ? 0 : f->dest_port,
+				      f->rule};
 	return (struct tuple){i->family, i->protocol, i->source, i->dest_port, i->rule};
 }
 

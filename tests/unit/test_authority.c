@@ -146,6 +146,9 @@ static const struct {
 	{"reload", "{\"dry_run\":\"yes\"}", "invalid"},
 	{"hookup", "{\"action\":\"verify\"}", "missing"},
 	{"nonsense", NULL, "unknown-op"},
+	{"version", "{\"protocol\":2}", "unsupported"},
+	{"version", "{\"protocol\":\"1\"}", "invalid"},
+	{"version", "{\"speak\":1}", "invalid"},
 };
 
 START_TEST(wrong_requests)
