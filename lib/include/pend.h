@@ -541,6 +541,9 @@ struct pend_hook_config {
 	 * it go on when nobody takes it: the flow has a permit. nft only: else open says
 	 * PEND_E_UNSUPPORTED. Default false: such flows go on */
 	bool lazy;
+	/* Sets of connections that are decided without being queued: pend_hook_decide(). nft only; else nothing
+	 * is changed by it. Default false */
+	bool decisions;
 	const char *iptables; /* "", "nft" or "legacy": which variant; "" detects */
 	int nft_fd; /* adopt this netlink socket that owns the table; -1. Once open succeeds it is the
 	                          * hookup's, which closes it at once if it is not by nft */
@@ -563,6 +566,40 @@ PEND_API enum pend_status pend_hook_remove(struct pend_hook *h);
  * new (one-way UDP) are asked about again. Errors: pend_hook_error(), and the epoch is as before.
  */
 PEND_API enum pend_status pend_hook_set_epoch(struct pend_hook *h, uint8_t epoch);
+/*
+ * Decisions that hold for a while, in the kernel: the first packet of a TCP or UDP connection to this host that is
+ * like one of them is not queued, but permitted, and its flow stamped as any other, or blocked. They go by
+ * themselves, and all of them with pend_hook_undecide(), install, repair and remove; not with a new epoch.
+ */
+#define PEND_HOOK_DECISIONS_MAX  256u   /* in one call */
+#define PEND_HOOK_DECISIONS_SIZE 65536u /* by family and kind of verdict */
+
+struct pend_hook_decision {
+	uint8_t family, protocol; /* 4 or 6; IPPROTO_TCP or IPPROTO_UDP */
+	uint8_t verdict;          /* enum pend_verdict: PERMIT, BLOCK */
+	uint8_t block; /* enum pend_block; what is reset and is not TCP is told unreachable */
+	uint16_t dest_port;
+	uint32_t in_interface; /* index */
+	uint8_t source[16], dest[16];
+	uint64_t timeout_ms; /* from now; 1 at least */
+};
+
+/* What they decided since the hookup was opened. */
+struct pend_hook_decided {
+	uint64_t permits, blocks;
+};
+
+/* Is there a place for them? By nft, with `decisions` and PEND_HOOK_INPUT. */
+PEND_API bool pend_hook_can_decide(const struct pend_hook *h);
+/*
+ * Add all, or none. One that is there keeps its end. PEND_E_LIMIT: a set is full; PEND_E_UNSUPPORTED: there is no place
+ * for them; PEND_E_INVALID: one of them is not as it should be, or too many; others: pend_hook_error().
+ */
+PEND_API enum pend_status pend_hook_decide(struct pend_hook *h, const struct pend_hook_decision *d,
+					   unsigned n);
+/* Forget all: when it returns PEND_OK no packet is decided by them any more. */
+PEND_API enum pend_status pend_hook_undecide(struct pend_hook *h);
+PEND_API enum pend_status pend_hook_decided(struct pend_hook *h, struct pend_hook_decided *out);
 /* "nft", "nft with xtables NFQUEUE", "iptables-nft", "iptables-legacy", "none" */
 PEND_API const char *pend_hook_describe(const struct pend_hook *h);
 PEND_API const char *pend_hook_error(const struct pend_hook *h);

@@ -38,6 +38,7 @@ struct hook_policy hook_policy(const struct pend_hook *h, enum hook_style style)
 		.loopback = h->config.loopback,
 		.multicast = h->config.multicast,
 		.lazy = h->config.lazy && style == HOOK_STYLE_NFT,
+		.decisions = h->config.decisions && style == HOOK_STYLE_NFT,
 	};
 }
 

@@ -42,6 +42,8 @@ struct pend_hook {
 	struct nft nft;
 	uint64_t nft_digest; /* of the table as it was installed; 0: not by this object */
 	uint32_t nft_generation;
+	/* Of rules that were replaced: hook_decided.c. */
+	uint64_t decided_permits, decided_blocks;
 	struct hook_ipt ipt;
 	struct err err;
 	char warning[256];
@@ -68,6 +70,13 @@ int hook_nft_verify(struct pend_hook *h);
 int hook_nft_repair(struct pend_hook *h);
 int hook_nft_remove(struct pend_hook *h);
 int hook_nft_set_epoch(struct pend_hook *h);
+const char *hook_nft_set(enum hook_set set);
+/* Does the table have sets of decisions? */
+bool hook_decides(const struct pend_hook *h);
+/* The sets, empty, as messages of the transaction. */
+void hook_decided_put(struct nft_tx *t, const struct pend_hook *h);
+/* The counters start at 0 with the next transaction: remember what they say. */
+void hook_decided_keep(struct pend_hook *h);
 /* The rules of hook_rules() as messages of the transaction. */
 void hook_nft_add_rules(struct nft_tx *t, const struct pend_hook *h, enum hook_chain chain);
 

@@ -50,6 +50,7 @@ static const char *suffix(enum hook_chain chain)
 	case HOOK_CHAIN_STAMP_FORWARD:
 	case HOOK_CHAIN_TAG_OUTPUT: /* nft only */
 	case HOOK_CHAIN_STAMP_OUTPUT:
+	case HOOK_CHAIN_DECIDED:
 	case HOOK_CHAIN_COUNT:
 		break;
 	}
@@ -85,6 +86,7 @@ const char *hook_ipt_parent(enum hook_chain chain)
 	case HOOK_CHAIN_STAMP_FORWARD:
 	case HOOK_CHAIN_TAG_OUTPUT: /* nft only */
 	case HOOK_CHAIN_STAMP_OUTPUT:
+	case HOOK_CHAIN_DECIDED:
 	case HOOK_CHAIN_COUNT:
 		break;
 	}

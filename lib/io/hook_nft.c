@@ -48,6 +48,8 @@ const char *hook_nft_chain(enum hook_chain chain)
 		return "tag-output";
 	case HOOK_CHAIN_STAMP_OUTPUT:
 		return "stamp-output";
+	case HOOK_CHAIN_DECIDED:
+		return "decided";
 	case HOOK_CHAIN_PERMIT:
 	case HOOK_CHAIN_PASS:
 	case HOOK_CHAIN_COUNT:
@@ -75,6 +77,7 @@ struct hook_base hook_nft_base(const struct pend_hook *h, enum hook_chain chain)
 		return (struct hook_base){"output", NF_INET_LOCAL_OUT, tag};
 	case HOOK_CHAIN_STAMP_OUTPUT:
 		return (struct hook_base){"output", NF_INET_LOCAL_OUT, stamp};
+	case HOOK_CHAIN_DECIDED: /* of no hook: others jump there */
 	case HOOK_CHAIN_PERMIT:
 	case HOOK_CHAIN_PASS:
 	case HOOK_CHAIN_COUNT:
@@ -131,9 +134,12 @@ static bool chain_as_wanted(const struct pend_hook *h, enum hook_chain c,
 	struct hook_policy p = hook_policy(h, HOOK_STYLE_NFT);
 	struct hook_base base = hook_nft_base(h, c);
 
-	return hook_chain_used(&p, c) &&
-	       strcmp(nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME), hook_nft_chain(c)) == 0 &&
-	       nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM) &&
+	if (!hook_chain_used(&p, c) ||
+	    strcmp(nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME), hook_nft_chain(c)) != 0)
+		return false;
+	if (!base.hook)
+		return !nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM);
+	return nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM) &&
 	       nftnl_chain_get_u32(chain, NFTNL_CHAIN_HOOKNUM) == base.number &&
 	       nftnl_chain_get_s32(chain, NFTNL_CHAIN_PRIO) == base.priority;
 }
@@ -361,10 +367,12 @@ static void put_chain(struct nft_tx *t, const struct pend_hook *h, enum hook_cha
 	if (nlh && chain) {
 		nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, h->name);
 		nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, hook_nft_chain(c));
-		nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "filter");
-		nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, base.number);
-		nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, base.priority);
-		nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+		if (base.hook) {
+			nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "filter");
+			nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, base.number);
+			nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, base.priority);
+			nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+		}
 		nftnl_chain_nlmsg_build_payload(nlh, chain);
 		nft_tx_done(t);
 	}
@@ -482,13 +490,32 @@ static int refused(struct pend_hook *h, const struct nft_tx *t, int err)
 	return err_sys(&h->err, err, "the kernel refused the rules of table inet %s", h->name);
 }
 
-static int replace(struct pend_hook *h, const struct look *l)
+/* All chains, empty, and then their rules: one that is jumped to is there before. */
+static void put_chains(struct nft_tx *t, const struct pend_hook *h, unsigned there)
 {
 	struct hook_policy p = hook_policy(h, HOOK_STYLE_NFT);
+
+	for (int i = 0; i < HOOK_CHAIN_COUNT; i++) {
+		enum hook_chain c = (enum hook_chain)i;
+
+		if (!hook_chain_used(&p, c))
+			continue;
+		if (there & 1u << i)
+			put_flush_chain(t, h, c);
+		else
+			put_chain(t, h, c);
+	}
+	for (int i = 0; i < HOOK_CHAIN_COUNT; i++)
+		hook_nft_add_rules(t, h, (enum hook_chain)i);
+}
+
+static int replace(struct pend_hook *h, const struct look *l)
+{
 	bool keep = l->state == TABLE_OURS && !l->other;
 	struct nft_tx t;
 	int err;
 
+	hook_decided_keep(h);
 	nft_tx_begin(&t, &h->nft);
 	if (l->state != TABLE_ABSENT && !keep)
 		put_table(&t, h->name, NFT_MSG_DELTABLE);
@@ -499,17 +526,8 @@ static int replace(struct pend_hook *h, const struct look *l)
 	if (keep)
 		put_flush_set(&t, h);
 	put_valid_epoch(&t, h);
-	for (int i = 0; i < HOOK_CHAIN_COUNT; i++) {
-		enum hook_chain c = (enum hook_chain)i;
-
-		if (!hook_chain_used(&p, c))
-			continue;
-		if (keep && l->chains & 1u << i)
-			put_flush_chain(&t, h, c);
-		else
-			put_chain(&t, h, c);
-		hook_nft_add_rules(&t, h, c);
-	}
+	hook_decided_put(&t, h);
+	put_chains(&t, h, keep ? l->chains : 0);
 	err = nft_tx_commit(&t, false);
 	return err ? refused(h, &t, err) : remember(h);
 }
@@ -572,6 +590,7 @@ int hook_nft_remove(struct pend_hook *h)
 		return err;
 	if (l.state == TABLE_FOREIGN)
 		return foreign(h, &l);
+	hook_decided_keep(h);
 	h->nft_digest = 0;
 	if (l.state == TABLE_ABSENT)
 		return 0;
@@ -584,11 +603,12 @@ int hook_nft_remove(struct pend_hook *h)
 int hook_nft_set_epoch(struct pend_hook *h)
 {
 	static const enum hook_chain stamps[] = {HOOK_CHAIN_STAMP_INPUT, HOOK_CHAIN_STAMP_FORWARD,
-						 HOOK_CHAIN_STAMP_OUTPUT};
+						 HOOK_CHAIN_STAMP_OUTPUT, HOOK_CHAIN_DECIDED};
 	struct hook_policy p = hook_policy(h, HOOK_STYLE_NFT);
 	struct nft_tx t;
 	int err;
 
+	hook_decided_keep(h);
 	nft_tx_begin(&t, &h->nft);
 	put_flush_set(&t, h);
 	put_valid_epoch(&t, h);

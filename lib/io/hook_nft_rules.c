@@ -80,6 +80,15 @@ static void match_direction(struct nft_rule *n, const struct hook_rule *r)
 	nft_cmp8(n, true, r->match & HOOK_M_REPLY ? DIR_REPLY : DIR_ORIGINAL);
 }
 
+static void match_decided(struct nft_rule *n, enum hook_set set)
+{
+	bool v6 = hook_set_is_v6(set);
+
+	nft_meta(n, NFT_META_NFPROTO);
+	nft_cmp8(n, true, v6 ? NFPROTO_IPV6 : NFPROTO_IPV4);
+	nft_lookup_tuple(n, v6, hook_nft_set(set));
+}
+
 static void match(struct nft_rule *n, const struct pend_hook *h, const struct hook_rule *r)
 {
 	if (r->match & HOOK_M_LO) {
@@ -110,6 +119,8 @@ static void match(struct nft_rule *n, const struct pend_hook *h, const struct ho
 		nft_cmp32(n, false, 0);
 	}
 	match_direction(n, r);
+	if (r->match & HOOK_M_DECIDED)
+		match_decided(n, (enum hook_set)r->set);
 }
 
 static void queue(struct nft_rule *n, const struct pend_hook *h, bool bypass)
@@ -160,6 +171,9 @@ static void act(struct nft_rule *n, const struct pend_hook *h, const struct hook
 		break;
 	case HOOK_DO_CLEAR:
 		set_mark(n, h, 0);
+		break;
+	case HOOK_DO_JUMP_DECIDED:
+		nft_jump(n, hook_nft_chain(HOOK_CHAIN_DECIDED));
 		break;
 	case HOOK_DO_GOTO_STAMP: /* iptables only */
 	case HOOK_DO_GOTO_PASS:

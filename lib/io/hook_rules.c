@@ -249,7 +249,52 @@ static void tcp_rules(struct list *l)
 	       });
 }
 
-static void tag_rules(struct list *l, const struct hook_policy *p)
+static void decided_rule(struct list *l, enum hook_set set, unsigned match, enum hook_do action,
+			 uint8_t mark)
+{
+	add(l, (struct hook_rule){.match = HOOK_M_DECIDED | match,
+				  .set = (uint8_t)set,
+				  .mark = mark,
+				  .action = action,
+				  .note = "decided"});
+}
+
+/*
+ * What a queued packet would be told, for connections of which it is known. Permits have the mark of this
+ * epoch, so that they are stamped as any other. pend_hook_decided() knows the counters by their order.
+ */
+static void decided_rules(struct list *l, const struct hook_policy *p)
+{
+	uint8_t permit = mark_value(MARK_PERMIT, p->epoch);
+
+	decided_rule(l, HOOK_SET_PERMIT4, 0, HOOK_DO_MARK, permit);
+	decided_rule(l, HOOK_SET_PERMIT6, 0, HOOK_DO_MARK, permit);
+	add(l, (struct hook_rule){.match = HOOK_M_MARK,
+				  .mark = permit,
+				  .mark_mask = MARK_ALL,
+				  .action = HOOK_DO_ACCEPT});
+	decided_rule(l, HOOK_SET_DROP4, 0, HOOK_DO_DROP, 0);
+	decided_rule(l, HOOK_SET_DROP6, 0, HOOK_DO_DROP, 0);
+	decided_rule(l, HOOK_SET_RESET4, HOOK_M_TCP, HOOK_DO_RESET, 0);
+	decided_rule(l, HOOK_SET_RESET6, HOOK_M_TCP, HOOK_DO_RESET, 0);
+	decided_rule(l, HOOK_SET_UNREACH4, 0, HOOK_DO_UNREACH, 0);
+	decided_rule(l, HOOK_SET_UNREACH6, 0, HOOK_DO_UNREACH, 0);
+}
+
+/*
+ * Only what conntrack takes for the beginning of a flow, so that a permit is stamped, and what bears no mark
+ * of ours: neither a copy on lo, which its context waits for, nor a flow to be authorized again.
+ */
+static void ask_decided(struct list *l)
+{
+	add(l, (struct hook_rule){.match = HOOK_M_STATE | HOOK_M_MARK,
+				  .state = HOOK_CT_NEW,
+				  .mark = 0,
+				  .mark_mask = MARK_ALL,
+				  .action = HOOK_DO_JUMP_DECIDED});
+}
+
+static void tag_rules(struct list *l, const struct hook_policy *p, bool input)
 {
 	if (p->lazy)
 		end_rules(l);
@@ -260,6 +305,8 @@ static void tag_rules(struct list *l, const struct hook_policy *p)
 	known_flow_rules(l, p);
 	exempt_rules(l, p);
 	tcp_rules(l);
+	if (p->decisions && input)
+		ask_decided(l);
 	/* What the engine cannot see in the packet. It cannot come from outside: see clear_rules(). */
 	add(l, (struct hook_rule){
 		       .match = HOOK_M_DNAT, .mark = mark_value_dnat(), .action = HOOK_DO_MARK});
@@ -362,6 +409,8 @@ bool hook_chain_used(const struct hook_policy *p, enum hook_chain chain)
 	case HOOK_CHAIN_PERMIT:
 	case HOOK_CHAIN_PASS:
 		return !nft;
+	case HOOK_CHAIN_DECIDED:
+		return nft && p->decisions && p->input;
 	case HOOK_CHAIN_COUNT:
 		break;
 	}
@@ -381,7 +430,7 @@ unsigned hook_rules(const struct hook_policy *p, enum hook_chain chain,
 		break;
 	case HOOK_CHAIN_TAG_INPUT:
 	case HOOK_CHAIN_TAG_FORWARD:
-		tag_rules(&l, p);
+		tag_rules(&l, p, chain == HOOK_CHAIN_TAG_INPUT);
 		break;
 	case HOOK_CHAIN_STAMP_INPUT:
 	case HOOK_CHAIN_STAMP_FORWARD:
@@ -396,6 +445,9 @@ unsigned hook_rules(const struct hook_policy *p, enum hook_chain chain,
 		break;
 	case HOOK_CHAIN_PASS:
 		add(&l, (struct hook_rule){.action = HOOK_DO_CLEAR});
+		break;
+	case HOOK_CHAIN_DECIDED:
+		decided_rules(&l, p);
 		break;
 	case HOOK_CHAIN_COUNT:
 		break;

@@ -31,7 +31,26 @@ enum {
 	HOOK_M_ORIGINAL =
 		1u << 13,        /* nft only: in the direction of the packet that opened the flow */
 	HOOK_M_REPLY = 1u << 14, /* nft only: against it */
+	HOOK_M_DECIDED = 1u << 15, /* nft only: its addresses and port are in the set `set` */
 };
+
+/* Of connections that are decided already, by interface, addresses, protocol and destination port. */
+enum hook_set {
+	HOOK_SET_PERMIT4,
+	HOOK_SET_PERMIT6,
+	HOOK_SET_DROP4,
+	HOOK_SET_DROP6,
+	HOOK_SET_RESET4,
+	HOOK_SET_RESET6,
+	HOOK_SET_UNREACH4,
+	HOOK_SET_UNREACH6,
+	HOOK_SET_COUNT,
+};
+
+static inline bool hook_set_is_v6(enum hook_set set)
+{
+	return set & 1;
+}
 
 /* RTN_* of linux/rtnetlink.h, as the kernel's fib answers. */
 enum hook_dst { HOOK_DST_BROADCAST = 3, HOOK_DST_MULTICAST = 5 };
@@ -57,6 +76,7 @@ enum hook_do {
 	HOOK_DO_CLEAR,         /* our bits of the packet's mark = 0; goes on */
 	HOOK_DO_GOTO_STAMP,    /* iptables only: continue in HOOK_CHAIN_PERMIT, do not come back */
 	HOOK_DO_GOTO_PASS,     /* iptables only: continue in HOOK_CHAIN_PASS, do not come back */
+	HOOK_DO_JUMP_DECIDED,  /* nft only: to HOOK_CHAIN_DECIDED, and come back */
 };
 
 struct hook_rule {
@@ -67,6 +87,7 @@ struct hook_rule {
 	uint8_t flags, flags_mask;
 	uint8_t state;
 	uint8_t dst;
+	uint8_t set;      /* enum hook_set */
 	const char *note; /* a counter and a comment; NULL: neither */
 };
 
@@ -80,6 +101,7 @@ enum hook_chain {
 	HOOK_CHAIN_STAMP_OUTPUT,  /* nft only, with `lazy` */
 	HOOK_CHAIN_PERMIT,        /* iptables only */
 	HOOK_CHAIN_PASS,          /* iptables only */
+	HOOK_CHAIN_DECIDED,       /* nft only, with `decisions`: reached from TAG_INPUT */
 	HOOK_CHAIN_COUNT,
 };
 
@@ -92,7 +114,8 @@ struct hook_policy {
 	enum hook_style style;
 	uint8_t epoch;
 	bool input, forward, loopback, multicast;
-	bool lazy; /* nft only: flows of other epochs are queued, to be authorized again */
+	bool lazy;      /* nft only: flows of other epochs are queued, to be authorized again */
+	bool decisions; /* nft only: sets of connections that need not be queued */
 };
 
 #define HOOK_RULES_MAX 32

@@ -78,6 +78,14 @@ static void nft_marks(FILE *f, const struct pend_hook *h, const struct hook_rule
 		fprintf(f, "ct mark & 0x%08x @" HOOK_NFT_SET " ", h->mark.mask);
 }
 
+static void nft_decided(FILE *f, enum hook_set set)
+{
+	const char *ip = hook_set_is_v6(set) ? "ip6" : "ip";
+
+	fprintf(f, "iif . %s saddr . %s daddr . meta l4proto . th dport @%s ", ip, ip,
+		hook_nft_set(set));
+}
+
 static void nft_match(FILE *f, const struct pend_hook *h, const struct hook_rule *r)
 {
 	if (r->match & HOOK_M_LO)
@@ -104,6 +112,8 @@ static void nft_match(FILE *f, const struct pend_hook *h, const struct hook_rule
 		fputs("ct direction original ", f);
 	if (r->match & HOOK_M_REPLY)
 		fputs("ct direction reply ", f);
+	if (r->match & HOOK_M_DECIDED)
+		nft_decided(f, (enum hook_set)r->set);
 }
 
 static void nft_queue_text(FILE *f, const struct pend_hook *h, bool bypass)
@@ -149,6 +159,9 @@ static void nft_action(FILE *f, const struct pend_hook *h, const struct hook_rul
 	case HOOK_DO_CLEAR:
 		fprintf(f, "meta mark set meta mark & 0x%08x", ~h->mark.mask);
 		break;
+	case HOOK_DO_JUMP_DECIDED:
+		fprintf(f, "jump %s", hook_nft_chain(HOOK_CHAIN_DECIDED));
+		break;
 	case HOOK_DO_GOTO_STAMP: /* iptables only */
 	case HOOK_DO_GOTO_PASS:
 		break;
@@ -162,8 +175,10 @@ static void nft_chain_text(FILE *f, const struct pend_hook *h, const struct hook
 	struct hook_base base = hook_nft_base(h, chain);
 	unsigned n = hook_rules(p, chain, r);
 
-	fprintf(f, "\tchain %s {\n\t\ttype filter hook %s priority %d; policy accept;\n",
-		hook_nft_chain(chain), base.hook, base.priority);
+	fprintf(f, "\tchain %s {\n", hook_nft_chain(chain));
+	if (base.hook)
+		fprintf(f, "\t\ttype filter hook %s priority %d; policy accept;\n", base.hook,
+			base.priority);
 	for (unsigned i = 0; i < n; i++) {
 		fputs("\t\t", f);
 		nft_match(f, h, &r[i]);
@@ -177,6 +192,18 @@ static void nft_chain_text(FILE *f, const struct pend_hook *h, const struct hook
 	fputs("\t}\n", f);
 }
 
+static void nft_sets_text(FILE *f, const struct hook_policy *p)
+{
+	for (int i = 0; i < HOOK_SET_COUNT && hook_chain_used(p, HOOK_CHAIN_DECIDED); i++) {
+		const char *addr = hook_set_is_v6((enum hook_set)i) ? "ipv6_addr" : "ipv4_addr";
+
+		fprintf(f,
+			"\tset %s {\n\t\ttype iface_index . %s . %s . inet_proto . inet_service\n"
+			"\t\tsize %u\n\t\tflags timeout\n\t}\n",
+			hook_nft_set((enum hook_set)i), addr, addr, PEND_HOOK_DECISIONS_SIZE);
+	}
+}
+
 static void nft_text(FILE *f, const struct pend_hook *h)
 {
 	struct hook_policy p = hook_policy(h, HOOK_STYLE_NFT);
@@ -185,6 +212,7 @@ static void nft_text(FILE *f, const struct pend_hook *h)
 	fprintf(f, "table inet %s {\n", h->name);
 	fprintf(f, "\tset " HOOK_NFT_SET " {\n\t\ttype mark\n\t\telements = { 0x%08x }\n\t}\n",
 		mark_permit(&h->mark, p.epoch));
+	nft_sets_text(f, &p);
 	for (int c = 0; c < HOOK_CHAIN_COUNT; c++)
 		if (hook_chain_used(&p, (enum hook_chain)c))
 			nft_chain_text(f, h, &p, (enum hook_chain)c);
@@ -284,6 +312,7 @@ static void ipt_action(FILE *f, const struct pend_hook *h, const struct hook_rul
 	case HOOK_DO_RESET: /* nft only */
 	case HOOK_DO_UNREACH:
 	case HOOK_DO_QUEUE_OR_PASS:
+	case HOOK_DO_JUMP_DECIDED:
 		break;
 	}
 }

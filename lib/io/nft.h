@@ -25,7 +25,7 @@ int nft_open(struct nft *n, int fd);
 void nft_close(struct nft *n);
 int nft_fd(const struct nft *n);
 
-#define NFT_TX_MAX 128 /* messages in one transaction */
+#define NFT_TX_MAX 192 /* messages in one transaction */
 
 struct nft_tx {
 	struct nft *nft;

@@ -15,6 +15,9 @@
 /* XT_ALIGN of struct xt_NFQ_info_v3: the kernel compares with the padded size. */
 #define XT_NFQ_SIZE 8
 
+/* Offsets in headers; the destination address follows the source address. */
+enum { IP4_SOURCE = 12, IP6_SOURCE = 8, DEST_PORT = 2 };
+
 static void rule_note(struct nftnl_rule *r, const char *note)
 {
 	struct nftnl_udata_buf *u = nftnl_udata_buf_alloc(NFTNL_UDATA_COMMENT_MAXLEN + 8);
@@ -173,6 +176,43 @@ void nft_lookup(struct nft_rule *n, const char *set)
 		n->bad = true;
 }
 
+static void meta_to(struct nft_rule *n, uint32_t key, uint32_t reg)
+{
+	struct nftnl_expr *e = add(n, "meta");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, key);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, reg);
+}
+
+static void payload_to(struct nft_rule *n, uint32_t base, uint32_t offset, uint32_t len,
+		       uint32_t reg)
+{
+	struct nftnl_expr *e = add(n, "payload");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, reg);
+}
+
+/* Register 1 is where NFT_REG32_00 is. */
+void nft_lookup_tuple(struct nft_rule *n, bool v6, const char *set)
+{
+	uint32_t reg = NFT_REG32_00, words = v6 ? 4 : 1;
+	uint32_t source = v6 ? IP6_SOURCE : IP4_SOURCE;
+
+	meta_to(n, NFT_META_IIF, NFT_REG_1);
+	payload_to(n, NFT_PAYLOAD_NETWORK_HEADER, source, 4 * words, reg + 1);
+	payload_to(n, NFT_PAYLOAD_NETWORK_HEADER, source + 4 * words, 4 * words, reg + 1 + words);
+	meta_to(n, NFT_META_L4PROTO, reg + 1 + 2 * words);
+	payload_to(n, NFT_PAYLOAD_TRANSPORT_HEADER, DEST_PORT, 2, reg + 2 + 2 * words);
+	nft_lookup(n, set);
+}
+
 void nft_counter(struct nft_rule *n)
 {
 	(void)add(n, "counter");
@@ -186,6 +226,18 @@ void nft_verdict(struct nft_rule *n, uint32_t verdict)
 		return;
 	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, verdict);
+}
+
+void nft_jump(struct nft_rule *n, const char *chain)
+{
+	struct nftnl_expr *e = add(n, "immediate");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, (uint32_t)NFT_JUMP);
+	if (nftnl_expr_set_str(e, NFTNL_EXPR_IMM_CHAIN, chain) < 0)
+		n->bad = true;
 }
 
 void nft_reject(struct nft_rule *n, uint32_t type, uint8_t code)

@@ -36,8 +36,14 @@ void nft_cmp(struct nft_rule *n, bool equal, const void *data, uint32_t len);
 void nft_cmp32(struct nft_rule *n, bool equal, uint32_t value);
 void nft_cmp8(struct nft_rule *n, bool equal, uint8_t value);
 void nft_lookup(struct nft_rule *n, const char *set);
+/*
+ * Incoming interface, source and destination address, protocol and destination port, one behind the other, each
+ * padded to 4 bytes: is that in the set? The family must be known before.
+ */
+void nft_lookup_tuple(struct nft_rule *n, bool v6, const char *set);
 void nft_counter(struct nft_rule *n);
 void nft_verdict(struct nft_rule *n, uint32_t verdict);
+void nft_jump(struct nft_rule *n, const char *chain);
 void nft_reject(struct nft_rule *n, uint32_t type, uint8_t code);
 void nft_queue(struct nft_rule *n, uint16_t first, uint16_t count, bool bypass);
 /* The same by the xtables target, for kernels without the queue expression. */

@@ -7,10 +7,13 @@
  * Reads commands from standard input, one a line, and answers each with one line "STATUS text"; the
  * hookup lives as long as the program. Options are those of struct pend_hook_config:
  *   kind=auto|nft|iptables|none name= queue= count= mask= epoch= hooks=input,forward priority=
- *   loopback multicast open lazy iptables=nft|legacy
+ *   loopback multicast open lazy decisions iptables=nft|legacy
  * Commands:
  *   install verify repair remove epoch N describe features warning fd rejects repeats
  *   print nft|iptables FILE
+ *   decide permit|drop|reset|unreachable INTERFACE SOURCE DEST tcp|udp PORT MILLISECONDS [TIMES]
+ *                                   with TIMES, for so many sources from SOURCE on
+ *   undecide decided                "PERMITS BLOCKS"
  *   adopt [OPTION]                  start again in place, with the netlink socket handed over
  *   listen QUEUE accept|drop|repeat|hold MARK   a child answers the queue's packets so; `hold` keeps
  *                                   them until `release`, which accepts all
@@ -20,6 +23,8 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -242,6 +247,76 @@ static void print_to(const char *args)
 	free(text);
 }
 
+struct wanted {
+	char how[16], in[IF_NAMESIZE], source[64], dest[64], protocol[8];
+	unsigned port, ms, times;
+};
+
+static bool decision_of(const struct wanted *w, struct pend_hook_decision *d)
+{
+	bool v6 = strchr(w->source, ':');
+
+	*d = (struct pend_hook_decision){
+		.family = v6 ? 6 : 4,
+		.protocol = !strcmp(w->protocol, "udp") ? IPPROTO_UDP : IPPROTO_TCP,
+		.verdict = !strcmp(w->how, "permit") ? PEND_VERDICT_PERMIT : PEND_VERDICT_BLOCK,
+		.block = !strcmp(w->how, "reset")         ? PEND_BLOCK_RESET
+			 : !strcmp(w->how, "unreachable") ? PEND_BLOCK_UNREACHABLE
+							  : PEND_BLOCK_DROP,
+		.dest_port = (uint16_t)w->port,
+		.in_interface = if_nametoindex(w->in),
+		.timeout_ms = w->ms,
+	};
+	return inet_pton(v6 ? AF_INET6 : AF_INET, w->source, d->source) == 1 &&
+	       inet_pton(v6 ? AF_INET6 : AF_INET, w->dest, d->dest) == 1;
+}
+
+static void next_source(struct pend_hook_decision *d)
+{
+	for (int i = d->family == 6 ? 15 : 3; i >= 0 && !++d->source[i]; i--)
+		;
+}
+
+static enum pend_status decide_times(struct pend_hook_decision d, unsigned times)
+{
+	struct pend_hook_decision batch[PEND_HOOK_DECISIONS_MAX];
+	enum pend_status s = PEND_OK;
+
+	while (times && s == PEND_OK) {
+		unsigned n = 0;
+
+		for (; n < PEND_HOOK_DECISIONS_MAX && n < times; n++, next_source(&d))
+			batch[n] = d;
+		s = pend_hook_decide(hook, batch, n);
+		times -= n;
+	}
+	return s;
+}
+
+static void decide(const char *args)
+{
+	struct pend_hook_decision d;
+	struct wanted w = {.times = 1};
+
+	if (sscanf(args, "%15s %15s %63s %63s %7s %u %u %u", w.how, w.in, w.source, w.dest,
+		   w.protocol, &w.port, &w.ms, &w.times) < 7 ||
+	    !decision_of(&w, &d))
+		puts("USAGE decide VERDICT INTERFACE SOURCE DEST PROTOCOL PORT MILLISECONDS [TIMES]");
+	else
+		answer(decide_times(d, w.times));
+}
+
+static void decided(void)
+{
+	struct pend_hook_decided n;
+	enum pend_status s = pend_hook_decided(hook, &n);
+
+	if (s == PEND_OK)
+		printf("%llu %llu\n", (unsigned long long)n.permits, (unsigned long long)n.blocks);
+	else
+		answer(s);
+}
+
 static void command(char *line)
 {
 	char *args = line + strcspn(line, " ");
@@ -270,6 +345,12 @@ static void command(char *line)
 		puts(pend_hook_can_reject(hook) ? "yes" : "no");
 	else if (!strcmp(line, "repeats"))
 		puts(pend_hook_wants_repeat(hook) ? "yes" : "no");
+	else if (!strcmp(line, "decide"))
+		decide(args);
+	else if (!strcmp(line, "undecide"))
+		answer(pend_hook_undecide(hook));
+	else if (!strcmp(line, "decided"))
+		decided();
 	else if (!strcmp(line, "print"))
 		print_to(args);
 	else if (!strcmp(line, "listen"))
@@ -331,6 +412,8 @@ static bool option(struct pend_hook_config *c, const char *text)
 		c->multicast = true;
 	else if (!strcmp(arg, "lazy"))
 		c->lazy = true;
+	else if (!strcmp(arg, "decisions"))
+		c->decisions = true;
 	else if (!strcmp(arg, "open"))
 		c->fail_open = true;
 	else if (!strcmp(arg, "iptables"))

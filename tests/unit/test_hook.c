@@ -41,7 +41,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(c.hooks, PEND_HOOK_INPUT | PEND_HOOK_FORWARD);
 	ck_assert_int_eq(c.priority, 20);
 	ck_assert_int_eq(c.nft_fd, -1);
-	ck_assert(!c.loopback && !c.multicast && !c.fail_open);
+	ck_assert(!c.loopback && !c.multicast && !c.fail_open && !c.decisions);
 	c = base();
 	ck_assert_int_eq(try(&c), PEND_OK);
 }
@@ -65,6 +65,10 @@ START_TEST(null_pointers)
 	ck_assert_str_eq(pend_hook_features(NULL), "");
 	ck_assert_int_eq(pend_hook_fd(NULL), -1);
 	ck_assert(!pend_hook_can_reject(NULL) && !pend_hook_wants_repeat(NULL));
+	ck_assert(!pend_hook_can_decide(NULL));
+	ck_assert_int_eq(pend_hook_decide(NULL, NULL, 0), PEND_E_NULL_POINTER);
+	ck_assert_int_eq(pend_hook_undecide(NULL), PEND_E_NULL_POINTER);
+	ck_assert_int_eq(pend_hook_decided(NULL, NULL), PEND_E_NULL_POINTER);
 	pend_hook_close(NULL);
 }
 END_TEST
@@ -412,6 +416,95 @@ START_TEST(a_late_permit_is_stamped_as_one_of_before)
 }
 END_TEST
 
+/* ---- connections that are decided in the kernel ---- */
+
+/* Behind all that is never queued, in front of what queues the rest; for what comes to this host only. */
+START_TEST(decisions_in_the_tag_chain)
+{
+	const unsigned match = HOOK_M_STATE | HOOK_M_MARK;
+	struct hook_policy p = policy(HOOK_STYLE_NFT);
+	struct hook_rule r[HOOK_RULES_MAX];
+	unsigned n;
+	int at;
+
+	p.lazy = _i;
+	n = hook_rules(&p, HOOK_CHAIN_TAG_INPUT, r);
+	ck_assert_int_eq(find(r, n, 0, HOOK_DO_JUMP_DECIDED), -1);
+	ck_assert_uint_eq(hook_rules(&p, HOOK_CHAIN_DECIDED, r), 0);
+	p.decisions = true;
+	n = hook_rules(&p, HOOK_CHAIN_TAG_INPUT, r);
+	at = find_exact(r, n, match, HOOK_DO_JUMP_DECIDED);
+	ck_assert_int_eq(at, (int)n - 3);
+	ck_assert_uint_eq(r[at].state, HOOK_CT_NEW);
+	ck_assert(r[at].mark == 0 && r[at].mark_mask == 0xff);
+	n = hook_rules(&p, HOOK_CHAIN_TAG_FORWARD, r);
+	ck_assert_int_eq(find(r, n, 0, HOOK_DO_JUMP_DECIDED), -1);
+	p.input = false;
+	ck_assert(!hook_chain_used(&p, HOOK_CHAIN_DECIDED));
+	p.input = true;
+	p.style = HOOK_STYLE_IPTABLES;
+	ck_assert(!hook_chain_used(&p, HOOK_CHAIN_DECIDED));
+}
+END_TEST
+
+/* Each set has one rule; a permit gets the mark that the stamp chain stamps with, whatever the epoch. */
+START_TEST(decisions_are_carried_out)
+{
+	struct hook_policy p = policy(HOOK_STYLE_NFT);
+	struct hook_rule r[HOOK_RULES_MAX];
+	unsigned n, sets = 0;
+
+	p.decisions = true;
+	p.epoch = (uint8_t)_i;
+	n = hook_rules(&p, HOOK_CHAIN_DECIDED, r);
+	for (unsigned i = 0; i < n; i++) {
+		if (!(r[i].match & HOOK_M_DECIDED)) {
+			ck_assert_int_eq(r[i].action, HOOK_DO_ACCEPT);
+			ck_assert_uint_eq(r[i].mark, mark_value(MARK_PERMIT, p.epoch));
+			continue;
+		}
+		ck_assert(!(sets & 1u << r[i].set) && r[i].note);
+		sets |= 1u << r[i].set;
+		if (r[i].set <= HOOK_SET_PERMIT6)
+			ck_assert_int_eq(stamped(&p, r[i].mark), r[i].mark);
+		else
+			ck_assert(r[i].action != HOOK_DO_MARK && r[i].action != HOOK_DO_ACCEPT);
+		ck_assert_int_eq(r[i].action == HOOK_DO_RESET, !!(r[i].match & HOOK_M_TCP));
+	}
+	ck_assert_uint_eq(sets, (1u << HOOK_SET_COUNT) - 1);
+}
+END_TEST
+
+START_TEST(decisions_need_a_place)
+{
+	struct pend_hook_config c = base();
+	struct pend_hook_decision d = {.family = 4};
+	struct pend_hook_decided n = {1, 1};
+	struct pend_hook *h;
+
+	c.decisions = true; /* but the rules are somebody else's */
+	ck_assert_int_eq(pend_hook_open(&h, &c), PEND_OK);
+	ck_assert(!pend_hook_can_decide(h));
+	ck_assert_int_eq(pend_hook_decide(h, &d, 1), PEND_E_UNSUPPORTED);
+	ck_assert_int_eq(pend_hook_undecide(h), PEND_E_UNSUPPORTED);
+	ck_assert_int_eq(pend_hook_decided(h, &n), PEND_OK);
+	ck_assert(!n.permits && !n.blocks);
+	pend_hook_close(h);
+	c.kind = PEND_HOOK_IPTABLES;
+	ck_assert_int_eq(pend_hook_open(&h, &c), PEND_OK);
+	ck_assert(!pend_hook_can_decide(h));
+	pend_hook_close(h);
+	c.kind = PEND_HOOK_NFT;
+	ck_assert_int_eq(pend_hook_open(&h, &c), PEND_OK);
+	ck_assert(pend_hook_can_decide(h));
+	pend_hook_close(h);
+	c.hooks = PEND_HOOK_FORWARD;
+	ck_assert_int_eq(pend_hook_open(&h, &c), PEND_OK);
+	ck_assert(!pend_hook_can_decide(h));
+	pend_hook_close(h);
+}
+END_TEST
+
 START_TEST(lazy_is_for_nft)
 {
 	struct pend_hook_config c = base();
@@ -503,6 +596,31 @@ START_TEST(lazy_nft_text)
 	free(t);
 	t = text_of(&c, PEND_HOOK_IPTABLES); /* as if it were not lazy */
 	lacks(t, "OUTPUT");
+	free(t);
+}
+END_TEST
+
+START_TEST(decisions_nft_text)
+{
+	struct pend_hook_config c = base();
+	char *t;
+
+	t = text_of(&c, PEND_HOOK_NFT);
+	lacks(t, "decided");
+	lacks(t, "permit4");
+	free(t);
+	c.decisions = true;
+	t = text_of(&c, PEND_HOOK_NFT);
+	has(t, "\tset permit4 {\n\t\ttype iface_index . ipv4_addr . ipv4_addr . inet_proto . "
+	       "inet_service\n\t\tsize 65536\n\t\tflags timeout\n\t}\n");
+	has(t, "meta mark & 0x7f800000 == 0x00000000 ct state new jump decided\n");
+	has(t,
+	    "\tchain decided {\n\t\tiif . ip saddr . ip daddr . meta l4proto . th dport @permit4 "
+	    "counter meta mark set meta mark & 0x807fffff | 0x02800000 comment \"decided\"\n");
+	has(t, "\t\tmeta mark & 0x7f800000 == 0x02800000 accept\n");
+	has(t,
+	    "meta l4proto tcp iif . ip6 saddr . ip6 daddr . meta l4proto . th dport @reset6 counter "
+	    "reject with tcp reset comment \"decided\"\n");
 	free(t);
 }
 END_TEST
@@ -622,6 +740,10 @@ Suite *suite(void)
 	tcase_add_test(t, lazy_tag_chain);
 	tcase_add_test(t, lazy_output_chain);
 	tcase_add_test(t, a_late_permit_is_stamped_as_one_of_before);
+	tcase_add_loop_test(t, decisions_in_the_tag_chain, 0, 2);
+	tcase_add_loop_test(t, decisions_are_carried_out, 1, 63);
+	tcase_add_test(t, decisions_need_a_place);
+	tcase_add_test(t, decisions_nft_text);
 	tcase_add_test(t, lazy_is_for_nft);
 	tcase_add_test(t, nft_text);
 	tcase_add_test(t, lazy_nft_text);
