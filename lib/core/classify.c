@@ -34,15 +34,10 @@ static uint32_t match_layers(struct query *q)
 	return best;
 }
 
-void classify_with(const struct classifier *c, const struct classify_context *now,
-		   const struct pend_values *v, struct classify_result *r)
+void classify_result_of(const struct classifier *c, uint32_t rule, struct classify_result *r)
 {
-	struct query q;
 	const struct image_rule *m;
-	uint32_t rule;
 
-	query_init(&q, c, now, v);
-	rule = match_layers(&q);
 	*r = (struct classify_result){.action = CLASSIFY_BLOCK, .rule = rule};
 	if (rule == CLASSIFY_NO_RULE)
 		return;
@@ -58,6 +53,15 @@ void classify_with(const struct classifier *c, const struct classify_context *no
 	r->remember_ns = m->remember_ns;
 	r->remember_scope = m->remember_scope;
 	r->remember_end = m->remember_end;
+}
+
+void classify_with(const struct classifier *c, const struct classify_context *now,
+		   const struct pend_values *v, struct classify_result *r)
+{
+	struct query q;
+
+	query_init(&q, c, now, v);
+	classify_result_of(c, match_layers(&q), r);
 }
 
 void classify(const struct classifier *c, const struct pend_values *v, struct classify_result *r)

@@ -14,6 +14,11 @@
 
 enum { HOOK_IN = 1, HOOK_OUT = 3, PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_ICMP6 = 58 };
 
+/* The condition's word, for people. */
+const char *classify_cond_name(enum pol_cond cond);
+/* What is said by this rule, or by none. */
+void classify_result_of(const struct classifier *c, uint32_t rule, struct classify_result *r);
+
 struct query {
 	const struct classifier *c;
 	const struct classify_context *now;

@@ -11,7 +11,7 @@ struct trace {
 	uint32_t misses;
 };
 
-static const char *cond_name(enum pol_cond cond)
+const char *classify_cond_name(enum pol_cond cond)
 {
 	switch (cond) {
 	case COND_PROTO:
@@ -91,7 +91,7 @@ static bool miss_find(struct query *q, const struct image_rule *r, struct classi
 	for (left = r->seen; left; left &= left - 1) {
 		cond = (enum pol_cond)__builtin_ctz(left);
 		step->negated = r->neg & POL_BIT(cond);
-		step->condition = cond_name(cond);
+		step->condition = classify_cond_name(cond);
 		if (POL_LISTENER & POL_BIT(cond)) {
 			if (listener_misses(q, r, cond, step))
 				return true;
