@@ -38,8 +38,8 @@ static void *nurse(void *arg)
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += BACKGROUND_PATIENCE_MS / 1000;
-	until.tv_nsec += BACKGROUND_PATIENCE_MS % 1000 * 1000000;
+	until.tv_sec += b->patience_ms / 1000;
+	until.tv_nsec += b->patience_ms % 1000 * 1000000;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_nsec -= 1000000000;
 		until.tv_sec++;
@@ -87,11 +87,11 @@ static void be_nice(void)
 		setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), BACKGROUND_NICE);
 }
 
-void background_begin(struct background *b)
+void background_begin(struct background *b, unsigned patience_ms)
 {
 	const struct sched_param none = {0};
 
-	*b = (struct background){0};
+	*b = (struct background){.patience_ms = patience_ms};
 	b->watched = may_return() && watch(b);
 	if (!b->watched || sched_setscheduler(0, SCHED_IDLE, &none))
 		be_nice();

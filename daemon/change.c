@@ -93,7 +93,7 @@ static void *run(void *arg)
 	struct err e = {0};
 
 	if (!urgent)
-		background_begin(&b);
+		background_begin(&b, BACKGROUND_PATIENCE_MS);
 	if (sandbox_thread(&e))
 		log_warning("policy", "%s: going on without", e.text);
 	work(c);

@@ -6,6 +6,7 @@
  * its own: a hundred thousand flows take their time, and the watchdog does not wait.
  */
 #include "core/classify_place.h"
+#include "daemon/background.h"
 #include "daemon/ifaces.h"
 #include "daemon/log.h"
 #include "daemon/pendd.h"
@@ -18,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PATIENCE_MS 200
+
 /* What the thread gets; the job is d->reauth_job, which the main thread leaves alone meanwhile. */
 struct task {
 	struct reauth_judge judge;
@@ -26,12 +29,19 @@ struct task {
 	int mail;
 };
 
+/*
+ * A dump of conntrack is milliseconds in the kernel, also when it finds nothing: packets go first. On a
+ * machine without a free moment the flows that are to end wait PATIENCE_MS longer.
+ */
 static void *run(void *arg)
 {
 	struct task *t = arg;
 	struct mail m = {.type = MAIL_REAUTHORIZED};
+	struct background b;
 
+	background_begin(&b, PATIENCE_MS);
 	reauth_run(&t->judge, t->job, t->cancel, t->stop);
+	background_end(&b);
 	while (write(t->mail, &m, sizeof(m)) < 0 && (errno == EAGAIN || errno == EINTR))
 		usleep(1000);
 	free(t);

@@ -173,7 +173,7 @@ static void *job_run(void *arg)
 	struct background b;
 	uint64_t one = 1;
 
-	background_begin(&b);
+	background_begin(&b, BACKGROUND_PATIENCE_MS);
 	j->status = job_parse(j, &p);
 	if (j->status == 0)
 		j->status = policy_compile(p, &j->image, &j->size);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Names for what is shown; see view.h. */
 #include "daemon/view.h"
+#include "daemon/background.h"
 #include "daemon/msg.h"
 #include "io/loop.h"
 #include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +22,70 @@ void view_init(struct view *v)
 	v->names = calloc(1, sizeof(*v->names));
 }
 
+#define PAST_LARGE (1u << 20) /* bytes of an image */
+
+/* What was shown: freeing a large policy takes milliseconds, which nobody is to wait for. */
+struct past {
+	void *image;
+	size_t size;
+	void (*release)(void *image, size_t size);
+	struct classifier *classifier;
+	char *text;
+};
+
+static void past_end(const struct past *p)
+{
+	classify_detach(p->classifier);
+	if (p->image && p->release)
+		p->release(p->image, p->size);
+	free(p->text);
+}
+
+static void *past_run(void *arg)
+{
+	struct background b;
+
+	background_begin(&b, BACKGROUND_PATIENCE_MS);
+	past_end(arg);
+	free(arg);
+	background_end(&b);
+	return NULL;
+}
+
+/* The thread takes no signal: those of the process are read by the loop. */
+static bool past_spawn(struct past *p)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	pthread_t thread;
+	int r;
+
+	if (pthread_attr_init(&attr))
+		return false;
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&thread, &attr, past_run, p);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return r == 0;
+}
+
 static void view_clear(struct view *v)
 {
-	classify_detach(v->classifier);
-	if (v->image && v->release)
-		v->release(v->image, v->size);
-	free(v->text);
+	struct past now = {v->image, v->size, v->release, v->classifier, v->text};
+	struct past *p = v->size >= PAST_LARGE ? malloc(sizeof(*p)) : NULL;
+
 	v->classifier = NULL;
 	v->image = NULL;
 	v->text = NULL;
+	if (p) {
+		*p = now;
+		if (past_spawn(p))
+			return;
+		free(p);
+	}
+	past_end(&now);
 }
 
 void view_deinit(struct view *v)
