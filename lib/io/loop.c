@@ -210,7 +210,7 @@ void loop_set_idle(struct loop *l, loop_idle_fn *fn, void *ctx)
 {
 	l->idle = fn;
 	l->idle_ctx = ctx;
-	l->idle_next = MONO_NEVER;
+	l->idle_next = mono_ns(0);
 }
 
 int loop_new(struct loop **out)

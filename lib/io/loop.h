@@ -65,7 +65,8 @@ int loop_signal(struct loop *l, int signo, loop_signal_fn *fn, void *ctx);
 /*
  * One function that is called at the end of every round, before the loop sleeps: the place to send
  * what the round has gathered. It returns when it wants to be called again at the latest (a time
- * already past: at once, after the descriptors were looked at); MONO_NEVER for no wish.
+ * already past: at once, after the descriptors were looked at); MONO_NEVER for no wish. The first round does
+ * not sleep before it.
  */
 void loop_set_idle(struct loop *l, loop_idle_fn *fn, void *ctx);
 
