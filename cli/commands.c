@@ -47,6 +47,12 @@ const struct command commands[] = {
 	 cmd_decisions},
 	{"layers", "", "what each layer of the policy has said", "", cmd_layers},
 	{"authorities", "", "who is asked", "", cmd_authorities},
+	{"unlock", "AUTHORITY ADDRESS|ssh [CODE]",
+	 "open an authority for a source with a one-time code",
+	 "ADDRESS is what is to be let in; `ssh` stands for where this SSH session comes from.\n"
+	 "Without CODE it is asked for, or read from standard input: arguments can be seen by\n"
+	 "every user of this host.\n",
+	 cmd_unlock},
 	{"test", "'FLOW' [in IFACE] [--hook HOOK] [--mark M] [--trace]",
 	 "what the policy in force says about a connection",
 	 "FLOW is as in 'tcp 203.0.113.7:4000 > 192.0.2.1:22', 'udp [2001:db8::7]:1 > [2001:db8::1]:53'\n"

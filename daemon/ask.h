@@ -141,6 +141,8 @@ enum ask_state ask_serve(struct ask *a, void *client, const char *authority, uin
 /* Again with other bounds: ask_serve of the same client and authority. This ends it. */
 enum ask_state ask_unserve(struct ask *a, void *client, const char *authority);
 bool ask_serves(const struct ask *a, const void *client, const char *authority);
+/* One who serves it, to be told something; NULL: nobody. */
+void *ask_server_client(const struct ask *a, const char *authority);
 /* The client is gone: whatever it served goes to others, or counts as an error. */
 void ask_client_gone(struct ask *a, void *client);
 enum ask_state ask_answer(struct ask *a, void *client, const struct ask_answer *answer);

@@ -112,6 +112,20 @@ bool ask_serves(const struct ask *a, const void *client, const char *authority)
 	return au && server_find(au, client);
 }
 
+void *ask_server_client(const struct ask *a, const char *authority)
+{
+	struct authority *au = ask_authority_find(a, authority);
+
+	for (struct list *at = au ? au->servers.next : NULL; at && at != &au->servers;
+	     at = at->next) {
+		struct ask_server *s = container_of(at, struct ask_server, of_authority);
+
+		if (!a->env.backlogged(a->env.ctx, s->client))
+			return s->client;
+	}
+	return NULL;
+}
+
 static bool has_room(const struct ask *a, const struct ask_server *s)
 {
 	return s->open < s->max && !a->env.backlogged(a->env.ctx, s->client);

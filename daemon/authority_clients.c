@@ -173,6 +173,8 @@ static void env_figures(void *ctx, json_t *status)
 	set_int(o, "subscriptions_lost", c->subscriptions_lost);
 	set_int(o, "timeouts", c->timeouts);
 	set_int(o, "stray_answers", c->stray);
+	set_int(o, "unlocks", c->unlocks);
+	set_int(o, "unlocks_refused", c->unlocks_refused);
 	set_int(o, "bad_messages", a->bad_messages);
 	set_int(o, "questions", a->questions);
 	set_int(o, "questions_open", q->open);

@@ -46,6 +46,9 @@ static const struct command commands[] = {
 	{"serve", ROLE_OBSERVE, " authority max stop ", act_serve},
 	{"answer", ROLE_OBSERVE, " answers ", act_answer}, /* of one's own questions */
 	{"ping", ROLE_OBSERVE, " ", act_ping},
+	{"unlock", ROLE_OBSERVE, " authority source code ", act_unlock},
+	/* ... of what one was told */
+	{"unlocked", ROLE_OBSERVE, " token ok why open_ms ", act_unlocked},
 	{"stop", ROLE_ADMIN, " ", act_stop},
 	{"version", ROLE_OBSERVE, " protocol ", show_version},
 };
@@ -268,7 +271,7 @@ int request_post(struct request *r, unsigned worker, unsigned index, struct msg 
 	return ret;
 }
 
-static struct request *request_find(const struct control *c, uint32_t seq)
+struct request *request_find(const struct control *c, uint32_t seq)
 {
 	unsigned slot = seq >> (SEQ_INDEX_BITS + SEQ_GENERATION_BITS);
 	struct request *r = slot < CONTROL_REQUESTS ? c->request[slot] : NULL;
@@ -328,6 +331,7 @@ static void client_unserve(struct control_client *cc)
 	if (cc->serves)
 		ask_client_gone(cc->control->env.ask, cc);
 	cc->serves = 0;
+	unlock_gone(cc);
 }
 
 void control_reloaded(struct control *c, uint32_t seq, const struct reload_result *result)

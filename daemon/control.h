@@ -70,6 +70,7 @@ struct control_env {
 
 struct control_stats {
 	uint64_t requests, errors, not_json, overlong, denied, subscriptions_lost, timeouts, stray;
+	uint64_t unlocks, unlocks_refused; /* codes that were brought; of these, to no avail */
 };
 
 struct control;        /* the server */

@@ -58,6 +58,7 @@ struct request {
 	json_t *result;              /* ... what the last reply will have besides */
 	const char *text;            /* show: what is still to be said, while this is in force */
 	uint64_t shown;
+	struct control_client *told; /* unlock: who is to answer */
 };
 
 #define WORKERS_MAX 256
@@ -121,6 +122,8 @@ void request_fail(struct request *r, const char *code, const char *fmt, ...)
 void request_fail_with(struct request *r, const char *code, const char *message, json_t *result);
 /* Fails with "denied" and says true when the client has a lesser role. */
 bool request_denied(struct request *r, enum role need);
+/* The request that request_seq() named; NULL: it is over. */
+struct request *request_find(const struct control *c, uint32_t seq);
 /* One line to the client; takes `v`. */
 void control_put(struct control_client *cc, json_t *v);
 /* From now on it is told of these events; takes what `m` owns. NULL: of none. */
@@ -176,6 +179,11 @@ void act_forget(struct request *r, const json_t *args);
 void act_serve(struct request *r, const json_t *args);
 void act_answer(struct request *r, const json_t *args);
 void act_ping(struct request *r, const json_t *args);
+/* control_unlock.c */
+void act_unlock(struct request *r, const json_t *args);
+void act_unlocked(struct request *r, const json_t *args);
+/* It serves no longer: what it was told of fails. */
+void unlock_gone(struct control_client *server);
 /* control_act.c */
 /* The diagnostics of a policy, as `reload` has them. */
 json_t *reload_json(const struct reload_result *res);

@@ -131,6 +131,8 @@ static const struct metric metrics[] = {
 	{"control", "requests", "control_requests", COUNTER, "Requests"},
 	{"control", "errors", "control_errors", COUNTER, "Requests answered with an error"},
 	{"control", "malformed", "control_malformed", COUNTER, "Lines that were no request"},
+	{"control", "unlocks", "unlocks", COUNTER, "Codes that were brought to authorities"},
+	{"control", "unlocks_refused", "unlocks_refused", COUNTER, "Codes that opened nothing"},
 	{"control", "subscriptions_lost", "control_subscriptions_lost", COUNTER,
 	 "Followers of events that were too slow"},
 	{"control", "timeouts", "control_timeouts", COUNTER,

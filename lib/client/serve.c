@@ -205,6 +205,33 @@ enum pend_client_error pend_client_server_answer(struct pend_client_server *s, c
 	return s->len < ANSWERS_FULL ? PEND_CLIENT_OK : answers_send(s);
 }
 
+/* ---- codes ---- */
+
+enum pend_client_error pend_client_server_unlocked(struct pend_client_server *s, uint64_t token,
+						   bool ok, uint64_t open_ms, const char *why)
+{
+	json_t *text = why ? json_stringn(why, strnlen(why, 200)) : NULL, *o;
+	enum pend_client_error e = PEND_CLIENT_E_NO_MEMORY;
+	char *args;
+
+	if (!s->client) {
+		json_decref(text);
+		return PEND_CLIENT_E_INVALID;
+	}
+	o = json_pack("{s:I,s:b}", "token", (json_int_t)token, "ok", (int)ok);
+	if (o && open_ms)
+		json_object_set_new(o, "open_ms", json_integer((json_int_t)open_ms));
+	if (o && text)
+		json_object_set(o, "why", text);
+	args = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	if (args)
+		e = pend_client_send(s->client, "unlocked", args, NULL);
+	free(args);
+	json_decref(o);
+	json_decref(text);
+	return e;
+}
+
 /* ---- lines ---- */
 
 static uint64_t number_of(const json_t *o, const char *key)
@@ -264,6 +291,23 @@ static void question(struct pend_client_server *s, const json_t *o)
 	free(json);
 }
 
+static void unlock(struct pend_client_server *s, const json_t *o)
+{
+	const struct pend_client_unlock u = {
+		.token = number_of(o, "token"),
+		.authority = client_text(o, "authority"),
+		.source = client_text(o, "source"),
+		.code = client_text(o, "code"),
+		.user = client_text(o, "user"),
+		.uid = (uint32_t)number_of(o, "uid"),
+	};
+
+	if (s->on.unlock)
+		s->on.unlock(s->ctx, s, &u);
+	else
+		pend_client_server_unlocked(s, u.token, false, 0, "no code opens this authority");
+}
+
 static void reply(struct pend_client_server *s, const json_t *v, const char **trouble)
 {
 	const json_t *id = json_object_get(v, "id");
@@ -290,7 +334,7 @@ static enum pend_client_error on_line(struct pend_client *c, void *ctx, json_t *
 	struct pump *pump = ctx;
 	struct pend_client_server *s = pump->s;
 	const json_t *q = json_object_get(v, "question"), *w = json_object_get(v, "withdrawn"),
-		     *u = json_object_get(v, "unserved");
+		     *u = json_object_get(v, "unserved"), *code = json_object_get(v, "unlock");
 	const char *trouble = NULL;
 
 	(void)c;
@@ -298,6 +342,8 @@ static enum pend_client_error on_line(struct pend_client *c, void *ctx, json_t *
 		question(s, q);
 	else if (w && s->on.withdrawn)
 		s->on.withdrawn(s->ctx, s, client_text(w, "id"), client_text(w, "why"));
+	else if (code)
+		unlock(s, code);
 	else if (u && !strcmp(client_text(u, "authority"), s->authority))
 		trouble = "the authority is not in the policy any more";
 	else if (json_object_get(v, "ok"))

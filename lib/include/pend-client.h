@@ -151,6 +151,16 @@ enum pend_client_answer {
 	PEND_CLIENT_ANSWER_LATER,    /* not yet: pend_client_server_answer will be called */
 };
 
+/* A code that a person has brought (`pendctl unlock`), for an authority that codes open. */
+struct pend_client_unlock {
+	uint64_t token; /* to answer with */
+	const char *authority;
+	const char *source; /* the address that is to be let in */
+	const char *code;   /* 1 to 64 printable bytes */
+	const char *user;   /* who brought it, by the kernel's word; "" without a name */
+	uint32_t uid;
+};
+
 /* Called from inside pend_client_server_run and _process. All but `question` may be NULL. */
 struct pend_client_handlers {
 	/* What it points at is valid during the call; keep a copy of the id. */
@@ -159,6 +169,9 @@ struct pend_client_handlers {
 	void (*withdrawn)(void *ctx, struct pend_client_server *s, const char *id, const char *why);
 	/* It serves (again), or why it does not: then it tries again by itself. */
 	void (*state)(void *ctx, struct pend_client_server *s, bool serving, const char *why);
+	/* Answer with pend_client_server_unlocked, now or within 5 s. Without this every code is refused. What
+	 * `u` points at is valid during the call. */
+	void (*unlock)(void *ctx, struct pend_client_server *s, const struct pend_client_unlock *u);
 };
 
 /* `handlers` is copied. NULL path: PEND_CLIENT_SOCKET. max: questions open at once, 0: 1000. NULL: out
@@ -180,6 +193,14 @@ PEND_CLIENT_API enum pend_client_error pend_client_server_answer(struct pend_cli
 								 const char *id,
 								 enum pend_client_answer answer,
 								 const char *how, const char *why);
+/*
+ * What became of a code: `open_ms`, how long it opens something (0: not said); `why`: a short text for who brought
+ * it, or NULL. E_INVALID: not connected.
+ */
+PEND_CLIENT_API enum pend_client_error pend_client_server_unlocked(struct pend_client_server *s,
+								   uint64_t token, bool ok,
+								   uint64_t open_ms,
+								   const char *why);
 /*
  * For event loops: wait for the descriptor (-1: none now) to be readable, and writable while
  * _wants_write, at most _timeout_ms, then call _process. The descriptor changes with each connection.
