@@ -11,10 +11,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-static const struct agent_kind *const kinds[] = {&agent_exec};
+static const struct agent_kind *const kinds[] = {&agent_exec, &agent_totp};
 
 struct agent {
-	const char *name;
+	const char *name, *socket;
 	const struct agent_kind *kind;
 	struct loop *loop;
 	struct pend_client_server *server;
@@ -49,6 +49,11 @@ void agent_set_data(struct agent *a, void *data)
 const char *agent_name(const struct agent *a)
 {
 	return a->name;
+}
+
+const char *agent_socket(const struct agent *a)
+{
+	return a->socket;
 }
 
 /* Standard error is the daemon's, which is the journal. */
@@ -187,6 +192,22 @@ static void on_withdrawn(void *ctx, struct pend_client_server *s, const char *id
 		question_drop(q);
 }
 
+static void on_unlock(void *ctx, struct pend_client_server *s, const struct pend_client_unlock *u)
+{
+	struct agent *a = ctx;
+
+	(void)s;
+	if (a->kind->unlock)
+		a->kind->unlock(a, u);
+	else
+		agent_unlocked(a, u->token, false, 0, "no code opens this authority");
+}
+
+void agent_unlocked(struct agent *a, uint64_t token, bool ok, uint64_t open_ms, const char *why)
+{
+	pend_client_server_unlocked(a->server, token, ok, open_ms, why);
+}
+
 static void drop_all(struct agent *a)
 {
 	while (!list_empty(&a->questions))
@@ -267,13 +288,15 @@ static const struct agent_kind *kind_of(const json_t *def)
 	return NULL;
 }
 
-static int serve(struct agent *a, const char *path)
+static int serve(struct agent *a)
 {
-	const struct pend_client_handlers on = {
-		.question = on_question, .withdrawn = on_withdrawn, .state = on_state};
+	const struct pend_client_handlers on = {.question = on_question,
+						.withdrawn = on_withdrawn,
+						.state = on_state,
+						.unlock = on_unlock};
 	int r;
 
-	a->server = pend_client_server_new(path, a->name, AGENT_QUESTIONS, &on, a);
+	a->server = pend_client_server_new(a->socket, a->name, AGENT_QUESTIONS, &on, a);
 	if (!a->server)
 		return 1;
 	loop_set_idle(a->loop, idle, a);
@@ -283,10 +306,10 @@ static int serve(struct agent *a, const char *path)
 	return r != 0;
 }
 
-static int run(struct agent *a, const char *path, unsigned generation)
+static int run(struct agent *a, unsigned generation)
 {
 	struct err e = {0};
-	json_t *def = agent_definition(path, a->name, generation, &e);
+	json_t *def = agent_definition(a->socket, a->name, generation, &e);
 	int r;
 
 	a->kind = kind_of(def);
@@ -300,7 +323,7 @@ static int run(struct agent *a, const char *path, unsigned generation)
 	if (r < 0)
 		agent_log(a, "%s", e.text);
 	else
-		r = serve(a, path);
+		r = serve(a);
 	a->kind->stop(a);
 	return r != 0;
 }
@@ -312,7 +335,7 @@ static int usage(void)
 	return 2;
 }
 
-static int run_all(struct agent *a, const char *path, unsigned generation)
+static int run_all(struct agent *a, unsigned generation)
 {
 	int r = 1;
 
@@ -321,7 +344,7 @@ static int run_all(struct agent *a, const char *path, unsigned generation)
 	list_init(&a->questions);
 	if (!htable_init(&a->by_id, AGENT_QUESTIONS) && !loop_new(&a->loop) &&
 	    !loop_signal(a->loop, SIGTERM, on_term, a) && !loop_signal(a->loop, SIGINT, on_term, a))
-		r = run(a, path, generation);
+		r = run(a, generation);
 	loop_free(a->loop);
 	htable_deinit(&a->by_id);
 	return r;
@@ -333,8 +356,7 @@ int agent_main(int argc, char **argv)
 						{"socket", required_argument, NULL, 's'},
 						{"generation", required_argument, NULL, 'g'},
 						{NULL, 0, NULL, 0}};
-	struct agent a = {.fd = -1};
-	const char *path = NULL;
+	struct agent a = {.fd = -1, .socket = PEND_CLIENT_SOCKET};
 	unsigned long generation = 0;
 	int c;
 
@@ -342,7 +364,7 @@ int agent_main(int argc, char **argv)
 		if (c == 'a')
 			a.name = optarg;
 		else if (c == 's')
-			path = optarg;
+			a.socket = optarg;
 		else if (c == 'g')
 			generation = strtoul(optarg, NULL, 10);
 		else
@@ -350,5 +372,5 @@ int agent_main(int argc, char **argv)
 	}
 	if (!a.name || optind != argc)
 		return usage();
-	return run_all(&a, path, (unsigned)generation);
+	return run_all(&a, (unsigned)generation);
 }

@@ -46,6 +46,8 @@ struct agent_kind {
 	void (*withdrawn)(struct agent_question *q);
 	/* No question is left. */
 	void (*stop)(struct agent *a);
+	/* A person has brought a code: call agent_unlocked. NULL: no code opens anything. */
+	void (*unlock)(struct agent *a, const struct pend_client_unlock *u);
 };
 
 /* Frees the question. `how`, `why`: as pend_client_server_answer; `how` is for a block. */
@@ -54,10 +56,14 @@ void agent_answer(struct agent_question *q, enum pend_client_answer answer, cons
 /* Oldest first: &question->link; the head is returned. */
 struct list *agent_questions(struct agent *a);
 
+/* As pend_client_server_unlocked. */
+void agent_unlocked(struct agent *a, uint64_t token, bool ok, uint64_t open_ms, const char *why);
+
 struct loop *agent_loop(struct agent *a);
 void *agent_data(const struct agent *a); /* the kind's own */
 void agent_set_data(struct agent *a, void *data);
 const char *agent_name(const struct agent *a);
+const char *agent_socket(const struct agent *a); /* path of the control socket */
 void agent_log(const struct agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* End the process; it is started anew. */
 void agent_fail(struct agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -71,5 +77,6 @@ json_t *agent_definition(const char *path, const char *name, unsigned generation
 int agent_main(int argc, char **argv);
 
 extern const struct agent_kind agent_exec;
+extern const struct agent_kind agent_totp;
 
 #endif

@@ -172,6 +172,38 @@ static bool example_good(const char *text, char **why)
 	       parses(SETS AUTHORITY "layer x {", text, "}", why);
 }
 
+/* Blocks of a recipe that begin with "```pend". */
+static unsigned recipe(const char *path)
+{
+	char *page = slurp(path), *s = page, *end, *why = NULL;
+	unsigned n = 0;
+
+	while ((s = strstr(s, "\n```pend\n")) != NULL) {
+		s += 9;
+		end = strstr(s, "\n```\n");
+		ck_assert_ptr_nonnull(end);
+		*end = '\0';
+		ck_assert_msg(parses("", s, "\n", &why), "%s: %s", path, why);
+		s = end + 1;
+		n++;
+	}
+	free(why);
+	free(page);
+	return n;
+}
+
+START_TEST(recipes)
+{
+	glob_t g;
+
+	ck_assert_int_eq(glob("docs/recipes/*.md", 0, NULL, &g), 0);
+	for (size_t i = 0; i < g.gl_pathc; i++)
+		ck_assert_msg(recipe(g.gl_pathv[i]) || strstr(g.gl_pathv[i], "README"),
+			      "%s has no policy", g.gl_pathv[i]);
+	globfree(&g);
+}
+END_TEST
+
 START_TEST(manual)
 {
 	char *page = slurp("man/pend.conf.5"), *s = page, *end, *why = NULL;
@@ -234,6 +266,7 @@ Suite *suite(void)
 	tcase_add_test(t, shipped_permits);
 	tcase_add_test(t, shipped_comments);
 	tcase_add_test(t, examples);
+	tcase_add_test(t, recipes);
 	tcase_add_test(t, manual);
 	tcase_add_test(t, manual_is_complete);
 	suite_add_tcase(s, t);
