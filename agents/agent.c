@@ -119,18 +119,30 @@ static struct agent_question *question_find(const struct agent *a, const char *i
 	return NULL;
 }
 
+void agent_say(struct agent_question *q, const struct pend_client_say *what)
+{
+	struct pend_client_server *s = q->agent->server;
+	struct pend_client_say say = *what;
+
+	if (say.answer != PEND_CLIENT_ANSWER_BLOCK)
+		say.how = NULL;
+	/* A way to block that there is not is a block all the same. Not connected: it was withdrawn with
+	 * the connection. */
+	if (pend_client_server_say(s, q->id, &say) == PEND_CLIENT_E_INVALID && say.how) {
+		say.how = NULL;
+		pend_client_server_say(s, q->id, &say);
+	}
+	question_free(q);
+}
+
 void agent_answer(struct agent_question *q, enum pend_client_answer answer, const char *how,
 		  const char *why)
 {
-	struct pend_client_server *s = q->agent->server;
+	struct pend_client_say say = PEND_CLIENT_SAY(answer);
 
-	if (answer != PEND_CLIENT_ANSWER_BLOCK)
-		how = NULL;
-	/* A way to block that there is not is a block all the same. Not connected: it was withdrawn with
-	 * the connection. */
-	if (pend_client_server_answer(s, q->id, answer, how, why) == PEND_CLIENT_E_INVALID && how)
-		pend_client_server_answer(s, q->id, answer, NULL, why);
-	question_free(q);
+	say.how = how;
+	say.why = why;
+	agent_say(q, &say);
 }
 
 static void question_drop(struct agent_question *q)

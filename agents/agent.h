@@ -50,7 +50,9 @@ struct agent_kind {
 	void (*unlock)(struct agent *a, const struct pend_client_unlock *u);
 };
 
-/* Frees the question. `how`, `why`: as pend_client_server_answer; `how` is for a block. */
+/* Frees the question. */
+void agent_say(struct agent_question *q, const struct pend_client_say *say);
+/* The same, less to say. `how`, `why`: as pend_client_server_answer; `how` is for a block. */
 void agent_answer(struct agent_question *q, enum pend_client_answer answer, const char *how,
 		  const char *why);
 /* Oldest first: &question->link; the head is returned. */

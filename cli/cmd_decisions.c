@@ -30,7 +30,9 @@ static void d_service(const json_t *v, char cell[OUT_CELL])
 
 static void d_by(const json_t *v, char cell[OUT_CELL])
 {
-	snprintf(cell, OUT_CELL, "%s", out_get(v, "by"));
+	const char *by = out_get(v, "by");
+
+	snprintf(cell, OUT_CELL, "%s", *by ? by : out_get(v, "reason"));
 }
 
 static void d_left(const json_t *v, char cell[OUT_CELL])
@@ -52,12 +54,21 @@ static void d_rule(const json_t *v, char cell[OUT_CELL])
 	snprintf(cell, OUT_CELL, "%s", *text ? text : "(in no policy any more)");
 }
 
+static void d_why(const json_t *v, char cell[OUT_CELL])
+{
+	const char *why = out_get(v, "why");
+
+	snprintf(cell, OUT_CELL, "%s", *why ? why : "-");
+}
+
 static const struct out_column columns[] = {
 	{"VERDICT", -8, d_verdict}, {"SOURCE", -24, d_source}, {"TO", -28, d_service},
-	{"BY", -10, d_by},          {"LEFT", 8, d_left},       {"RULE", 0, d_rule},
+	{"BY", -10, d_by},          {"LEFT", 8, d_left},       {"WHY", -20, d_why},
+	{"RULE", 0, d_rule},
 };
 
-static const struct out_list list = {"decisions", "No decision is remembered.", columns, 6};
+static const struct out_list list = {"decisions", "No decision is remembered.", columns,
+				     sizeof(columns) / sizeof(columns[0])};
 
 static void forgotten_text(struct out *o, const json_t *v)
 {

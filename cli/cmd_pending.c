@@ -151,9 +151,11 @@ struct decision {
 	struct cli *cli;
 	const char *verb;  /* "permit" */
 	const char *block; /* NULL, "reset" */
+	const char *remember, *scope, *why;
+	bool once;
 	struct cli_filter f;
 	bool all;
-	long long completed;
+	long long completed, remembered;
 	int exit;
 	json_t *failed;
 };
@@ -184,6 +186,12 @@ static void decision_failed(struct decision *d, const json_t *failed)
 	}
 }
 
+static void decision_text_arg(json_t *args, const char *key, const char *text)
+{
+	if (text)
+		json_object_set_new(args, key, json_string(text));
+}
+
 /* Takes args. */
 static void decision_send(struct decision *d, json_t *args)
 {
@@ -193,9 +201,15 @@ static void decision_send(struct decision *d, json_t *args)
 	json_object_set_new(args, "verdict", json_string(d->verb));
 	if (d->block)
 		json_object_set_new(args, "block", json_string(d->block));
+	if (d->once)
+		json_object_set_new(args, "remember", json_false());
+	decision_text_arg(args, "remember", d->remember);
+	decision_text_arg(args, "scope", d->scope);
+	decision_text_arg(args, "why", d->why);
 	r = cli_call(d->cli, "complete", args, NULL, NULL, &result);
 	if (r != CLI_OK)
 		d->exit = r;
+	d->remembered += out_int(result, "remembered");
 	d->completed += out_int(result, "completed");
 	decision_failed(d, json_object_get(result, "failed"));
 	if (r == CLI_OK && json_is_true(json_object_get(result, "incomplete")) && !d->exit)
@@ -241,11 +255,12 @@ static void decision_ids(struct decision *d, int argc, char **argv)
 
 static void decision_text(struct out *o, const json_t *v)
 {
-	long long n = out_int(v, "completed");
+	long long n = out_int(v, "completed"), kept = out_int(v, "remembered");
 
 	(void)o;
 	if (n)
-		out_printf("%s %lld connection%s\n", out_get(v, "verdict"), n, n == 1 ? "" : "s");
+		out_printf("%s %lld connection%s%s\n", out_get(v, "verdict"), n, n == 1 ? "" : "s",
+			   kept ? ", and those like it" : "");
 }
 
 static int decide(struct decision *d, int argc, char **argv)
@@ -255,6 +270,10 @@ static int decide(struct decision *d, int argc, char **argv)
 	bool matched = false;
 	json_t *v;
 
+	if (d->once && (d->remember || d->scope))
+		return cli_usage(d->verb, "%s: --once goes without --for and --scope", d->verb);
+	if (!cli_utf8(d->why))
+		return cli_usage(d->verb, "%s: --why is not UTF-8", d->verb);
 	if (argc < 2 && !d->all && !filtered)
 		return cli_usage(d->verb, "%s: which? Give an id, an address or --all", d->verb);
 	if (d->all && (argc > 1 || filtered))
@@ -282,17 +301,26 @@ static int decide(struct decision *d, int argc, char **argv)
 	json_object_set_new(v, "verdict",
 			    json_string(strcmp(d->verb, "permit") ? "blocked" : "permitted"));
 	json_object_set_new(v, "completed", json_integer(d->completed));
+	json_object_set_new(v, "remembered", json_integer(d->remembered));
 	json_object_set_new(v, "failed", d->failed);
 	d->cli->out.ops->object(&d->cli->out, v, decision_text);
 	json_decref(v);
 	return d->exit;
 }
 
+#define LASTING_OPTS(d)                                                            \
+	{"for", 0, CLI_TEXT, &(d)->remember}, {"scope", 0, CLI_TEXT, &(d)->scope}, \
+		{"once", 0, CLI_FLAG, &(d)->once},                                 \
+	{                                                                          \
+		"why", 'w', CLI_TEXT, &(d)->why                                    \
+	}
+
 int cmd_permit(struct cli *cli, int argc, char **argv)
 {
 	struct decision d = {.cli = cli, .verb = "permit"};
 	const struct cli_opt opts[] = {
 		{"all", 'a', CLI_FLAG, &d.all},
+		LASTING_OPTS(&d),
 		CLI_FILTER_OPTS(&d.f),
 	};
 
@@ -310,6 +338,7 @@ int cmd_block(struct cli *cli, int argc, char **argv)
 		{"reset", 'r', CLI_FLAG, &reset},
 		{"unreachable", 'u', CLI_FLAG, &unreachable},
 		{"drop", 'd', CLI_FLAG, &drop},
+		LASTING_OPTS(&d),
 		CLI_FILTER_OPTS(&d.f),
 	};
 

@@ -11,11 +11,14 @@
 	"  --authority NAME        only what this authority is asked about\n" \
 	"  --rule N                only what this rule holds\n"
 
-#define DECIDE                                                                                      \
-	"ID is as 'pendctl pending' shows it (a0.1); ADDRESS[/LEN] stands for all that is pended\n" \
-	"from there.\n"                                                                             \
-	"  --port N, --proto P  with ADDRESS or alone: only to this port, of this protocol\n"       \
-	"  --all                everything that is pended\n"
+#define DECIDE                                                                                         \
+	"ID is as 'pendctl pending' shows it (a0.1); ADDRESS[/LEN] stands for all that is pended\n"    \
+	"from there.\n"                                                                                \
+	"  --port N, --proto P  with ADDRESS or alone: only to this port, of this protocol\n"          \
+	"  --all                everything that is pended\n"                                           \
+	"  --for DURATION       and those like it, for so long; --once: not, whatever the rule says\n" \
+	"  --scope SCOPE        like it: service (the default), source or flow\n"                      \
+	"  -w, --why TEXT       kept beside it\n"
 
 const struct command commands[] = {
 	{"status", "", "health, policy, counters; exit 7 when degraded", "", cmd_status},
@@ -23,9 +26,12 @@ const struct command commands[] = {
 	 "  -w, --watch             show it anew every second (--interval S)\n"
 	 "  --limit N               stop after about so many\n" FILTERS,
 	 cmd_pending},
-	{"permit", "ID...|ADDRESS[/LEN]... [--port N] [--proto P] [--all]", "let them in", DECIDE,
-	 cmd_permit},
-	{"block", "ID...|ADDRESS[/LEN]... [--reset|--unreachable|--drop]", "refuse them",
+	{"permit",
+	 "ID...|ADDRESS[/LEN]... [--port N] [--proto P] [--all] [--for DURATION] [--why TEXT]",
+	 "let them in", DECIDE, cmd_permit},
+	{"block",
+	 "ID...|ADDRESS[/LEN]... [--reset|--unreachable|--drop] [--for DURATION] [--why TEXT]",
+	 "refuse them",
 	 DECIDE "  --reset              tell the peer by a TCP reset\n"
 		"  --unreachable        ... by ICMP administratively prohibited\n"
 		"  --drop               do not tell it (the default)\n",

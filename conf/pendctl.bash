@@ -57,6 +57,7 @@ _pendctl()
 	case $prev in
 	--color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur"); return ;;
 	--proto | --protocol) mapfile -t COMPREPLY < <(compgen -W 'tcp udp icmp icmpv6 sctp' -- "$cur"); return ;;
+	--scope) mapfile -t COMPREPLY < <(compgen -W 'service source flow' -- "$cur"); return ;;
 	--hook) mapfile -t COMPREPLY < <(compgen -W 'input forward output' -- "$cur"); return ;;
 	in | out) mapfile -t COMPREPLY < <(compgen -W "$(cd /sys/class/net && echo *)" -- "$cur"); return ;;
 	-s | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
@@ -67,8 +68,8 @@ _pendctl()
 	case $cmd in
 	'') mapfile -t COMPREPLY < <(compgen -W "$commands $globals" -- "$cur") ;;
 	pending) mapfile -t COMPREPLY < <(compgen -W "--watch --interval --limit --source --family $filters" -- "$cur") ;;
-	permit) mapfile -t COMPREPLY < <(compgen -W "--all $filters $(_pendctl_ids)" -- "$cur") ;;
-	block) mapfile -t COMPREPLY < <(compgen -W "--all --reset --unreachable --drop $filters $(_pendctl_ids)" -- "$cur") ;;
+	permit) mapfile -t COMPREPLY < <(compgen -W "--all --for --scope --once --why $filters $(_pendctl_ids)" -- "$cur") ;;
+	block) mapfile -t COMPREPLY < <(compgen -W "--all --reset --unreachable --drop --for --scope --once --why $filters $(_pendctl_ids)" -- "$cur") ;;
 	events) mapfile -t COMPREPLY < <(compgen -W "--last --follow --type --source --family $filters" -- "$cur") ;;
 	test) mapfile -t COMPREPLY < <(compgen -W 'in out --hook --mark --trace --quiet' -- "$cur") ;;
 	show) mapfile -t COMPREPLY < <(compgen -W 'policy settings' -- "$cur") ;;

@@ -70,6 +70,7 @@ static void question_free(struct ask *a, struct question *q)
 {
 	htable_del(&a->table, &q->node);
 	list_del(&q->unsent);
+	free(q->why);
 	ask_def_put(a, q->def);
 	a->stats.open--;
 	slab_put(&a->questions, q);
@@ -79,26 +80,38 @@ static void question_free(struct ask *a, struct question *q)
 
 static bool say(struct ask *a, struct question *q)
 {
-	return a->env.complete(a->env.ctx, q->info.context, (enum pend_verdict)q->verdict, q->block,
-			       q->reason, q->by) <= 0;
+	return a->env.complete(a->env.ctx, &q->decision) <= 0;
+}
+
+/* Said, and over; or said when there is room. */
+static void say_or_wait(struct ask *a, struct question *q)
+{
+	if (say(a, q)) {
+		question_free(a, q);
+		return;
+	}
+	if (q->decision.why)
+		q->why = strdup(q->decision.why);
+	q->decision.why = q->why;
+	list_add_tail(&a->unsent, &q->unsent);
 }
 
 static void decide(struct ask *a, struct question *q, enum pend_verdict v, uint8_t block,
 		   uint32_t reason, const char *by)
 {
+	const struct ask_answer *said = reason == REASON_AUTHORITY ? a->answer : NULL;
+
 	q->decided = true;
-	q->verdict = v;
-	q->block = block;
-	q->reason = reason;
-	q->by = by;
+	q->decision = (struct ask_decision){
+		.context = q->info.context, .verdict = v, .block = block, .code = reason, .by = by};
+	if (said && !q->starting) {
+		q->decision.lasting = said->lasting;
+		q->decision.why = said->why;
+	}
 	a->stats.decided++;
 	withdraw_all(a, q, ASK_WHY_DECIDED);
-	if (q->starting) /* whoever starts its parts looks at `decided` */
-		return;
-	if (say(a, q))
-		question_free(a, q);
-	else
-		list_add_tail(&a->unsent, &q->unsent);
+	if (!q->starting) /* whoever starts its parts looks at `decided` */
+		say_or_wait(a, q);
 }
 
 void ask_room(struct ask *a)
@@ -390,8 +403,12 @@ void ask_question(struct ask *a, uint32_t generation, uint16_t index, const stru
 	q = question_new(a, d, index, info);
 	if (!q) {
 		a->stats.limited++;
-		a->env.complete(a->env.ctx, info->context, PEND_VERDICT_BLOCK, UINT8_MAX,
-				REASON_BACKLOG, d->authority[index]->name);
+		a->env.complete(a->env.ctx,
+				&(struct ask_decision){.context = info->context,
+						       .verdict = PEND_VERDICT_BLOCK,
+						       .block = UINT8_MAX,
+						       .code = REASON_BACKLOG,
+						       .by = d->authority[index]->name});
 		return;
 	}
 	q->starting = true;
@@ -399,10 +416,8 @@ void ask_question(struct ask *a, uint32_t generation, uint16_t index, const stru
 	q->starting = false;
 	if (!ok && !q->decided)
 		decide(a, q, PEND_VERDICT_BLOCK, UINT8_MAX, REASON_BACKLOG, q->top->name);
-	else if (q->decided && say(a, q))
-		question_free(a, q);
 	else if (q->decided)
-		list_add_tail(&a->unsent, &q->unsent);
+		say_or_wait(a, q);
 }
 
 void ask_gone(struct ask *a, pend_context context)
@@ -476,7 +491,9 @@ enum ask_state ask_answer(struct ask *a, void *client, const struct ask_answer *
 	au = p->authority;
 	au->refs++; /* the question may be the last that knows it */
 	note_answer(a, p, v);
+	a->answer = answer;
 	vote(p, v == ASK_ERROR ? by_default(au->def.on_error) : v, answer->block, REASON_AUTHORITY);
+	a->answer = NULL;
 	ask_pump(a, au);
 	ask_authority_put(au);
 	return ASK_OK;

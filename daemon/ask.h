@@ -18,6 +18,7 @@
 #define DAEMON_ASK_H
 
 #include "core/classify.h"
+#include "daemon/msg.h"
 #include "io/loop.h"
 #include <pend.h>
 
@@ -60,8 +61,20 @@ struct ask_def {
 
 struct ask_answer {
 	pend_context context;
-	uint8_t vote;  /* enum ask_vote */
+	uint8_t vote;               /* enum ask_vote */
+	uint8_t block;              /* enum pend_block; 255: as the rule says */
+	struct msg_lasting lasting; /* of the decision that the vote makes, if it does */
+	const char *why;            /* ... NULL: not said; during the call */
+};
+
+/* What is to become of a context. */
+struct ask_decision {
+	pend_context context;
+	enum pend_verdict verdict;
 	uint8_t block; /* enum pend_block; 255: as the rule says */
+	uint32_t code; /* enum msg_complete_reason */
+	struct msg_lasting lasting;
+	const char *by, *why; /* the authority's name; NULL: not said */
 };
 
 enum ask_state {
@@ -81,11 +94,10 @@ struct ask_env {
 	struct loop *loop;
 	uint32_t max_questions;
 	/*
-	 * Complete a context. reason: enum msg_complete_reason. 0; positive: no room now, ask_room is called later;
-	 * negative: it cannot be reached, and ends by its deadline.
+	 * Complete a context. 0; positive: no room now, ask_room is called later; negative: it cannot be
+	 * reached, and ends by its deadline.
 	 */
-	int (*complete)(void *ctx, pend_context context, enum pend_verdict v, uint8_t block,
-			uint32_t reason, const char *authority);
+	int (*complete)(void *ctx, const struct ask_decision *d);
 	/* Put a question to a client; `remaining_ns` is this authority's time. */
 	void (*question)(void *ctx, void *client, const char *authority,
 			 const struct pend_info *info, uint64_t remaining_ns);

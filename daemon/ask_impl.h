@@ -50,9 +50,8 @@ struct question {
 	uint8_t next;    /* CHAIN: the member that is asked */
 	uint8_t permits, blocks, left;
 	bool decided, starting;
-	uint8_t verdict, block;
-	uint32_t reason;
-	const char *by;
+	struct ask_decision decision;
+	char *why; /* of a decision that could not be said at once; ours */
 };
 
 /* The definitions of one generation. */
@@ -88,6 +87,7 @@ struct ask {
 	struct list authorities, servers, unsent, defs;
 	struct def *now, *before;
 	struct ask_stats stats;
+	const struct ask_answer *answer; /* the one that is being taken; NULL: none */
 };
 
 /* ask_authority.c */

@@ -23,22 +23,30 @@ struct askers {
 	bool walking, walk_stalled;
 };
 
-static int on_complete(void *ctx, pend_context context, enum pend_verdict v, uint8_t block,
-		       uint32_t reason, const char *authority)
+/* Deadlines and absences are nobody's words: only those have a note. */
+static uint32_t reason_of(const struct askers *s, const struct ask_decision *d)
+{
+	bool said = d->code == REASON_AUTHORITY || d->code == REASON_STATIC;
+
+	return MSG_REASON(d->code,
+			  said && s->env.notes ? notes_add(s->env.notes, d->by, d->why) : 0);
+}
+
+static int on_complete(void *ctx, const struct ask_decision *d)
 {
 	struct askers *s = ctx;
 	struct msg m = {.version = MSG_VERSION,
 			.type = MSG_COMPLETE,
-			.worker = (uint16_t)ids_worker(context),
+			.worker = (uint16_t)ids_worker(d->context),
 			.seq = ASKERS_SEQ};
 
-	(void)authority;
-	m.u.complete.context = context;
-	m.u.complete.verdict = (uint8_t)v;
-	m.u.complete.block = block;
-	m.u.complete.reason = reason;
+	m.u.complete.context = d->context;
+	m.u.complete.verdict = (uint8_t)d->verdict;
+	m.u.complete.block = d->block;
+	m.u.complete.reason = reason_of(s, d);
+	m.u.complete.lasting = d->lasting;
 	m.u.complete.quiet = 1;
-	return s->env.post(s->env.ctx, ids_worker(context), &m);
+	return s->env.post(s->env.ctx, ids_worker(d->context), &m);
 }
 
 static void on_question(void *ctx, void *client, const char *authority,

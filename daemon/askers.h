@@ -8,6 +8,7 @@
 
 #include "daemon/ask.h"
 #include "daemon/msg.h"
+#include "daemon/notes.h"
 #include "daemon/view.h"
 #include "io/loop.h"
 
@@ -15,6 +16,7 @@ struct askers_env {
 	void *ctx;
 	struct loop *loop;
 	const struct view *view;
+	struct notes *notes; /* NULL: who and why is not kept */
 	unsigned workers;
 	uint32_t max_questions;
 	/* As struct control_env has it. */

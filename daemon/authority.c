@@ -155,7 +155,7 @@ static bool worker_message(struct authority *a, unsigned worker, const struct ms
 	switch (m->type) {
 	case MSG_DONE:
 	case MSG_CONTEXT:
-		if (!askers_answer(a->askers, worker, m))
+		if (!askers_answer(a->askers, worker, m) && !sweep_answer(&a->sweep, worker, m))
 			control_answer(a->control, worker, m, fd);
 		return true;
 	case MSG_WORKER_STATS:
@@ -163,6 +163,9 @@ static bool worker_message(struct authority *a, unsigned worker, const struct ms
 		return true;
 	case MSG_EVENT:
 		worker_event(a, &m->u.event);
+		return true;
+	case MSG_REMEMBERED:
+		sweep_want(&a->sweep);
 		return true;
 	case MSG_QUESTION:
 		a->questions++;
@@ -387,6 +390,7 @@ static mono_t idle(void *ctx, mono_t now)
 	if (a->full) {
 		a->full = false;
 		askers_room(a->askers);
+		sweep_room(&a->sweep);
 		control_room(a->control);
 	}
 	askers_policy(a->askers);
@@ -467,6 +471,7 @@ static int open_askers(struct authority *a)
 	const struct askers_env env = {.ctx = a,
 				       .loop = a->loop,
 				       .view = &a->view,
+				       .notes = a->notes,
 				       .workers = a->args->workers,
 				       .max_questions = most < QUESTIONS_MAX ? (uint32_t)most
 									     : QUESTIONS_MAX,
@@ -479,6 +484,10 @@ static int open_parts(struct authority *a)
 {
 	int r = events_new(&a->events);
 
+	if (r == 0)
+		r = notes_new(&a->notes);
+	a->view.notes = a->notes;
+	sweep_init(&a->sweep, a->loop, a->args->workers, a, authority_post);
 	if (r == 0)
 		r = open_askers(a);
 	return r == 0 ? authority_open_control(a) : r;
@@ -598,6 +607,8 @@ static void stop(struct authority *a)
 	usock_free(a->usock);
 	control_free(a->control);
 	askers_free(a->askers);
+	sweep_stop(&a->sweep);
+	notes_free(a->notes);
 	changes_free(a->changes);
 	journal_free(a->journal);
 	events_free(a->events);

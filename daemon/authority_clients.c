@@ -180,6 +180,7 @@ static void env_figures(void *ctx, json_t *status)
 	set_int(o, "questions_open", q->open);
 	set_int(o, "questions_decided", q->decided);
 	set_int(o, "questions_limited", q->limited);
+	set_int(o, "swept", a->sweep.decided);
 	set_int(o, "events", events_count(a->events));
 	set_int(o, "log_dropped", log_dropped());
 	set_int(o, "changes", g->in_force);
@@ -200,6 +201,7 @@ int authority_open_control(struct authority *a)
 		.events = a->events,
 		.workers = a->args->workers,
 		.ask = askers_ask(a->askers),
+		.notes = a->notes,
 		.config = a->args->config,
 		.post = authority_post,
 		.post_fd = env_post_fd,

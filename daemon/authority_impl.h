@@ -11,6 +11,8 @@
 #include "daemon/changes.h"
 #include "daemon/control.h"
 #include "daemon/events.h"
+#include "daemon/notes.h"
+#include "daemon/sweep.h"
 #include "daemon/view.h"
 #include "io/chan.h"
 #include "io/usock.h"
@@ -30,6 +32,8 @@ struct authority {
 	struct events *events;
 	struct control *control;
 	struct askers *askers;
+	struct notes *notes;
+	struct sweep sweep;
 	struct journal *journal;
 	struct changes *changes;
 	struct usock *usock;

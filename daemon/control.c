@@ -21,7 +21,7 @@ _Static_assert(CONTROL_REQUESTS <= 1 << (32 - SEQ_INDEX_BITS - SEQ_GENERATION_BI
 static const struct command commands[] = {
 	{"status", ROLE_OBSERVE, " ", show_status},
 	{"pending", ROLE_OBSERVE, MATCH_ARGS "limit from ", show_pending},
-	{"complete", ROLE_DECIDE, " ids match all verdict block ", act_complete},
+	{"complete", ROLE_DECIDE, " ids match all verdict block remember scope why ", act_complete},
 	{"events", ROLE_OBSERVE, " last follow types match ", act_events},
 	{"rules", ROLE_OBSERVE, " ", show_rules},
 	{"layers", ROLE_OBSERVE, " ", show_layers},

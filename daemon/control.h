@@ -37,8 +37,9 @@ struct control_env {
 	const struct view *view;
 	struct events *events;
 	unsigned workers;
-	struct ask *ask;    /* questions for programs; NULL: none are asked */
-	const char *config; /* path of the policy file, to be shown */
+	struct ask *ask;     /* questions for programs; NULL: none are asked */
+	struct notes *notes; /* who decides and why; NULL: it is not kept */
+	const char *config;  /* path of the policy file, to be shown */
 	/* Queue a message for a worker, or for the main thread (MSG_MAIN). 0; positive: no room now,
 	 * control_room is called later; negative: it is gone. */
 	int (*post)(void *ctx, unsigned worker, const struct msg *m);

@@ -5,6 +5,7 @@
 #include "daemon/ids.h"
 #include "daemon/log.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +31,7 @@ static void complete_finish(struct request *r)
 	json_t *o = json_object();
 
 	json_object_set_new(o, "completed", json_integer((json_int_t)r->count));
+	json_object_set_new(o, "remembered", json_integer((json_int_t)r->remembered));
 	json_object_set_new(o, "failed", r->list ? r->list : json_array());
 	json_object_set_new(o, "incomplete", json_boolean(r->incomplete));
 	r->list = NULL;
@@ -50,8 +52,8 @@ static struct msg complete_msg(const struct request *r, pend_context id)
 	m.u.complete.context = id;
 	m.u.complete.verdict = r->verdict;
 	m.u.complete.block = r->block;
-	m.u.complete.reason = REASON_OPERATOR;
-	m.u.complete.uid = r->client->uid;
+	m.u.complete.reason = MSG_REASON(REASON_OPERATOR, r->note);
+	m.u.complete.lasting = r->lasting;
 	return m;
 }
 
@@ -85,7 +87,7 @@ static void ids_answer(struct request *r, unsigned worker, unsigned index, const
 		return;
 	r->outstanding--;
 	if (m->u.done.status == PEND_OK)
-		r->count++;
+		r->count++, r->remembered += m->u.done.remembered;
 	else
 		complete_failed(r, r->ids[index], cj_status_code(m->u.done.status));
 	request_wait(r, CONTROL_DEADLINE_MS);
@@ -138,6 +140,7 @@ static void match_answer(struct request *r, unsigned worker, unsigned index, con
 	if (m->u.done.status != PEND_OK)
 		r->incomplete = true;
 	r->count += m->u.done.count;
+	r->remembered += m->u.done.remembered;
 	if (m->u.done.cursor > r->cursor) {
 		r->cursor = m->u.done.cursor;
 	} else {
@@ -170,10 +173,30 @@ static void complete_match(struct request *r, json_t *match, bool all)
 	}
 	r->match.verdict = r->verdict;
 	r->match.block = r->block;
-	r->match.uid = r->client->uid;
+	r->match.reason = MSG_REASON(REASON_OPERATOR, r->note);
+	r->match.lasting = r->lasting;
 	r->answer = match_answer;
 	r->step = match_step;
 	match_step(r);
+}
+
+/* For how long, for whom, by whom and why; false: the request has failed. */
+static bool complete_terms(struct request *r, const json_t *args)
+{
+	struct notes *notes = r->control->env.notes;
+	char why[NOTES_WHY_MAX + 1];
+	struct overlay_who who;
+	struct err e = {0};
+
+	if (cj_lasting(args, &r->lasting, &e) < 0 || cj_why(args, why, &e) < 0) {
+		request_fail(r, "invalid", "%s", e.text);
+		return false;
+	}
+	client_who(r->client, &who);
+	if (!*who.user)
+		snprintf(who.user, sizeof(who.user), "uid %u", who.uid);
+	r->note = notes ? notes_add(notes, who.user, why) : 0;
+	return true;
 }
 
 void act_complete(struct request *r, const json_t *args)
@@ -193,7 +216,7 @@ void act_complete(struct request *r, const json_t *args)
 			"block is \"drop\", \"reset\" or \"unreachable\", with verdict \"block\"");
 	else if (!json_is_array(ids) == !json_is_object(match) || (ids && (match || all)))
 		request_fail(r, "invalid", "either ids, an array, or match, an object");
-	else {
+	else if (complete_terms(r, args)) {
 		log_info("control", "uid %u: %s %s", r->client->uid, verdict,
 			 ids ? "by id" : "by match");
 		r->verdict = (uint8_t)v;

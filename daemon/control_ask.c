@@ -142,29 +142,36 @@ static int vote_parse(const char *s)
 
 static bool answer_known_keys(json_t *v)
 {
+	static const char *const known[] = {"id", "verdict", "block", "remember", "scope", "why"};
 	const char *key;
 	json_t *value;
 
 	json_object_foreach(v, key, value)
 	{
-		if (strcmp(key, "id") && strcmp(key, "verdict") && strcmp(key, "block") &&
-		    strcmp(key, "why"))
+		size_t i = 0;
+
+		while (i < sizeof(known) / sizeof(known[0]) && strcmp(key, known[i]) != 0)
+			i++;
+		if (i == sizeof(known) / sizeof(known[0]))
 			return false;
 	}
 	return true;
 }
 
 /* False: it is not as the protocol says. */
-static bool answer_parse(json_t *v, struct ask_answer *out)
+static bool answer_parse(json_t *v, struct ask_answer *out, char why[NOTES_WHY_MAX + 1])
 {
 	const char *id = json_string_value(json_object_get(v, "id"));
 	int vote = vote_parse(json_string_value(json_object_get(v, "verdict")));
 	const json_t *how = json_object_get(v, "block");
 	int block = how ? cj_block_parse(json_string_value(how) ? json_string_value(how) : "") : 0;
+	struct err e = {0};
 
 	if (!id || ids_parse(id, &out->context) < 0 || vote < 0 || block < 0 ||
-	    (how && vote != ASK_BLOCK) || !answer_known_keys(v))
+	    (how && vote != ASK_BLOCK) || !answer_known_keys(v) ||
+	    cj_lasting(v, &out->lasting, &e) < 0 || cj_why(v, why, &e) < 0)
 		return false;
+	out->why = why;
 	out->vote = (uint8_t)vote;
 	out->block = how ? (uint8_t)block : UINT8_MAX;
 	return true;
@@ -199,10 +206,11 @@ void act_answer(struct request *r, const json_t *args)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		json_t *v = json_array_get(list, i);
+		char why[NOTES_WHY_MAX + 1];
 		struct ask_answer a;
 		enum ask_state s;
 
-		if (!answer_parse(v, &a)) {
+		if (!answer_parse(v, &a, why)) {
 			add_failed(&failed, v, "invalid");
 			continue;
 		}

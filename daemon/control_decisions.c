@@ -24,13 +24,14 @@ static void set_address(json_t *o, const char *key, const uint8_t addr[16], uint
 	set_text(o, key, flow_addr_print(addr, family, text));
 }
 
-static const char *scope_name(uint8_t scope)
+/* By whom, and why: not known of decisions from before the authority process was started. */
+static void set_by(json_t *o, const struct view *v, uint32_t note)
 {
-	static const char *const names[] = {[CLASSIFY_SCOPE_SERVICE] = "service",
-					    [CLASSIFY_SCOPE_SOURCE] = "source",
-					    [CLASSIFY_SCOPE_FLOW] = "flow"};
+	const char *by, *why;
 
-	return scope < sizeof(names) / sizeof(names[0]) ? names[scope] : "unknown";
+	notes_find(v->notes, note, &by, &why);
+	json_object_set_new(o, "by", *by ? cj_text(by) : json_null());
+	json_object_set_new(o, "why", *why ? cj_text(why) : json_null());
 }
 
 /* Rules are known by their keys; one that is in no policy any more has none to show. */
@@ -56,8 +57,9 @@ static json_t *decision_json(const struct remembered_entry *d, const struct view
 	verdict = cj_verdict_name(d->v.verdict);
 	reason = cj_reason_name(d->v.reason);
 	set_text(o, "verdict", verdict ? verdict : "block");
-	set_text(o, "by", reason ? reason : "none");
-	set_text(o, "scope", scope_name(d->k.scope));
+	set_text(o, "reason", reason ? reason : "none");
+	set_by(o, v, d->v.note);
+	set_text(o, "scope", cj_scope_name(d->k.scope) ? cj_scope_name(d->k.scope) : "unknown");
 	set_address(o, "source", d->k.source, d->k.family);
 	if (d->k.source_port)
 		set_number(o, "source_port", d->k.source_port);

@@ -45,6 +45,9 @@ struct request {
 	uint64_t count, limit;
 	struct msg_match match;
 	uint8_t verdict, block;
+	struct msg_lasting lasting;
+	uint32_t note;
+	uint64_t remembered;
 	pend_context *ids;
 	size_t nids;
 	json_t *list;

@@ -151,6 +151,12 @@ static const char *const releases[] = {
 	[PEND_RELEASE_BUFFER] = "buffer",
 };
 
+static const char *const scopes[] = {
+	[CLASSIFY_SCOPE_SERVICE] = "service",
+	[CLASSIFY_SCOPE_SOURCE] = "source",
+	[CLASSIFY_SCOPE_FLOW] = "flow",
+};
+
 /* The codes of errors in replies. */
 static const char *const codes[] = {
 	[PEND_OK] = "ok",
@@ -207,7 +213,12 @@ const char *cj_verdict_name(unsigned verdict)
 
 const char *cj_reason_name(unsigned reason)
 {
-	return name_of(reasons, COUNT(reasons), reason);
+	return name_of(reasons, COUNT(reasons), MSG_REASON_CODE(reason));
+}
+
+const char *cj_scope_name(unsigned scope)
+{
+	return name_of(scopes, COUNT(scopes), scope);
 }
 
 const char *cj_status_code(int32_t status)
@@ -333,7 +344,20 @@ json_t *cj_context(const struct pend_info *i, const struct view *v, mono_t now)
 	return o;
 }
 
-static void set_outcome(json_t *o, const struct pend_info *i)
+/* Who has said so, and why, where that is known. */
+static void set_note(json_t *o, const struct view *v, uint32_t number)
+{
+	const char *by, *why;
+
+	if (!notes_find(v->notes, number, &by, &why))
+		return;
+	if (*by)
+		json_object_set_new(o, "by", cj_text(by));
+	if (*why)
+		json_object_set_new(o, "why", cj_text(why));
+}
+
+static void set_outcome(json_t *o, const struct pend_info *i, const struct view *v)
 {
 	set_name(o, "verdict", cj_verdict_name(i->verdict));
 	if (i->verdict == PEND_VERDICT_BLOCK)
@@ -341,6 +365,7 @@ static void set_outcome(json_t *o, const struct pend_info *i)
 	set_name(o, "reason", cj_reason_name(i->reason));
 	if (i->completed_ns)
 		set_number(o, "pended_ms", ms_between(i->completed_ns, i->created_ns));
+	set_note(o, v, MSG_REASON_NOTE(i->reason));
 }
 
 json_t *cj_event(const struct pend_event *e, const struct view *v)
@@ -351,7 +376,7 @@ json_t *cj_event(const struct pend_event *e, const struct view *v)
 	set_name(o, "type", type ? type : "unknown");
 	set_common(o, &e->info, v);
 	if (e->type == PEND_EVENT_COMPLETED || e->type == PEND_EVENT_CLASSIFIED)
-		set_outcome(o, &e->info);
+		set_outcome(o, &e->info, v);
 	return o;
 }
 
@@ -436,6 +461,38 @@ void cj_stats_add(struct pend_stats *sum, const struct pend_stats *s)
 	}
 	for (unsigned i = 0; i < PEND_STATE_COUNT; i++)
 		sum->ended[i] += s->ended[i];
+}
+
+int cj_lasting(const json_t *o, struct msg_lasting *out, struct err *e)
+{
+	const json_t *remember = json_object_get(o, "remember"),
+		     *scope = json_object_get(o, "scope");
+	const char *text = json_string_value(remember);
+	int s = scope ? index_of(scopes, COUNT(scopes), json_string_value(scope)) : 0;
+	uint64_t ns = 0;
+
+	if (remember && !json_is_false(remember) &&
+	    (!text || str_duration(text, &ns) < 0 || ns < CLASSIFY_REMEMBER_MIN ||
+	     ns > CLASSIFY_REMEMBER_MAX))
+		return err_set(e, -EINVAL,
+			       "remember is a duration from 1s to 365d, like \"8h\", or false");
+	if (s < 0)
+		return err_set(e, -EINVAL, "scope is \"service\", \"source\" or \"flow\"");
+	*out = (struct msg_lasting){.ns = json_is_false(remember) ? MSG_REMEMBER_NOT : ns,
+				    .scope = scope ? MSG_SCOPE(s) : MSG_SCOPE_RULE};
+	return 0;
+}
+
+int cj_why(const json_t *o, char out[NOTES_WHY_MAX + 1], struct err *e)
+{
+	const json_t *why = json_object_get(o, "why");
+
+	*out = '\0';
+	if (why && !json_is_string(why))
+		return err_set(e, -EINVAL, "why is a text");
+	if (why)
+		str_sanitize(json_string_value(why), out, NOTES_WHY_MAX + 1);
+	return 0;
 }
 
 static int match_source(const json_t *v, struct msg_match *m, struct err *e)

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/mono.h"
 #include "daemon/msg.h"
+#include "daemon/notes.h"
 #include "daemon/view.h"
 #include <jansson.h>
 
@@ -31,12 +32,20 @@ const char *cj_state_name(unsigned state);       /* "pended" */
 const char *cj_event_name(unsigned type);        /* "retransmit" */
 const char *cj_block_name(unsigned block);       /* "reset" */
 const char *cj_verdict_name(unsigned verdict);   /* "permit" */
-const char *cj_reason_name(unsigned reason);     /* "operator" */
+const char *cj_reason_name(unsigned reason);     /* "operator", of a MSG_REASON too */
+const char *cj_scope_name(unsigned scope);       /* "service" */
 const char *cj_status_code(int32_t pend_status); /* "not-found" */
 /* And back: -1 if it is none. */
 int cj_event_parse(const char *name);
 int cj_block_parse(const char *name);
 int cj_verdict_parse(const char *name);
+
+/*
+ * `remember` and `scope` of a decision; where they are missing, as the rule says. 0, or -EINVAL with a sentence in *e.
+ */
+int cj_lasting(const json_t *o, struct msg_lasting *out, struct err *e);
+/* `why` as it is kept: printable, cut after NOTES_WHY_MAX bytes; "" without one. -EINVAL: it is no text. */
+int cj_why(const json_t *o, char out[NOTES_WHY_MAX + 1], struct err *e);
 
 /* A pended or ended context. `now` is CLOCK_BOOTTIME. */
 json_t *cj_context(const struct pend_info *info, const struct view *v, mono_t now);

@@ -61,16 +61,19 @@ static bool decided_before(struct worker *w, const struct pend_values *v,
 			   const struct pend_metadata *meta, const struct classify_result *r,
 			   struct pend_classify_out *out)
 {
+	const struct remembered_flow f = {.family = v->family,
+					  .protocol = v->protocol,
+					  .source_port = v->source_port,
+					  .dest_port = v->dest_port,
+					  .source = v->source,
+					  .dest = v->dest};
 	struct remembered_value said;
-	struct remembered_key k;
 
-	if (!r->remember_ns || !w->remembered)
+	if (!w->remembered ||
+	    !remembered_about(w->remembered, classify_rule_key(w->snapshot->classifier, r->rule),
+			      &f, meta->now_ns, &said))
 		return false;
-	k = remembered_key_of(classify_rule_key(w->snapshot->classifier, r->rule),
-			      r->remember_scope, v->family, v->protocol, v->source, v->source_port,
-			      v->dest, v->dest_port);
-	if (!remembered_use(w->remembered, &k, meta->now_ns, &said))
-		return false;
+	remembered_used(w->remembered, &said);
 	if (said.verdict == PEND_VERDICT_PERMIT)
 		pend_out_permit(out);
 	else

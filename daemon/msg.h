@@ -13,6 +13,7 @@
 #ifndef DAEMON_MSG_H
 #define DAEMON_MSG_H
 
+#include "daemon/remembered.h"
 #include <pend.h>
 #include <stdint.h>
 
@@ -29,6 +30,8 @@ enum msg_type {
 	MSG_LIST,           /* u.match (filter, cursor); MSG_CONTEXT each, then MSG_DONE */
 	MSG_SUBSCRIBE,      /* u.subscribe: which events to send; no answer */
 	MSG_STATS,          /* MSG_WORKER_STATS with the same seq */
+	MSG_APPLY, /* u.match.cursor: what is remembered decides those that are pended; as COMPLETE_MATCH */
+	MSG_FENCE, /* MSG_DONE with the same seq: what came before is done, and was told */
 
 	/* worker -> authority process */
 	MSG_DONE = 32, /* u.done */
@@ -36,6 +39,7 @@ enum msg_type {
 	MSG_EVENT,     /* u.event */
 	MSG_QUESTION,  /* u.event: type PENDED; an authority must be asked (info.tag: see below) */
 	MSG_WORKER_STATS, /* u.stats */
+	MSG_REMEMBERED,   /* u.remembered; before the MSG_DONE of what made it */
 
 	/* authority process -> main thread */
 	MSG_READY = 64,  /* it serves the control socket; u.done.status */
@@ -84,6 +88,26 @@ enum msg_complete_reason { /* pend_info.reason */
 			   REASON_SHUTDOWN,
 			   REASON_BACKLOG, /* it could not be asked: too much is open */
 			   REASON_ABSENT,  /* nobody answers for the authority, or it fails */
+};
+
+/*
+ * pend_info.reason: one of these, and above it the number of a note of the authority process (daemon/notes.h), which
+ * says who and why. The verdict process hands it on as it is. The engine's own codes are above all of that.
+ */
+#define MSG_NOTE_MAX            0x3fffffu
+#define MSG_REASON(code, note)  ((uint32_t)(note) << 8 | (uint32_t)(code))
+#define MSG_REASON_CODE(reason) ((reason) < PEND_CODE_DEADLINE ? (reason)&0xff : (reason))
+#define MSG_REASON_NOTE(reason) ((reason) < PEND_CODE_DEADLINE ? (reason) >> 8 : 0)
+
+/* For how long and for whom a decision holds, where its rule is not asked. */
+#define MSG_REMEMBER_NOT UINT64_MAX /* for the one connection */
+#define MSG_SCOPE_RULE   0
+#define MSG_SCOPE(scope) ((uint8_t)(1 + (scope))) /* of enum classify_scope */
+
+struct msg_lasting {
+	uint64_t ns;   /* 0: as the rule says */
+	uint8_t scope; /* MSG_SCOPE(), MSG_SCOPE_RULE */
+	uint8_t pad[7];
 };
 
 /* What a rule has decided about, or inspected, since its policy came into force. */
@@ -144,7 +168,8 @@ struct msg_match {
 	uint16_t dest_port; /* 0 any */
 	uint16_t authority; /* 0xffff any */
 	uint32_t rule;      /* UINT32_MAX any */
-	uint32_t uid;       /* who decides, for the record */
+	uint32_t reason;    /* COMPLETE_MATCH: MSG_REASON() */
+	struct msg_lasting lasting;
 };
 
 enum msg_hook_op { HOOK_VERIFY = 1, HOOK_INSTALL, HOOK_REMOVE, HOOK_PRINT };
@@ -191,8 +216,8 @@ struct msg {
 			uint8_t verdict, block;
 			uint8_t quiet; /* 0, 1 */
 			uint8_t pad;
-			uint32_t reason; /* enum msg_complete_reason */
-			uint32_t uid;
+			uint32_t reason; /* MSG_REASON() */
+			struct msg_lasting lasting;
 		} complete;
 		struct msg_match match;
 		struct {
@@ -203,6 +228,7 @@ struct msg {
 			uint32_t count;  /* LIST, COMPLETE_MATCH: how many */
 			uint32_t cursor; /* ... where to go on; 0 = finished */
 			uint32_t generation, revision;
+			uint32_t remembered; /* COMPLETE, COMPLETE_MATCH: how many of them */
 			char text[MSG_TEXT];
 		} done;
 		struct pend_info info;
@@ -232,6 +258,11 @@ struct msg {
 			uint32_t first, count, generation, pad;
 			struct layer_count layer[MSG_LAYERS];
 		} layers;
+		struct {
+			pend_context context;
+			struct remembered_entry entry;
+			struct remembered_key evicted; /* had to go for it; `rule` 0: none */
+		} remembered;
 		struct {
 			uint32_t op; /* enum msg_hook_op */
 			int32_t status;

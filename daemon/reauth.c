@@ -132,15 +132,19 @@ static const struct classify_listener *listener(void *arg, const struct pend_val
 /* Its rule asks, and would have to ask again. */
 static bool forgotten(const struct run *run, const struct flow *f, const struct classify_result *r)
 {
+	const struct remembered_flow flow = {.family = f->family,
+					     .protocol = f->proto,
+					     .source_port = f->sport,
+					     .dest_port = f->dport,
+					     .source = f->src,
+					     .dest = f->dst};
 	const struct reauth_judge *j = run->judge;
 	struct remembered_value v;
-	struct remembered_key k;
 
 	if (r->action != CLASSIFY_PEND || !r->remember_ns || !r->remember_end || !j->remembered)
 		return false;
-	k = remembered_key_of(classify_rule_key(run->classifier, r->rule), r->remember_scope,
-			      f->family, f->proto, f->src, f->sport, f->dst, f->dport);
-	return !remembered_find(j->remembered, &k, loop_clock().ns, &v) ||
+	return !remembered_about(j->remembered, classify_rule_key(run->classifier, r->rule), &flow,
+				 loop_clock().ns, &v) ||
 	       v.verdict != PEND_VERDICT_PERMIT;
 }
 

@@ -12,7 +12,9 @@
 #define VALUE_WORDS (sizeof(struct remembered_value) / 8)
 #define WORDS       (KEY_WORDS + VALUE_WORDS)
 #define ALL         (REMEMBERED_MAX + REMEMBERED_ENDING)
-#define TRIES       100u /* a write takes less than one; a writer may have lost its CPU */
+#define SCOPES      3u
+#define MARKS       1024u /* of each scope, one bit each */
+#define TRIES       100u  /* a write takes less than one; a writer may have lost its CPU */
 
 _Static_assert(sizeof(struct remembered_key) % 8 == 0, "a key is whole words");
 _Static_assert(sizeof(struct remembered_value) % 8 == 0, "a value is whole words");
@@ -27,6 +29,8 @@ struct remembered {
 	struct siphash_key hash;
 	_Atomic uint64_t next_end;
 	_Atomic bool ends_lost;
+	_Atomic uint64_t
+		mark[SCOPES][MARKS / 64]; /* by the rule's key: something was remembered of it */
 	struct remembered_stats stats;
 };
 
@@ -155,15 +159,44 @@ bool remembered_find(const struct remembered *t, const struct remembered_key *k,
 	return false;
 }
 
-bool remembered_use(struct remembered *t, const struct remembered_key *k, uint64_t now_ns,
-		    struct remembered_value *v)
+void remembered_used(struct remembered *t, const struct remembered_value *v)
 {
-	if (!remembered_find(t, k, now_ns, v))
-		return false;
 	atomic_fetch_add_explicit(v->verdict == PEND_VERDICT_PERMIT ? &t->stats.permits
 								    : &t->stats.blocks,
 				  1, memory_order_relaxed);
-	return true;
+}
+
+static bool marked(const struct remembered *t, uint8_t scope, uint64_t rule)
+{
+	return atomic_load_explicit(&t->mark[scope][rule % MARKS / 64], memory_order_acquire) >>
+		       rule % 64 &
+	       1;
+}
+
+static void mark(struct remembered *t, const struct remembered_key *k)
+{
+	if (!marked(t, k->scope, k->rule))
+		atomic_fetch_or_explicit(&t->mark[k->scope][k->rule % MARKS / 64],
+					 UINT64_C(1) << k->rule % 64, memory_order_release);
+}
+
+bool remembered_about(const struct remembered *t, uint64_t rule, const struct remembered_flow *f,
+		      uint64_t now_ns, struct remembered_value *v)
+{
+	static const uint8_t narrowest_first[SCOPES] = {CLASSIFY_SCOPE_FLOW, CLASSIFY_SCOPE_SERVICE,
+							CLASSIFY_SCOPE_SOURCE};
+
+	for (unsigned i = 0; i < SCOPES; i++) {
+		struct remembered_key k;
+
+		if (!marked(t, narrowest_first[i], rule))
+			continue;
+		k = remembered_key_of(rule, narrowest_first[i], f->family, f->protocol, f->source,
+				      f->source_port, f->dest, f->dest_port);
+		if (remembered_find(t, &k, now_ns, v))
+			return true;
+	}
+	return false;
 }
 
 static void end_comes(struct remembered *t, uint64_t until_ns)
@@ -230,7 +263,7 @@ static bool choose(struct entry *e, const struct remembered_key *k, bool patient
 }
 
 static bool write_to(struct remembered *t, const struct choice *at, const struct content *c,
-		     uint64_t now_ns)
+		     uint64_t now_ns, struct remembered_key *evicted)
 {
 	const struct content *was = &at->was;
 	bool again = was->v.until_ns && same(&was->k, &c->k);
@@ -238,8 +271,11 @@ static bool write_to(struct remembered *t, const struct choice *at, const struct
 	if (!entry_take(at->e, at->seq))
 		return false;
 	entry_write(at->e, c);
-	if (!again && was->v.until_ns > now_ns)
+	mark(t, &c->k);
+	if (!again && was->v.until_ns > now_ns) {
 		atomic_fetch_add_explicit(&t->stats.evicted, 1, memory_order_relaxed);
+		*evicted = was->k;
+	}
 	atomic_fetch_add_explicit(&t->stats.kept, 1, memory_order_relaxed);
 	if (c->v.end)
 		end_comes(t, c->v.until_ns);
@@ -248,16 +284,29 @@ static bool write_to(struct remembered *t, const struct choice *at, const struct
 	return true;
 }
 
-bool remembered_add(struct remembered *t, const struct remembered_key *k,
-		    const struct remembered_value *v, uint64_t now_ns)
+bool remembered_put(struct remembered *t, const struct remembered_key *k,
+		    const struct remembered_value *v, uint64_t now_ns,
+		    struct remembered_key *evicted)
 {
 	const struct content c = {*k, *v};
 	struct choice at;
 
+	evicted->rule = 0;
+	if (k->scope >= SCOPES)
+		return false;
 	for (unsigned i = 1; i <= TRIES; i++)
-		if (choose(places(t, k), k, i < TRIES, &at) && write_to(t, &at, &c, now_ns))
+		if (choose(places(t, k), k, i < TRIES, &at) &&
+		    write_to(t, &at, &c, now_ns, evicted))
 			return true;
 	return false;
+}
+
+bool remembered_add(struct remembered *t, const struct remembered_key *k,
+		    const struct remembered_value *v, uint64_t now_ns)
+{
+	struct remembered_key evicted;
+
+	return remembered_put(t, k, v, now_ns, &evicted);
 }
 
 bool remembered_next(const struct remembered *t, uint32_t *cursor, struct remembered_key *k,

@@ -9,6 +9,9 @@
  * size: where it is full, what ends first goes; an entry with live flows to end is put aside for those who look for them. A decision belongs to a rule by its key, which is that
  * of the layer's name and of the rule's canonical text: it survives a policy in which the rule stays as it is, and
  * means nothing to any other.
+ *
+ * Looking one up costs nothing for rules of which nothing was ever remembered: each scope has a few marks by
+ * rules' keys, which are looked at first and never taken back.
  */
 #ifndef DAEMON_REMEMBERED_H
 #define DAEMON_REMEMBERED_H
@@ -34,7 +37,8 @@ struct remembered_key {
 
 struct remembered_value {
 	uint64_t until_ns, since_ns; /* CLOCK_BOOTTIME */
-	uint32_t pad2;
+	uint32_t
+		note; /* MSG_REASON_NOTE(): who and why, as the authority process knows it; 0: unknown */
 	uint8_t verdict; /* enum pend_verdict: BLOCK, PERMIT */
 	uint8_t reason;  /* enum msg_complete_reason */
 	uint8_t end;     /* live flows end with it */
@@ -67,12 +71,28 @@ struct remembered_key remembered_key_of(uint64_t rule, uint8_t scope, uint8_t fa
 /* Any thread. Is there one that has not ended by now? */
 bool remembered_find(const struct remembered *t, const struct remembered_key *k, uint64_t now_ns,
 		     struct remembered_value *v);
-/* As remembered_find, and counted: a connection was decided by it. */
-bool remembered_use(struct remembered *t, const struct remembered_key *k, uint64_t now_ns,
-		    struct remembered_value *v);
+/* Who a connection is from and to, whatever the scope. */
+struct remembered_flow {
+	uint8_t family, protocol;
+	uint16_t source_port, dest_port;
+	const uint8_t *source, *dest; /* 16 bytes each */
+};
+
+/*
+ * The decision that holds of a connection by this rule, whatever its scope; of several the one of the narrowest: flow,
+ * service, source. Any thread.
+ */
+bool remembered_about(const struct remembered *t, uint64_t rule, const struct remembered_flow *f,
+		      uint64_t now_ns, struct remembered_value *v);
+/* A connection was decided by it: count. */
+void remembered_used(struct remembered *t, const struct remembered_value *v);
 /* Any thread. False: every place of it is being written by others, again and again. */
 bool remembered_add(struct remembered *t, const struct remembered_key *k,
 		    const struct remembered_value *v, uint64_t now_ns);
+/* As remembered_add; *evicted is the key of one that had to go although it held still: `rule` 0, none. */
+bool remembered_put(struct remembered *t, const struct remembered_key *k,
+		    const struct remembered_value *v, uint64_t now_ns,
+		    struct remembered_key *evicted);
 /*
  * The entries from *cursor on (0 to begin), also ended ones whose live flows have not been looked for yet.
  * False: no more. What is added meanwhile may be missed.

@@ -10,6 +10,8 @@
 #include "core/settings.h"
 #include <net/if.h>
 
+struct notes;
+
 /* Names that the kernel has told, each good for VIEW_NAME_NS: one question of many is about the same interface. */
 #define VIEW_NAMES   16
 #define VIEW_NAME_NS 100000000ull
@@ -33,6 +35,7 @@ struct view {
 	char *text;                    /* canonical; NULL: not known */
 	char *settings_text;           /* of those in force; NULL: not known */
 	struct settings settings;      /* of the policy in force */
+	const struct notes *notes;     /* who has decided and why, by number; NULL: not known */
 	int if_fd;                     /* to ask the kernel for interface names; -1 = do not */
 	struct view_names *names;      /* NULL: it is asked each time */
 };

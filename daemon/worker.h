@@ -60,6 +60,7 @@ struct worker {
 	int mail_in, mail_out;
 	int mail_main;                 /* the main thread's end of mail_in */
 	struct remembered *remembered; /* of all workers */
+	struct saying *saying;         /* the decision that is being carried out; NULL: none */
 	uint32_t subscribed;           /* bits of enum pend_event_type */
 	unsigned unsent;               /* events gathered since `unsent_since` */
 	mono_t unsent_since;

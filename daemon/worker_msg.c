@@ -14,40 +14,79 @@ static void reply(struct worker *w, struct msg *m)
 		w->events_dropped++;
 }
 
-static void reply_done(struct worker *w, uint32_t seq, enum pend_status s, uint32_t count,
-		       uint32_t cursor)
+static struct msg done(const struct msg *m, enum pend_status s)
 {
-	struct msg m = {.type = MSG_DONE, .seq = seq};
+	return (struct msg){.type = MSG_DONE, .seq = m->seq, .u.done.status = (int32_t)s};
+}
 
-	m.u.done.status = (int32_t)s;
-	m.u.done.count = count;
-	m.u.done.cursor = cursor;
-	reply(w, &m);
+static void reply_done(struct worker *w, const struct msg *m, enum pend_status s)
+{
+	struct msg out = done(m, s);
+
+	reply(w, &out);
+}
+
+/* A decision of somebody's, while it is carried out. */
+struct saying {
+	uint32_t seq; /* of the message */
+	pend_context context;
+	struct msg_lasting lasting;
+	bool told;       /* the event came: it was looked at */
+	bool remembered; /* ... and holds for others */
+};
+
+/* For how long, for whom; 0: for the one connection. */
+static uint64_t lasts(const struct worker *w, const struct saying *by, uint32_t rule,
+		      uint8_t *scope, bool *end)
+{
+	uint64_t ns = classify_rule_remember(w->snapshot->classifier, rule, scope, end);
+
+	if (by->lasting.scope != MSG_SCOPE_RULE)
+		*scope = (uint8_t)(by->lasting.scope - MSG_SCOPE(0));
+	if (by->lasting.ns == MSG_REMEMBER_NOT || !classify_rule_key(w->snapshot->classifier, rule))
+		return 0;
+	return by->lasting.ns ? by->lasting.ns : ns;
+}
+
+static void keep(struct worker *w, struct saying *by, struct msg *m, uint64_t now_ns)
+{
+	const struct remembered_entry *e = &m->u.remembered.entry;
+
+	by->remembered = remembered_put(w->remembered, &e->k, &e->v, now_ns,
+					&m->u.remembered.evicted);
+	if (by->remembered)
+		reply(w, m);
 }
 
 /* Only what somebody said: a deadline, a limit or a policy decides for the one connection. */
-static void remember(const struct worker *w, const struct pend_event *ev)
+static void remember(struct worker *w, struct saying *by, const struct pend_info *i,
+		     uint64_t now_ns)
 {
-	const struct pend_info *i = &ev->info;
-	struct remembered_value v = {
-		.since_ns = ev->now_ns, .verdict = i->verdict, .reason = (uint8_t)i->reason};
-	struct remembered_key k;
+	struct msg m = {.type = MSG_REMEMBERED, .seq = by->seq, .u.remembered.context = i->context};
+	struct remembered_value *v = &m.u.remembered.entry.v;
+	uint32_t code = MSG_REASON_CODE(i->reason);
 	uint64_t ns;
 	uint8_t scope;
 	bool end;
 
+	by->told = true;
 	if (!w->remembered || !w->snapshot ||
-	    (i->reason != REASON_OPERATOR && i->reason != REASON_AUTHORITY) ||
+	    (code != REASON_OPERATOR && code != REASON_AUTHORITY) ||
 	    MSG_TAG_GENERATION(i->tag) != w->snapshot->generation)
 		return;
-	ns = classify_rule_remember(w->snapshot->classifier, i->rule, &scope, &end);
+	ns = lasts(w, by, i->rule, &scope, &end);
 	if (!ns)
 		return;
-	v.until_ns = ev->now_ns + ns;
-	v.end = end && i->verdict == PEND_VERDICT_PERMIT;
-	k = remembered_key_of(classify_rule_key(w->snapshot->classifier, i->rule), scope, i->family,
-			      i->protocol, i->source, i->source_port, i->dest, i->dest_port);
-	remembered_add(w->remembered, &k, &v, ev->now_ns);
+	*v = (struct remembered_value){.since_ns = now_ns,
+				       .until_ns = now_ns + ns,
+				       .note = MSG_REASON_NOTE(i->reason),
+				       .verdict = i->verdict,
+				       .reason = (uint8_t)code,
+				       .end = end && i->verdict == PEND_VERDICT_PERMIT};
+	m.u.remembered.entry.k = remembered_key_of(
+		classify_rule_key(w->snapshot->classifier, i->rule), scope, i->family, i->protocol,
+		i->source, i->source_port, i->dest, i->dest_port);
+	keep(w, by, &m, now_ns);
 }
 
 void worker_notify(void *worker, const struct pend_event *ev)
@@ -58,7 +97,8 @@ void worker_notify(void *worker, const struct pend_event *ev)
 	if (ev->type == PEND_EVENT_COMPLETED) {
 		w->answers++;
 		w->answer_ns_sum += ev->now_ns - ev->info.created_ns;
-		remember(w, ev);
+		if (w->saying && w->saying->context == ev->info.context)
+			remember(w, w->saying, &ev->info, ev->now_ns);
 	}
 	if (!(w->subscribed & 1u << ev->type))
 		return;
@@ -101,19 +141,36 @@ static enum pend_status decide(struct worker *w, pend_context ctx, uint8_t verdi
 	return pend_complete(w->engine, ctx, (enum pend_verdict)verdict, reason);
 }
 
-static void complete(struct worker *w, const struct msg *m)
+/*
+ * The same for what somebody has said. A permit may wait for the kernel's word (completing), and its
+ * event with it; what was said holds from now on.
+ */
+static enum pend_status say(struct worker *w, struct saying *by, uint8_t verdict, uint8_t block,
+			    uint32_t reason)
 {
-	enum pend_status s = decide(w, m->u.complete.context, m->u.complete.verdict,
-				    m->u.complete.block, m->u.complete.reason);
+	enum pend_status s;
+	struct pend_info i;
 
-	if (s != PEND_OK || !m->u.complete.quiet)
-		reply_done(w, m->seq, s, 1, 0);
+	w->saying = by;
+	s = decide(w, by->context, verdict, block, reason);
+	w->saying = NULL;
+	if (s == PEND_OK && !by->told && pend_context_info(w->engine, by->context, &i) == PEND_OK &&
+	    i.state == PEND_STATE_COMPLETING)
+		remember(w, by, &i, loop_clock().ns);
+	return s;
 }
 
 static bool verdict_valid(uint8_t verdict, uint8_t block)
 {
 	return verdict <= PEND_VERDICT_PERMIT &&
 	       (block <= PEND_BLOCK_UNREACHABLE || block == UINT8_MAX);
+}
+
+static bool lasting_valid(const struct msg_lasting *l)
+{
+	return l->scope <= MSG_SCOPE(CLASSIFY_SCOPE_FLOW) &&
+	       (!l->ns || l->ns == MSG_REMEMBER_NOT ||
+		(l->ns >= CLASSIFY_REMEMBER_MIN && l->ns <= CLASSIFY_REMEMBER_MAX));
 }
 
 static bool match_valid(const struct msg_match *f)
@@ -138,30 +195,82 @@ static bool matches(const struct msg_match *f, const struct pend_info *i)
 	return f->rule == UINT32_MAX || f->rule == i->rule;
 }
 
+static void complete_one(struct worker *w, const struct msg *m)
+{
+	struct saying by = {
+		.seq = m->seq, .context = m->u.complete.context, .lasting = m->u.complete.lasting};
+	struct msg out = done(
+		m, say(w, &by, m->u.complete.verdict, m->u.complete.block, m->u.complete.reason));
+
+	out.u.done.count = 1;
+	out.u.done.remembered = by.remembered;
+	if (out.u.done.status != PEND_OK || !m->u.complete.quiet)
+		reply(w, &out);
+}
+
+static void complete_match(struct worker *w, const struct msg *m, const struct pend_info *i,
+			   struct msg *out)
+{
+	const struct msg_match *f = &m->u.match;
+	struct saying by = {.seq = m->seq, .context = i->context, .lasting = f->lasting};
+
+	out->u.done.count += say(w, &by, f->verdict, f->block, f->reason) == PEND_OK;
+	out->u.done.remembered += by.remembered;
+}
+
+/* What was said of its like, after it was pended, decides it. */
+static void apply(struct worker *w, const struct pend_info *i, struct msg *out)
+{
+	const struct remembered_flow f = {.family = i->family,
+					  .protocol = i->protocol,
+					  .source_port = i->source_port,
+					  .dest_port = i->dest_port,
+					  .source = i->source,
+					  .dest = i->dest};
+	struct remembered_value v;
+
+	if (!w->remembered || !w->snapshot ||
+	    MSG_TAG_GENERATION(i->tag) != w->snapshot->generation ||
+	    !remembered_about(w->remembered, classify_rule_key(w->snapshot->classifier, i->rule),
+			      &f, loop_clock().ns, &v) ||
+	    decide(w, i->context, v.verdict, UINT8_MAX, MSG_REASON(v.reason, v.note)) != PEND_OK)
+		return;
+	remembered_used(w->remembered, &v);
+	out->u.done.count++;
+}
+
+static void list_one(struct worker *w, const struct msg *m, const struct pend_info *i,
+		     struct msg *out)
+{
+	struct msg c = {.type = MSG_CONTEXT, .seq = m->seq, .u.info = *i};
+
+	reply(w, &c);
+	out->u.done.count++;
+}
+
 /* One slice of the table: a walk over a million contexts must not stop the packets. */
 static void walk(struct worker *w, const struct msg *m)
 {
-	const struct msg_match *f = &m->u.match;
-	bool complete = m->type == MSG_COMPLETE_MATCH, more = true;
-	uint32_t cursor = f->cursor, end = cursor + MSG_SCAN, count = 0;
+	uint32_t cursor = m->u.match.cursor, end = cursor + MSG_SCAN;
+	struct msg out = done(m, PEND_OK);
 	struct pend_info info;
+	bool more = true;
 
-	while (more && cursor < end && (complete || count < MSG_LIST_MAX)) {
+	while (more && cursor < end && (m->type != MSG_LIST || out.u.done.count < MSG_LIST_MAX)) {
 		more = pend_context_next(w->engine, &cursor, end - cursor, &info);
-		if (!info.context || info.state != PEND_STATE_PENDED || !matches(f, &info))
+		if (!info.context || info.state != PEND_STATE_PENDED)
 			continue;
-		if (complete) {
-			count += decide(w, info.context, f->verdict, f->block, REASON_OPERATOR) ==
-				 PEND_OK;
-		} else {
-			struct msg out = {.type = MSG_CONTEXT, .seq = m->seq};
-
-			out.u.info = info;
-			reply(w, &out);
-			count++;
-		}
+		if (m->type == MSG_APPLY)
+			apply(w, &info, &out);
+		else if (!matches(&m->u.match, &info))
+			continue;
+		else if (m->type == MSG_COMPLETE_MATCH)
+			complete_match(w, m, &info, &out);
+		else
+			list_one(w, m, &info, &out);
 	}
-	reply_done(w, m->seq, PEND_OK, count, more ? cursor : 0);
+	out.u.done.cursor = more ? cursor : 0;
+	reply(w, &out);
 }
 
 static void send_stats(struct worker *w, const struct msg *m)
@@ -182,7 +291,7 @@ static void send_stats(struct worker *w, const struct msg *m)
 static void refuse(struct worker *w, const struct msg *m)
 {
 	w->bad_messages++;
-	reply_done(w, m->seq, PEND_E_INVALID, 0, 0);
+	reply_done(w, m, PEND_E_INVALID);
 }
 
 void worker_message(struct worker *w, const void *message)
@@ -195,19 +304,27 @@ void worker_message(struct worker *w, const void *message)
 	}
 	switch (m->type) {
 	case MSG_COMPLETE:
-		if (!verdict_valid(m->u.complete.verdict, m->u.complete.block))
+		if (!verdict_valid(m->u.complete.verdict, m->u.complete.block) ||
+		    !lasting_valid(&m->u.complete.lasting))
 			refuse(w, m);
 		else
-			complete(w, m);
+			complete_one(w, m);
 		break;
 	case MSG_COMPLETE_MATCH:
 	case MSG_LIST:
 		if (!match_valid(&m->u.match) ||
 		    (m->type == MSG_COMPLETE_MATCH &&
-		     !verdict_valid(m->u.match.verdict, m->u.match.block)))
+		     (!verdict_valid(m->u.match.verdict, m->u.match.block) ||
+		      !lasting_valid(&m->u.match.lasting))))
 			refuse(w, m);
 		else
 			walk(w, m);
+		break;
+	case MSG_APPLY:
+		walk(w, m);
+		break;
+	case MSG_FENCE:
+		reply_done(w, m, PEND_OK);
 		break;
 	case MSG_SUBSCRIBE:
 		w->subscribed = m->u.subscribe.events;

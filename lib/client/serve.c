@@ -13,6 +13,7 @@
 #define BACKOFF_MAX  5000
 #define STOP_MS      1000
 #define ID_MAX       40
+#define WHY_MAX      200
 #define ANSWERS_FULL 49152 /* bytes of one line: the daemon's bound is 65,536 */
 
 struct pend_client_server {
@@ -182,27 +183,62 @@ static bool how_ok(const char *how)
 	return !how || !strcmp(how, "drop") || !strcmp(how, "reset") || !strcmp(how, "unreachable");
 }
 
+static bool scope_ok(const char *scope)
+{
+	return !scope || !strcmp(scope, "service") || !strcmp(scope, "source") ||
+	       !strcmp(scope, "flow");
+}
+
+static void set_text(json_t *o, const char *key, const char *text)
+{
+	if (text)
+		json_object_set_new(o, key, json_string(text));
+}
+
+/* The answer as JSON, malloced. What is no UTF-8 is left out. */
+static char *say_json(const char *id, const struct pend_client_say *say)
+{
+	json_t *o = json_object();
+	char *text;
+
+	set_text(o, "id", id);
+	set_text(o, "verdict", answer_name(say->answer));
+	set_text(o, "block", say->how);
+	set_text(o, "scope", say->scope);
+	if (say->remember && !*say->remember)
+		json_object_set_new(o, "remember", json_false());
+	else
+		set_text(o, "remember", say->remember);
+	if (say->why)
+		json_object_set_new(o, "why", json_stringn(say->why, strnlen(say->why, WHY_MAX)));
+	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	return text;
+}
+
+enum pend_client_error pend_client_server_say(struct pend_client_server *s, const char *id,
+					      const struct pend_client_say *say)
+{
+	bool ok = say->size >= sizeof(*say) && s->client && id_ok(id) && how_ok(say->how) &&
+		  scope_ok(say->scope);
+	char *text = ok ? say_json(id, say) : NULL;
+
+	ok = text && (!s->len || answers_add(s, ",")) && answers_add(s, text);
+	free(text);
+	if (!ok)
+		return PEND_CLIENT_E_INVALID;
+	return s->len < ANSWERS_FULL ? PEND_CLIENT_OK : answers_send(s);
+}
+
 enum pend_client_error pend_client_server_answer(struct pend_client_server *s, const char *id,
 						 enum pend_client_answer answer, const char *how,
 						 const char *why)
 {
-	char head[160];
-	json_t *text = why ? json_stringn(why, strnlen(why, 200)) : NULL;
-	char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
-	bool ok = s->client && id_ok(id) && how_ok(how);
+	struct pend_client_say say = PEND_CLIENT_SAY(answer);
 
-	json_decref(text);
-	if (ok) {
-		snprintf(head, sizeof(head), "%s{\"id\":\"%s\",\"verdict\":\"%s\"%s%s%s%s",
-			 s->len ? "," : "", id, answer_name(answer), how ? ",\"block\":\"" : "",
-			 how ? how : "", how ? "\"" : "", quoted ? ",\"why\":" : "");
-		ok = answers_add(s, head) && (!quoted || answers_add(s, quoted)) &&
-		     answers_add(s, "}");
-	}
-	free(quoted);
-	if (!ok)
-		return PEND_CLIENT_E_INVALID;
-	return s->len < ANSWERS_FULL ? PEND_CLIENT_OK : answers_send(s);
+	say.how = how;
+	say.why = why;
+	return pend_client_server_say(s, id, &say);
 }
 
 /* ---- codes ---- */

@@ -185,7 +185,33 @@ PEND_CLIENT_API enum pend_client_error pend_client_server_run(struct pend_client
 /* From inside a handler, or from a signal handler. */
 PEND_CLIENT_API void pend_client_server_stop(struct pend_client_server *s);
 /*
- * The answer to a question that was put off. `how` (of a block): NULL, "drop", "reset" or
+ * An answer with all that can be said about it. Begin with PEND_CLIENT_SAY: what is NULL then is as the rule says. It
+ * may get more members; `size` tells which of them the program knows.
+ */
+struct pend_client_say {
+	size_t size; /* of this structure */
+	enum pend_client_answer answer;
+	const char *how; /* of a block: "drop", "reset" or "unreachable" */
+	const char *why; /* a text for the record, of at most 200 bytes */
+	const char *
+		remember; /* how long it holds for others: "8h"; "" not, also where the rule does */
+	const char *scope; /* for whom: "service", "source" or "flow" */
+};
+
+#define PEND_CLIENT_SAY(what)                                                  \
+	{                                                                      \
+		sizeof(struct pend_client_say), (what), NULL, NULL, NULL, NULL \
+	}
+
+/*
+ * The answer to a question that was put off. Sent with the next _process or _run round. E_INVALID: no id, or no such
+ * value, or not connected: the question was withdrawn with the connection.
+ */
+PEND_CLIENT_API enum pend_client_error pend_client_server_say(struct pend_client_server *s,
+							      const char *id,
+							      const struct pend_client_say *say);
+/*
+ * The same, less to say. `how` (of a block): NULL, "drop", "reset" or
  * "unreachable"; `why`: a short text for the record, or NULL. Sent with the next _process or _run round. E_INVALID:
  * no id, or not connected: the question was withdrawn with the connection.
  */

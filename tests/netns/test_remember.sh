@@ -9,7 +9,7 @@
 ns_pair
 need_queue
 control_start
-server tcp:{7001..7007}
+server tcp:{7001..7008}
 
 policy()
 {
@@ -22,6 +22,7 @@ policy()
 		pend proto tcp to port 7005 ask people complete buffer remember 4s end timeout 3s
 		pend proto tcp to port 7006 ask people complete buffer remember 1h timeout 1s
 		pend proto tcp to port 7007 ask people complete buffer remember 1h end
+		pend proto tcp to port 7008 ask people complete buffer
 		permit
 	}
 	END
@@ -48,8 +49,8 @@ decisions() { h_pendctl decisions --json; }
 is "$(asked permit "$H4" 7001)" connected "somebody is asked, and says permit"
 is "$(try "$H4" 7001)" connected "the next connection is let in"
 is "$(pending_count)" 0 "and nobody is asked about it"
-is "$(decisions | field scope) $(decisions | field verdict) $(decisions | field by)" "service permit operator" "it is shown"
-like "$(h_pendctl decisions)" "^permit +$C4 +tcp $H4 port 7001 +operator +59m[0-9]+s +pend proto tcp" "and to people"
+is "$(decisions | field scope) $(decisions | field verdict) $(decisions | field reason) $(decisions | field by)" "service permit operator $(id -un)" "it is shown, and whose it is"
+like "$(h_pendctl decisions)" "^permit +$C4 +tcp $H4 port 7001 +$(id -un) +59m[0-9]+s +- +pend proto tcp" "and to people"
 client -t 6000 "$H4" 7002 >"$WORK/other" &
 check "T19: another service is asked about" wait_for 5 pending_is 1
 h_pendctl permit "$C4" >/dev/null
@@ -71,6 +72,34 @@ client -t 6000 "$H4" 7006 >"$WORK/other" &
 check "what a deadline decided is not remembered" wait_for 5 pending_is 1
 h_pendctl block "$C4" >/dev/null
 wait $!
+
+# One answer for all that wait, and for a rule that does not remember by itself.
+for port in 9301 9302 9303 9304; do
+	client -t 8000 -P $port "$H4" 7008 >"$WORK/wait.$port" &
+done
+check "four connections of one source wait" wait_for 5 eval '[ "$(h_pendctl pending --port 7008 --json | grep -c source_port)" = 4 ]'
+one=$(h_pendctl pending --port 7008 --json | field id | head -n 1)
+like "$(h_pendctl permit "$one" --for 1h --why "ticket 4711")" "^permitted 1 connection, and those like it" "one is permitted, for an hour"
+for port in 9301 9302 9303 9304; do
+	check "... and so is the one of port $port" wait_for 5 grep -q connected "$WORK/wait.$port"
+done
+is "$(try "$H4" 7008)" connected "... and the next one"
+like "$(h_pendctl decisions)" "^permit +$C4 +tcp $H4 port 7008 +$(id -un) +59m[0-9]+s +ticket 4711 +pend" "it is shown with its reason"
+like "$(h_pendctl events --type completed -n 1 --json | tr -d ' \n')" "\"by\":\"$(id -un)\".*\"why\":\"ticket4711\"" "... and among the events"
+is "$(h_pendctl decisions forget --rule 6)" "1 forgotten." "it is forgotten"
+client -t 6000 "$H4" 7008 >"$WORK/other" &
+check "... and asked for again" wait_for 5 eval '[ "$(h_pendctl pending --port 7008 --json | grep -c source_port)" = 1 ]'
+h_pendctl block "$C4" --port 7008 --once >/dev/null
+h_pendctl decisions forget --rule 1 >/dev/null
+client -t 6000 "$H4" 7002 >"$WORK/other" &
+check "a rule that remembers asks" wait_for 5 eval '[ "$(h_pendctl pending --port 7002 --json | grep -c source_port)" = 1 ]'
+h_pendctl permit "$C4" --port 7002 --once >/dev/null
+wait $!
+client -t 6000 "$H4" 7003 >"$WORK/other" &
+check "... and asks again when it was told not to remember" wait_for 5 eval '[ "$(h_pendctl pending --port 7003 --json | grep -c source_port)" = 1 ]'
+h_pendctl permit "$C4" --port 7003 >/dev/null
+wait $!
+check "all is decided" wait_for 8 pending_is 0
 
 # Reloads: the rule as it was keeps its decisions, another one does not.
 h_pendctl reload >/dev/null
@@ -120,11 +149,11 @@ check "somebody is asked" wait_for 5 pending_is 1
 first=$(pending_id 9101)
 stream replaced 7007
 check "... and about another connection of the same scope" wait_for 5 pending_is 2
+# In one breath: a moment later the permit would have decided both.
 for id in $(h_pendctl pending --json | field id); do
-	[ "$id" = "$first" ] || h_pendctl permit "$id" >/dev/null
-done
-check "that is let in" wait_for 5 eval 'h ss -tn state established | grep -q ":7007 "'
-h_pendctl block "$first" >/dev/null
+	[ "$id" = "$first" ] || printf '{"id":1,"op":"complete","ids":["%s"],"verdict":"permit"}\n{"id":2,"op":"complete","ids":["%s"],"verdict":"block"}\n' "$id" "$first"
+done | h nc.openbsd -N -U "$CONTROL" >"$WORK/both"
+is "$(grep -c '"completed":1' "$WORK/both")" 2 "one is permitted, and the other blocked"
 check "R34: a block in the permit's place ends the permit's flows" wait_for 10 eval '! h ss -tn state established | grep -q ":7007 "'
 check "... and no others" eval 'h ss -tn state established | grep -q ":7003 "'
 rc=0 known=$(decisions | grep -c scope)

@@ -73,6 +73,15 @@ echo "{\"op\":\"answer\",\"answers\":[{\"id\":\"$id\",\"verdict\":\"permit\"},{\
 client_wait held
 is "$(of held result)" connected "T13: the first of two answers counts"
 
+# An answer may hold for others.
+client_bg kept -t 8000 "$H4" 7002
+id=$(question)
+echo "{\"op\":\"answer\",\"answers\":[{\"id\":\"$id\",\"verdict\":\"permit\",\"remember\":\"1h\",\"why\":\"known here\"}]}" >&"$TO"
+client_wait kept
+is "$(try "$H4" 7002)" connected "an answer with remember decides the next connection too"
+like "$(h_pendctl decisions --json | tr -d ' \n')" '"by":"slow",.*"reason":"authority",.*"scope":"service",.*"why":"knownhere"' "... and is shown, with its reason"
+like "$(h_pendctl decisions forget --from "$C4")" "^1 " "... until it is forgotten"
+
 # Stopped with questions open: the deadline decides, and nobody else waits.
 client_bg stopped -n 20 -t 8000 "$H4" 7002
 check "twenty are asked about" wait_for 5 pending_is 20

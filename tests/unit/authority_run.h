@@ -35,7 +35,7 @@ static struct chan *chan[WORKERS + 1]; /* the last one is the main channel */
 static pid_t pid;
 static struct pend_client *client;
 static int mute = -1; /* this channel does not answer */
-static unsigned ready, completed, stops, policies, reloaded_status = 99, last_uid, lists;
+static unsigned ready, completed, stops, policies, reloaded_status = 99, last_reason, lists;
 static uint32_t subscribed;
 
 static const char good[] = "settings { user \"\"; control-group \"\"; observe-group \"\"; }\n"
@@ -158,13 +158,17 @@ static inline void on_worker(unsigned i, const struct msg *q)
 		on_list(i, q);
 		return;
 	case MSG_COMPLETE:
-		last_uid = q->u.complete.uid;
+		last_reason = q->u.complete.reason;
 		if (ids_slot(q->u.complete.context) < CONTEXTS) {
 			completed++;
 			reply_done(i, q, PEND_OK, 0, 0);
 		} else {
 			reply_done(i, q, PEND_E_NOT_FOUND, 0, 0);
 		}
+		return;
+	case MSG_APPLY:
+	case MSG_FENCE:
+		reply_done(i, q, PEND_OK, 0, 0);
 		return;
 	case MSG_COMPLETE_MATCH:
 		reply_done(i, q, PEND_OK, 3, q->u.match.cursor ? 0 : 2048);
@@ -368,7 +372,7 @@ static inline json_int_t number_of(const struct wanted *w, const char *key)
 static inline void begin(const char *policy)
 {
 	mute = -1;
-	ready = completed = stops = policies = last_uid = lists = subscribed = 0;
+	ready = completed = stops = policies = last_reason = lists = subscribed = 0;
 	reloaded_status = 99;
 	strcpy(dir, "/tmp/pend-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));

@@ -24,7 +24,8 @@ static struct {
 	bool open[CLIENTS][QUESTIONS][DEFS]; /* the client holds this question */
 	unsigned held[CLIENTS], asked, withdrawn, unserved;
 	bool backlogged[CLIENTS], no_room;
-	char by[QUESTIONS][16];
+	char by[QUESTIONS][16], why[QUESTIONS][32];
+	struct msg_lasting lasting[QUESTIONS];
 } seen;
 
 static int client_id[CLIENTS];
@@ -45,19 +46,19 @@ static unsigned def_index(const char *name)
 	return 0;
 }
 
-static int on_complete(void *ctx, pend_context c, enum pend_verdict v, uint8_t block,
-		       uint32_t reason, const char *by)
+static int on_complete(void *ctx, const struct ask_decision *d)
 {
-	unsigned n = number(c);
+	unsigned n = number(d->context);
 
 	(void)ctx;
-	(void)block;
 	if (seen.no_room)
 		return 1;
 	seen.done[n]++;
-	seen.verdict[n] = (uint8_t)v;
-	seen.reason[n] = reason;
-	snprintf(seen.by[n], sizeof(seen.by[n]), "%s", by);
+	seen.verdict[n] = (uint8_t)d->verdict;
+	seen.reason[n] = d->code;
+	seen.lasting[n] = d->lasting;
+	snprintf(seen.by[n], sizeof(seen.by[n]), "%s", d->by);
+	snprintf(seen.why[n], sizeof(seen.why[n]), "%s", d->why ? d->why : "");
 	return 0;
 }
 
@@ -486,6 +487,38 @@ START_TEST(gone_and_no_room)
 }
 END_TEST
 
+/* What an answer says of itself goes with the decision that it makes, also when that has to wait. */
+START_TEST(lasting_and_why)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		char why[] = "on the list";
+		struct ask_answer ans = {.context = i,
+					 .vote = ASK_PERMIT,
+					 .block = UINT8_MAX,
+					 .lasting = {.ns = 60000 * MS, .scope = MSG_SCOPE(1)},
+					 .why = why};
+
+		serve(0, IDP, 0);
+		question(i, IDP);
+		seen.no_room = i;
+		forget(0, i);
+		ck_assert_int_eq(ask_answer(a, &client_id[0], &ans), ASK_OK);
+		memset(why, 'x', sizeof(why) - 1);
+		seen.no_room = false;
+		ask_room(a);
+		ended(i, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+		ck_assert_str_eq(seen.by[i], "idp");
+		ck_assert_str_eq(seen.why[i], "on the list");
+		ck_assert_uint_eq(seen.lasting[i].ns, 60000 * MS);
+		ck_assert_int_eq(seen.lasting[i].scope, MSG_SCOPE(1));
+	}
+	question(3, NO); /* whoever says nothing of it */
+	ended(3, PEND_VERDICT_BLOCK, REASON_STATIC);
+	ck_assert_str_eq(seen.why[3], "");
+	ck_assert_uint_eq(seen.lasting[3].ns, 0);
+}
+END_TEST
+
 START_TEST(policies_come_and_go)
 {
 	struct ask_def few[2];
@@ -618,6 +651,7 @@ Suite *suite(void)
 	tcase_add_test(tc, breaker);
 	tcase_add_test(tc, a_stopped_server_is_passed_over);
 	tcase_add_test(tc, gone_and_no_room);
+	tcase_add_test(tc, lasting_and_why);
 	tcase_add_test(tc, policies_come_and_go);
 	tcase_add_test(tc, random_lives);
 	tcase_set_timeout(tc, 60);

@@ -82,7 +82,8 @@ START_TEST(complete_by_id)
 
 	ck_assert_int_eq(number_of(&w, "completed"), 2);
 	ck_assert_uint_eq(completed, 2);
-	ck_assert_uint_eq(last_uid, getuid());
+	ck_assert_uint_eq(MSG_REASON_CODE(last_reason), REASON_OPERATOR);
+	ck_assert_uint_ne(MSG_REASON_NOTE(last_reason), 0);
 	ck_assert_uint_eq(json_array_size(failed), 2);
 	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(failed, 1), "code")),
 			 "not-found");

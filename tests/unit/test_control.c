@@ -316,6 +316,43 @@ START_TEST(answers_count_once_and_from_the_right_worker)
 }
 END_TEST
 
+#define COMPLETE(more) \
+	"{\"id\":1,\"op\":\"complete\",\"ids\":[\"a0.1\"],\"verdict\":\"permit\"," more "}"
+
+static const struct {
+	const char *line, *error;
+	uint64_t ns;
+	uint8_t scope;
+} lasting[] = {
+	{COMPLETE("\"why\":\"because\""), NULL, 0, 0},
+	{COMPLETE("\"remember\":\"8h\""), NULL, 8 * 3600 * UINT64_C(1000000000), 0},
+	{COMPLETE("\"remember\":false"), NULL, MSG_REMEMBER_NOT, 0},
+	{COMPLETE("\"remember\":\"365d\",\"scope\":\"flow\""), NULL, CLASSIFY_REMEMBER_MAX,
+	 MSG_SCOPE(CLASSIFY_SCOPE_FLOW)},
+	{COMPLETE("\"scope\":\"service\""), NULL, 0, MSG_SCOPE(CLASSIFY_SCOPE_SERVICE)},
+	{COMPLETE("\"remember\":true"), "remember is a duration", 0, 0},
+	{COMPLETE("\"remember\":\"366d\""), "remember is a duration", 0, 0},
+	{COMPLETE("\"remember\":\"999ms\""), "remember is a duration", 0, 0},
+	{COMPLETE("\"remember\":\"long\""), "remember is a duration", 0, 0},
+	{COMPLETE("\"scope\":\"world\""), "scope is", 0, 0},
+	{COMPLETE("\"scope\":7"), "scope is", 0, 0},
+	{COMPLETE("\"why\":7"), "why is a text", 0, 0},
+};
+
+START_TEST(complete_says_for_how_long)
+{
+	expect(cc, &admin, lasting[_i].line, lasting[_i].error ? lasting[_i].error : "");
+	ck_assert_uint_eq(nposted, lasting[_i].error ? 0 : 1);
+	if (lasting[_i].error)
+		return;
+	ck_assert_uint_eq(posted[0].u.complete.lasting.ns, lasting[_i].ns);
+	ck_assert_uint_eq(posted[0].u.complete.lasting.scope, lasting[_i].scope);
+	ck_assert_uint_eq(MSG_REASON_CODE(posted[0].u.complete.reason), REASON_OPERATOR);
+	answer(&posted[0], 0, PEND_OK);
+	ck_assert_ptr_nonnull(strstr(admin.text, "\"remembered\":0"));
+}
+END_TEST
+
 START_TEST(the_rest_goes_when_there_is_room)
 {
 	room = 1;
@@ -731,6 +768,7 @@ Suite *suite(void)
 	tcase_add_test(t, strangers_are_refused);
 	tcase_add_test(t, too_many_requests_of_one);
 	tcase_add_test(t, answers_count_once_and_from_the_right_worker);
+	tcase_add_loop_test(t, complete_says_for_how_long, 0, sizeof(lasting) / sizeof(*lasting));
 	tcase_add_test(t, the_rest_goes_when_there_is_room);
 	tcase_add_test(t, a_cursor_that_goes_back_ends_the_walk);
 	tcase_add_test(t, no_answer_is_a_timeout);

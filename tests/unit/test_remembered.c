@@ -41,7 +41,10 @@ static int held(struct remembered_key k, uint64_t now)
 {
 	struct remembered_value v;
 
-	return remembered_use(t, &k, now, &v) ? v.verdict : -1;
+	if (!remembered_find(t, &k, now, &v))
+		return -1;
+	remembered_used(t, &v);
+	return v.verdict;
 }
 
 START_TEST(scopes)
@@ -66,6 +69,59 @@ START_TEST(scopes)
 	ck_assert_uint_eq(atomic_load(&remembered_stats(t)->kept), 3);
 	ck_assert_uint_eq(atomic_load(&remembered_stats(t)->permits), 2);
 	ck_assert_uint_eq(atomic_load(&remembered_stats(t)->blocks), 1);
+}
+END_TEST
+
+START_TEST(about_a_flow)
+{
+	uint8_t src[16] = {10, 0, 0, 1}, dst[16] = {192, 0, 2, 1};
+	struct remembered_flow f = {4, 6, 4000, 22, src, dst};
+	struct remembered_key k = key(CLASSIFY_SCOPE_SOURCE, 1, 4000, 22);
+	struct remembered_value v;
+
+	ck_assert(!remembered_about(t, 77, &f, S, &v));
+	ck_assert(add(&k, PEND_VERDICT_PERMIT, 30 * S, S));
+	ck_assert(remembered_about(t, 77, &f, 2 * S, &v));
+	ck_assert_int_eq(v.verdict, PEND_VERDICT_PERMIT);
+	ck_assert(!remembered_about(t, 78, &f, 2 * S, &v));
+	ck_assert(!remembered_about(t, 77 + 1024, &f, 2 * S, &v)); /* the same mark */
+	/* what is narrower goes before it, for as long as it holds */
+	k = key(CLASSIFY_SCOPE_FLOW, 1, 4000, 22);
+	ck_assert(add(&k, PEND_VERDICT_BLOCK, 10 * S, S));
+	k = key(CLASSIFY_SCOPE_SERVICE, 1, 4000, 22);
+	ck_assert(add(&k, PEND_VERDICT_PERMIT, 20 * S, S));
+	ck_assert(remembered_about(t, 77, &f, 2 * S, &v));
+	ck_assert_int_eq(v.verdict, PEND_VERDICT_BLOCK);
+	f.source_port = 4001;
+	ck_assert(remembered_about(t, 77, &f, 2 * S, &v));
+	ck_assert_uint_eq(v.until_ns, 20 * S);
+	ck_assert(remembered_about(t, 77, &f, 25 * S, &v));
+	ck_assert_uint_eq(v.until_ns, 30 * S);
+	ck_assert(!remembered_about(t, 77, &f, 30 * S, &v));
+}
+END_TEST
+
+START_TEST(tells_what_had_to_go)
+{
+	struct remembered_key k, evicted;
+	struct remembered_value v = {.since_ns = S, .verdict = PEND_VERDICT_PERMIT};
+	unsigned gone = 0;
+
+	for (uint32_t i = 0; i < REMEMBERED_MAX + 1000; i++) {
+		struct remembered_value was;
+
+		k = key(CLASSIFY_SCOPE_SOURCE, i, 0, 0);
+		v.until_ns = 10 * S + i;
+		ck_assert(remembered_put(t, &k, &v, S, &evicted));
+		if (!evicted.rule)
+			continue;
+		gone++;
+		ck_assert(!remembered_find(t, &evicted, S, &was));
+	}
+	ck_assert_uint_ge(gone, 1000);
+	ck_assert_uint_eq(gone, atomic_load(&remembered_stats(t)->evicted));
+	ck_assert(remembered_put(t, &k, &v, S, &evicted)); /* in its own place */
+	ck_assert_uint_eq(evicted.rule, 0);
 }
 END_TEST
 
@@ -285,6 +341,8 @@ Suite *suite(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, scopes);
+	tcase_add_test(tc, about_a_flow);
+	tcase_add_test(tc, tells_what_had_to_go);
 	tcase_add_test(tc, ends);
 	tcase_add_test(tc, walk_and_remove);
 	tcase_add_test(tc, full);

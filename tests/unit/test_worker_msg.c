@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a worker answers to the authority process, over the simulated kernel. */
 #include "daemon/msg.h"
+#include "core/policy.h"
 #include "daemon/worker.h"
 #include "tests/unit/engine_sim.h"
 #include "unit.h"
+#include "tests/unit/policy_help.h"
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -241,12 +243,169 @@ START_TEST(complete_match_decides_what_matches)
 	m.u.match = any();
 	m.u.match.protocol = 6;
 	m.u.match.verdict = PEND_VERDICT_PERMIT;
+	m.u.match.reason = REASON_OPERATOR;
 	ck_assert_int_eq(ask(&m)->u.done.count, 40);
 	ck_assert_int_eq(in[ins - 1].u.done.cursor, 0);
 	sim_round(s);
 	ck_assert_int_eq(s->deliveries, 40);
 	ck_assert_int_eq(sim_stats(s).pending, 1);
 	ck_assert_int_eq(s->last[PEND_EVENT_COMPLETED].info.reason, REASON_OPERATOR);
+}
+END_TEST
+
+/* ---- what is remembered ---- */
+
+#define S UINT64_C(1000000000)
+
+static struct snapshot snap;
+static void *image;
+
+/* Rule 0 remembers nothing by itself, rule 1 does. */
+static void setup_rules(void)
+{
+	static const char text[] = "layer l {\n"
+				   "pend proto tcp to port 1 complete buffer\n"
+				   "pend proto tcp to port 2 remember 8h scope source\n"
+				   "}\n";
+	struct policy *p = parse_good(text);
+	size_t size;
+
+	setup();
+	ck_assert_int_eq(policy_compile(p, &image, &size), 0);
+	policy_free(p);
+	ck_assert_int_eq(classify_attach(&snap.classifier, image, size), 0);
+	snap.generation = 1;
+	w.snapshot = &snap;
+	ck_assert_int_eq(remembered_new(&w.remembered), 0);
+	c.opt.tag = MSG_TAG(1, 0);
+}
+
+static void teardown_rules(void)
+{
+	classify_detach(snap.classifier);
+	free(image);
+	remembered_free(w.remembered);
+	teardown();
+}
+
+static struct msg saying(pend_context ctx, uint64_t ns, uint8_t scope)
+{
+	struct msg m = make(MSG_COMPLETE);
+
+	m.u.complete.context = ctx;
+	m.u.complete.verdict = PEND_VERDICT_PERMIT;
+	m.u.complete.block = 255;
+	m.u.complete.reason = MSG_REASON(REASON_OPERATOR, 4711);
+	m.u.complete.lasting = (struct msg_lasting){.ns = ns, .scope = scope};
+	return m;
+}
+
+/* The decision that was told of, before the answer; NULL: none was. */
+static const struct remembered_entry *told(void)
+{
+	const struct msg *m = ins > 1 ? &in[ins - 2] : NULL;
+
+	if (!m || m->type != MSG_REMEMBERED)
+		return NULL;
+	ck_assert_int_eq(m->seq, 42);
+	return &m->u.remembered.entry;
+}
+
+START_TEST(a_rule_or_a_person_says_for_how_long)
+{
+	static const struct {
+		uint32_t rule;
+		uint64_t ns;
+		uint8_t scope;
+		uint64_t lasts; /* s; 0: not at all */
+		uint8_t for_whom;
+	} cases[] = {
+		{0, 0, 0, 0, 0},
+		{0, 60 * S, 0, 60, CLASSIFY_SCOPE_SERVICE},
+		{0, 60 * S, MSG_SCOPE(CLASSIFY_SCOPE_FLOW), 60, CLASSIFY_SCOPE_FLOW},
+		{0, 0, MSG_SCOPE(CLASSIFY_SCOPE_SOURCE), 0, 0},
+		{1, 0, 0, 8 * 3600, CLASSIFY_SCOPE_SOURCE},
+		{1, 0, MSG_SCOPE(CLASSIFY_SCOPE_SERVICE), 8 * 3600, CLASSIFY_SCOPE_SERVICE},
+		{1, 90 * S, 0, 90, CLASSIFY_SCOPE_SOURCE},
+		{1, MSG_REMEMBER_NOT, 0, 0, 0},
+	};
+
+	for (unsigned release = 0; release < 2; release++)
+		for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+			const struct remembered_entry *e;
+			struct msg m;
+
+			c.opt.release = release ? PEND_RELEASE_BUFFER : PEND_RELEASE_FLUSH;
+			c.opt.rule = cases[i].rule;
+			sim_syn(s, (uint16_t)(4000 + i + 100 * release), 1);
+			m = saying(c.ctx, cases[i].ns, cases[i].scope);
+			ck_assert_int_eq(ask(&m)->u.done.remembered, cases[i].lasts != 0);
+			e = told();
+			ck_assert_int_eq(e != NULL, cases[i].lasts != 0);
+			sim_round(s);
+			receive();
+			ck_assert_int_eq(ins, 0); /* once is enough */
+			if (!e)
+				continue;
+			ck_assert_uint_eq(e->v.until_ns - e->v.since_ns, cases[i].lasts * S);
+			ck_assert_int_eq(e->k.scope, cases[i].for_whom);
+			ck_assert_uint_eq(e->v.note, 4711);
+			ck_assert_int_eq(e->v.reason, REASON_OPERATOR);
+			ck_assert_uint_eq(e->k.rule,
+					  classify_rule_key(snap.classifier, cases[i].rule));
+		}
+	ck_assert_int_eq(w.bad_messages, 0);
+}
+END_TEST
+
+START_TEST(what_is_remembered_decides_the_pended)
+{
+	struct msg m, all = make(MSG_APPLY);
+	pend_context first;
+
+	c.opt.rule = 1;
+	sim_syn(s, 4000, 1);
+	first = c.ctx;
+	sim_syn(s, 4001, 1);
+	sim_syn(s, 4002, 1);
+	c.opt.rule = 0; /* another rule, and another policy: left alone */
+	sim_syn(s, 4003, 1);
+	c.opt.rule = 1;
+	c.opt.tag = MSG_TAG(2, 0);
+	sim_syn(s, 4004, 1);
+	ck_assert_int_eq(ask(&all)->u.done.count, 0);
+	m = saying(first, 0, 0);
+	ck_assert_int_eq(ask(&m)->u.done.remembered, 1);
+	ck_assert_int_eq(ask(&all)->u.done.count, 2);
+	ck_assert_int_eq(in[ins - 1].u.done.cursor, 0);
+	ck_assert_int_eq(ins, 1); /* and is not remembered anew */
+	sim_round(s);
+	ck_assert_int_eq(sim_stats(s).pending, 2);
+	ck_assert_uint_eq(s->last[PEND_EVENT_COMPLETED].info.reason,
+			  MSG_REASON(REASON_OPERATOR, 4711));
+	ck_assert_uint_eq(atomic_load(&remembered_stats(w.remembered)->permits), 2);
+	ck_assert_int_eq(ask(&all)->u.done.count, 0);
+}
+END_TEST
+
+START_TEST(a_fence_is_answered_and_nonsense_is_not_remembered)
+{
+	struct msg m = make(MSG_FENCE);
+
+	ck_assert_int_eq(ask(&m)->type, MSG_DONE);
+	sim_syn(s, 4000, 1);
+	m = saying(c.ctx, S - 1, 0);
+	ck_assert_int_eq(ask(&m)->u.done.status, PEND_E_INVALID);
+	m = saying(c.ctx, CLASSIFY_REMEMBER_MAX + 1, 0);
+	ck_assert_int_eq(ask(&m)->u.done.status, PEND_E_INVALID);
+	m = saying(c.ctx, S, MSG_SCOPE(3));
+	ck_assert_int_eq(ask(&m)->u.done.status, PEND_E_INVALID);
+	c.opt.rule = 7; /* there is no such rule */
+	sim_syn(s, 4001, 1);
+	m = saying(c.ctx, S, 0);
+	ck_assert_int_eq(ask(&m)->u.done.status, PEND_OK);
+	ck_assert_int_eq(in[ins - 1].u.done.remembered, 0);
+	ck_assert_int_eq(sim_state(s, c.ctx) == PEND_STATE_PENDED, false);
 }
 END_TEST
 
@@ -316,6 +475,12 @@ Suite *suite(void)
 	tcase_add_test(tc, only_subscribed_events_are_sent);
 	tcase_add_test(tc, a_full_backlog_drops_events_and_counts);
 	tcase_add_test(tc, without_a_channel_nothing_breaks);
+	suite_add_tcase(su, tc);
+	tc = tcase_create("remembered");
+	tcase_add_checked_fixture(tc, setup_rules, teardown_rules);
+	tcase_add_test(tc, a_rule_or_a_person_says_for_how_long);
+	tcase_add_test(tc, what_is_remembered_decides_the_pended);
+	tcase_add_test(tc, a_fence_is_answered_and_nonsense_is_not_remembered);
 	suite_add_tcase(su, tc);
 	return su;
 }
