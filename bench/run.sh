@@ -19,7 +19,7 @@
 #
 # usage: bench/run.sh     needs root; B, PAIRS (11), TOTAL (connections of one run, 10000)
 #        BENCH_QUICK=1    fewer pairs and connections: under a minute, and less sure
-#        BENCH_ONLY=reloads    that part alone (or answers, throughput, linear), and no bench.json
+#        BENCH_ONLY=reloads    that part alone (or answers, throughput, linear, policy, pends), and no bench.json
 # Prints a table and writes build/bench.json.
 
 # shellcheck source=tests/netns/lib.sh
@@ -307,6 +307,19 @@ part() # name argument...
 	cat "$WORK/part" >>"$KEYS"
 }
 
+policy()
+{
+	pair large64 large 64 "$SOME"
+	key policy_cpu_ratio "$(median "$RATIOS/large64.cpu")"
+	key policy_cpu_spread "$(spread "$RATIOS/large64.cpu")"
+}
+pends()
+{
+	pair pend64 pend 64
+	key pend_cpu_ratio "$(median "$RATIOS/pend64.cpu")"
+	key pend_cpu_spread "$(spread "$RATIOS/pend64.cpu")"
+}
+
 progress() { [ ! -t 2 ] || printf '\r%-50s\r' "$*" >&2; }
 key() { echo "$1 $2" >>"$KEYS"; }
 value() { awk -v key="$1" '$1 == key {print $2}' "$KEYS"; }
@@ -374,7 +387,10 @@ wait_for 5 has_line "$WORK/serve" ready || die "no server"
 large_policy >"$WORK/large"
 
 if [ -n "${BENCH_ONLY:-}" ]; then
-	case $BENCH_ONLY in answers|throughput|reloads|linear) ;; *) die "BENCH_ONLY: answers, throughput, reloads or linear" ;; esac
+	case $BENCH_ONLY in
+	answers|throughput|reloads|linear|policy|pends) ;;
+	*) die "BENCH_ONLY: answers, throughput, reloads, linear, policy or pends" ;;
+	esac
 	$BENCH_ONLY
 	progress
 	cat "$KEYS"
