@@ -25,6 +25,7 @@
 
 #define MODULE        "authority"
 #define CHAN_BACKLOG  1024
+#define PEER_DONE     (CHAN_BAD + 1)
 #define RECV_BURST    64    /* datagrams of one channel in a round */
 #define BYE_MS        10000 /* after SIGTERM, for the verdict process to say MSG_BYE */
 #define LEAVE_MS      500   /* after MSG_BYE, for clients to take what is owed to them */
@@ -266,6 +267,7 @@ static void peer_message(struct peer *p, const struct msg *m, int fd)
 		  m->version, p->number);
 }
 
+/* 0, PEER_DONE when there is probably no more for now, CHAN_AGAIN when there is none, or -errno. */
 static int peer_read(struct peer *p)
 {
 	struct msg m[MSG_PER_DATAGRAM];
@@ -278,7 +280,7 @@ static int peer_read(struct peer *p)
 		peer_message(p, &m[i], fd);
 	if (fd >= 0)
 		close(fd);
-	return 0;
+	return n < MSG_PER_DATAGRAM ? PEER_DONE : 0;
 }
 
 static void peer_event(void *ctx, uint32_t events)
@@ -533,9 +535,11 @@ static void wait_for_policy(struct authority *a)
 {
 	struct pollfd p = {.fd = chan_fd(a->main.chan), .events = POLLIN};
 
-	while (a->main.chan && !a->adopted && poll(&p, 1, POLICY_MS) > 0)
-		if (peer_read(&a->main) != 0)
-			return;
+	int r = 0;
+
+	while (a->main.chan && !a->adopted && (r == 0 || r == PEER_DONE) &&
+	       poll(&p, 1, POLICY_MS) > 0)
+		r = peer_read(&a->main);
 }
 
 /*

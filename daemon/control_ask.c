@@ -6,7 +6,6 @@
 #include "base/str.h"
 #include "core/flow.h"
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -244,33 +243,56 @@ struct line {
 	size_t len;
 };
 
-static void add(struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void add(struct line *l, const char *fmt, ...)
+static void put(struct line *l, const char *text)
 {
-	va_list ap;
-	int n;
+	size_t n = strlen(text);
 
-	va_start(ap, fmt);
-	n = vsnprintf(l->text + l->len, sizeof(l->text) - l->len, fmt, ap);
-	va_end(ap);
-	if (n > 0 && l->len + (size_t)n < sizeof(l->text))
-		l->len += (size_t)n;
+	if (n >= sizeof(l->text) - l->len)
+		return;
+	memcpy(l->text + l->len, text, n + 1);
+	l->len += n;
 }
 
-static void add_address(struct line *l, const char *key, const struct pend_info *i,
-			const uint8_t addr[16], uint16_t port)
+/* ,"key": */
+static void put_key(struct line *l, const char *key)
+{
+	put(l, ",\"");
+	put(l, key);
+	put(l, "\":");
+}
+
+static void put_text(struct line *l, const char *key, const char *text)
+{
+	put_key(l, key);
+	put(l, "\"");
+	put(l, text);
+	put(l, "\"");
+}
+
+static void put_number(struct line *l, const char *key, uint64_t v)
+{
+	char digits[21], *p = digits + sizeof(digits) - 1;
+
+	*p = '\0';
+	do
+		*--p = (char)('0' + v % 10);
+	while (v /= 10);
+	put_key(l, key);
+	put(l, p);
+}
+
+static void put_address(struct line *l, const char *key, const char *port_key,
+			const struct pend_info *i, const uint8_t addr[16], uint16_t port)
 {
 	char text[FLOW_ADDR_TEXT];
 
-	flow_addr_print(addr, i->family, text);
-	add(l, ",\"%s\":\"%s\"", key, text);
+	put_text(l, key, flow_addr_print(addr, i->family, text));
 	if (port)
-		add(l, ",\"%s_port\":%u", key, port);
+		put_number(l, port_key, port);
 }
 
 /* Interfaces may have any name: one that is not plain is told by its number. */
-static void add_interface(struct line *l, const struct view *v, uint32_t index)
+static void put_interface(struct line *l, const struct view *v, uint32_t index)
 {
 	char name[IF_NAMESIZE];
 
@@ -283,39 +305,54 @@ static void add_interface(struct line *l, const struct view *v, uint32_t index)
 			snprintf(name, sizeof(name), "%u", index);
 			break;
 		}
-	add(l, ",\"interface\":\"%s\"", name);
+	put_text(l, "interface", name);
 }
 
-static void add_flow(struct line *l, const struct pend_info *i, const struct view *v)
+static void put_flow(struct line *l, const struct pend_info *i, const struct view *v)
 {
 	const char *proto = flow_proto_name(i->protocol);
 
 	if (proto)
-		add(l, ",\"protocol\":\"%s\"", proto);
+		put_text(l, "protocol", proto);
 	else
-		add(l, ",\"protocol\":%u", i->protocol);
-	add_address(l, "source", i, i->source, i->source_port);
-	add_address(l, "dest", i, i->dest, i->dest_port);
-	if (i->protocol == 1 || i->protocol == 58)
-		add(l, ",\"icmp_type\":%u,\"icmp_code\":%u", i->icmp_type, i->icmp_code);
-	add_interface(l, v, i->in_interface);
+		put_number(l, "protocol", i->protocol);
+	put_address(l, "source", "source_port", i, i->source, i->source_port);
+	put_address(l, "dest", "dest_port", i, i->dest, i->dest_port);
+	if (i->protocol == 1 || i->protocol == 58) {
+		put_number(l, "icmp_type", i->icmp_type);
+		put_number(l, "icmp_code", i->icmp_code);
+	}
+	put_interface(l, v, i->in_interface);
+}
+
+/* What every line about a question begins with. */
+static void put_head(struct line *l, const char *kind, pend_context context, const char *authority)
+{
+	char id[IDS_TEXT];
+
+	put(l, "{\"");
+	put(l, kind);
+	put(l, "\":{\"id\":\"");
+	put(l, ids_print(context, id));
+	put(l, "\"");
+	put_text(l, "authority", authority);
 }
 
 void control_question(struct control_client *cc, const char *authority, const struct pend_info *i,
 		      uint64_t remaining_ns)
 {
 	struct control_env *env = &cc->control->env;
-	struct line l = {.len = 0};
-	char id[IDS_TEXT];
+	struct line l;
 
-	add(&l, "{\"question\":{\"id\":\"%s\",\"authority\":\"%s\",\"remaining_ms\":%llu",
-	    ids_print(i->context, id), authority,
-	    (unsigned long long)(remaining_ns / MONO_NS_PER_MS));
-	add_flow(&l, i, env->view);
+	l.len = 0;
+	put_head(&l, "question", i->context, authority);
+	put_number(&l, "remaining_ms", remaining_ns / MONO_NS_PER_MS);
+	put_flow(&l, i, env->view);
 	if (i->rule != CLASSIFY_NO_RULE)
-		add(&l, ",\"rule\":%u", i->rule);
-	add(&l, ",\"generation\":%u,\"retransmits\":%u}}\n", MSG_TAG_GENERATION(i->tag),
-	    i->retransmits);
+		put_number(&l, "rule", i->rule);
+	put_number(&l, "generation", MSG_TAG_GENERATION(i->tag));
+	put_number(&l, "retransmits", i->retransmits);
+	put(&l, "}}\n");
 	env->write(cc->client, l.text, l.len);
 	cc->asked++;
 }
@@ -329,11 +366,11 @@ void control_withdrawn(struct control_client *cc, const char *authority, pend_co
 					    [ASK_WHY_POLICY] = "policy"};
 	struct control_env *env = &cc->control->env;
 	struct line l = {.len = 0};
-	char id[IDS_TEXT];
 
 	if (cc->closing || cc->eof)
 		return;
-	add(&l, "{\"withdrawn\":{\"id\":\"%s\",\"authority\":\"%s\",\"why\":\"%s\"}}\n",
-	    ids_print(context, id), authority, names[why]);
+	put_head(&l, "withdrawn", context, authority);
+	put_text(&l, "why", names[why]);
+	put(&l, "}}\n");
 	env->write(cc->client, l.text, l.len);
 }

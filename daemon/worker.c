@@ -232,6 +232,9 @@ static void on_channel(void *ctx, uint32_t events)
 		}
 		for (unsigned i = 0; i < n; i++)
 			worker_message(w, &in[i]);
+		if (n <
+		    MSG_PER_DATAGRAM) /* rarely is there another one, and the loop would say so */
+			return;
 	}
 }
 
