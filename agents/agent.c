@@ -11,7 +11,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-static const struct agent_kind *const kinds[] = {&agent_exec, &agent_totp};
+static const struct agent_kind *const kinds[] = {&agent_exec, &agent_totp, &agent_dnsbl};
 
 struct agent {
 	const char *name, *socket;

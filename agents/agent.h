@@ -80,5 +80,6 @@ int agent_main(int argc, char **argv);
 
 extern const struct agent_kind agent_exec;
 extern const struct agent_kind agent_totp;
+extern const struct agent_kind agent_dnsbl;
 
 #endif
