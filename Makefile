@@ -49,7 +49,7 @@ ALL_LDFLAGS := -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) \
 NFQ_LIBS  := -lnetfilter_queue -lnfnetlink -lmnl -lnftnl
 GEO_LIBS  := -lmaxminddb
 JSON_LIBS := -ljansson
-AGENT_LIBS := -loath -lcares
+AGENT_LIBS := -loath -lcares -lcurl
 
 # lib/base <- lib/core <- lib/io <- daemon; lib/client <- cli; agents: base, client and the loop of io.
 # tools/check-layers enforces it.

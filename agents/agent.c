@@ -11,7 +11,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-static const struct agent_kind *const kinds[] = {&agent_exec, &agent_totp, &agent_dnsbl};
+static const struct agent_kind *const kinds[] = {&agent_exec, &agent_totp, &agent_dnsbl,
+						 &agent_http};
 
 struct agent {
 	const char *name, *socket;

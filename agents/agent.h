@@ -81,5 +81,6 @@ int agent_main(int argc, char **argv);
 extern const struct agent_kind agent_exec;
 extern const struct agent_kind agent_totp;
 extern const struct agent_kind agent_dnsbl;
+extern const struct agent_kind agent_http;
 
 #endif
