@@ -199,7 +199,9 @@ struct msg_main_status {
 	uint64_t bad_messages;                   /* from the authority process */
 	uint32_t authority_restarts;
 	uint32_t resolver_restarts;
-	uint32_t resolver;                 /* it runs */
+	uint32_t resolver; /* it runs */
+	uint32_t agents_wanted, agents_running, agents_failing, agents_foreign;
+	uint64_t agents_restarts;
 	struct listeners_counts listeners; /* of live flows */
 	char caps[160];                    /* what the kernel offers the hookup, as probed */
 };

@@ -19,7 +19,7 @@ static const char usage[] =
 	"\n"
 	"pendd runs in the foreground; see pendd(8), pendctl(1) and pend.conf(5).\n";
 
-enum { OPT_AUTHORITY = 256, OPT_RESOLVER, OPT_WORKERS, OPT_USER };
+enum { OPT_AUTHORITY = 256, OPT_RESOLVER, OPT_WORKERS, OPT_USER, OPT_AGENT, OPT_GROUP };
 
 static const struct option longs[] = {
 	{"config", required_argument, NULL, 'c'},
@@ -31,8 +31,10 @@ static const struct option longs[] = {
 	/* The daemon's other processes; not for people. */
 	{"authority-process", no_argument, NULL, OPT_AUTHORITY},
 	{"resolver-process", no_argument, NULL, OPT_RESOLVER},
+	{"agent-process", no_argument, NULL, OPT_AGENT},
 	{"workers", required_argument, NULL, OPT_WORKERS},
 	{"user", required_argument, NULL, OPT_USER},
+	{"group", required_argument, NULL, OPT_GROUP},
 	{0},
 };
 
@@ -72,6 +74,12 @@ static void one_option(struct opts *o, int c)
 	case OPT_RESOLVER:
 		o->mode = OPTS_RESOLVER;
 		break;
+	case OPT_AGENT:
+		o->mode = OPTS_AGENT;
+		break;
+	case OPT_GROUP:
+		o->group = optarg;
+		break;
 	case OPT_USER:
 		o->user = optarg;
 		break;
@@ -88,17 +96,25 @@ void opts_parse(struct opts *o, int argc, char **argv)
 {
 	int c;
 
-	*o = (struct opts){.config = PEND_SYSCONFDIR "/pend/pend.conf", .user = ""};
+	*o = (struct opts){.config = PEND_SYSCONFDIR "/pend/pend.conf", .user = "", .group = ""};
 	while (o->mode != OPTS_EXIT && (c = getopt_long(argc, argv, "c:dhntvV", longs, NULL)) != -1)
 		one_option(o, c);
 	if (o->mode == OPTS_EXIT)
 		return;
+	if (o->mode == OPTS_AGENT && optind < argc) {
+		o->program = argv + optind;
+		return;
+	}
 	if (optind < argc) {
 		fprintf(stderr, "pendd: unexpected argument \"%s\"\n%s", argv[optind], usage);
 		leave(o, EXIT_USAGE);
 	}
 	if (o->mode == OPTS_AUTHORITY && (!o->workers || o->workers > PEND_MAX_WORKERS)) {
 		fprintf(stderr, "pendd: --authority-process is not for people\n");
+		leave(o, EXIT_USAGE);
+	}
+	if (o->mode == OPTS_AGENT) {
+		fprintf(stderr, "pendd: --agent-process is not for people\n");
 		leave(o, EXIT_USAGE);
 	}
 	if (o->mode == OPTS_RESOLVER && (!o->workers || o->workers > RESOLVER_CHANNELS_MAX)) {

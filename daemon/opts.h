@@ -5,16 +5,18 @@
 
 #include <stdbool.h>
 
-enum opts_mode { OPTS_RUN, OPTS_CHECK, OPTS_AUTHORITY, OPTS_RESOLVER, OPTS_EXIT };
+enum opts_mode { OPTS_RUN, OPTS_CHECK, OPTS_AUTHORITY, OPTS_RESOLVER, OPTS_AGENT, OPTS_EXIT };
 
 struct opts {
 	enum opts_mode mode;
 	const char *config;
 	bool debug;
-	bool verbose;     /* with CHECK: print the policy in canonical form */
-	unsigned workers; /* AUTHORITY, RESOLVER: how many channels were inherited */
-	const char *user; /* RESOLVER: become this one, when root */
-	int status;       /* EXIT: the exit status */
+	bool verbose;      /* with CHECK: print the policy in canonical form */
+	unsigned workers;  /* AUTHORITY, RESOLVER: how many channels were inherited */
+	const char *user;  /* RESOLVER: become this one, when root; AGENT: its number */
+	const char *group; /* AGENT: the same */
+	char **program;    /* AGENT: what to become */
+	int status;        /* EXIT: the exit status */
 };
 
 /* sysexits.h, for what a person can put right. */

@@ -2,6 +2,7 @@
 /* The verdict process: start and stop, as two lists that mirror each other. See pendd.h. */
 #include "daemon/pendd.h"
 #include "base/err.h"
+#include "daemon/agent_exec.h"
 #include "daemon/background.h"
 #include "daemon/ifaces.h"
 #include "daemon/log.h"
@@ -44,6 +45,7 @@ void pendd_stop(struct pendd *d, int status)
 								 : PEND_VERDICT_BLOCK;
 	notify_send("STOPPING=1\nSTATUS=completing what is pended");
 	send_mail_to_all(d, &m);
+	pendd_agents_end(d);
 	if (!d->running)
 		loop_stop(d->loop, 0);
 }
@@ -96,6 +98,7 @@ static void on_child(void *ctx, int signo)
 
 	(void)signo;
 	pendd_resolver_ended(d);
+	pendd_agents_child(d);
 	/* Others' children are iptables-restore's, waited for where they are started. */
 	pid = d->authority > 0 ? waitpid(d->authority, &status, WNOHANG) : 0;
 	if (pid != d->authority || !pid)
@@ -185,6 +188,7 @@ static int start_loop(struct pendd *d)
 	loop_timer_init(&d->second, pendd_watch, d);
 	loop_timer_init(&d->queues, pendd_watch_queues, d);
 	loop_timer_init(&d->respawn, respawn, d);
+	pendd_agents_init(d);
 	if (!r && pipe2(d->mail, O_CLOEXEC | O_NONBLOCK) < 0)
 		r = -errno;
 	d->making.mail = d->mail[1];
@@ -435,6 +439,7 @@ static void stop_all(struct pendd *d)
 	pendd_reauth_join(d);
 	if (d->hook_installed && pend_hook_remove(d->hook) != PEND_OK)
 		log_error("hookup", "cannot take the rules out: %s", pend_hook_error(d->hook));
+	pendd_agents_stop(d);
 	stop_authority(d);
 	for (unsigned i = 0; i < d->workers; i++)
 		worker_deinit(&d->worker[i]);
@@ -480,6 +485,14 @@ static int authority(const struct opts *o)
 	return authority_main(&a);
 }
 
+static int agent(const struct opts *o)
+{
+	const struct agent_exec x = {
+		.user = o->user, .group = o->group, .argv = o->program, .debug = o->debug};
+
+	return agent_exec_main(&x);
+}
+
 static int resolver(const struct opts *o)
 {
 	const struct resolver_args a = {.channels = o->workers, .user = o->user};
@@ -500,6 +513,8 @@ int pendd_main(int argc, char **argv)
 		return authority(&d.opts);
 	case OPTS_RESOLVER:
 		return resolver(&d.opts);
+	case OPTS_AGENT:
+		return agent(&d.opts);
 	case OPTS_CHECK:
 		return pendd_load_policy(&d) ? EXIT_CONFIG : EXIT_SUCCESS;
 	case OPTS_RUN:

@@ -7,6 +7,7 @@
 #define DAEMON_PENDD_H
 
 #include "core/settings.h"
+#include "daemon/agents.h"
 #include "daemon/authority.h"
 #include "daemon/change.h"
 #include "daemon/msg.h"
@@ -64,6 +65,10 @@ struct pendd {
 	uint32_t resolver_restarts, resolver_ms;
 	mono_t resolver_started;
 	struct loop_timer resolver_timer;
+	struct agents agents; /* programs of authorities */
+	struct loop_timer agents_timer;
+	uint32_t agents_uid;           /* of those whose authority names none */
+	uint32_t agents_generation;    /* of the policy that they are for; 0: none was seen */
 	struct remembered *remembered; /* decisions that hold for a while */
 	/* re-authorization of live flows */
 	struct listeners *listeners; /* that thread's */
@@ -144,6 +149,14 @@ void pendd_epoch_settled(struct pendd *d);
 int pendd_start_resolver(struct pendd *d);
 void pendd_resolver_ended(struct pendd *d); /* perhaps: a child has */
 void pendd_stop_resolver(struct pendd *d);  /* when no thread asks any more */
+/* daemon/pendd_agents.c */
+void pendd_agents_init(struct pendd *d);
+/* The policy in force may be another one: its authorities' programs run from here on, and no others. They
+ * need an authority process. */
+void pendd_agents_policy(struct pendd *d);
+void pendd_agents_child(struct pendd *d); /* perhaps: one has ended */
+void pendd_agents_end(struct pendd *d);   /* all are told to; the loop goes on */
+void pendd_agents_stop(struct pendd *d);  /* none is left */
 /* daemon/pendd.c */
 void pendd_stop(struct pendd *d, int status);
 

@@ -106,6 +106,18 @@ static void take_hook(struct pendd *d, const struct msg *m)
 	pendd_send_fd(d, &out, fd);
 }
 
+static void agents_status(const struct pendd *d, struct msg_main_status *st)
+{
+	struct agents_stats s;
+
+	agents_stats(&d->agents, &s);
+	st->agents_wanted = s.wanted;
+	st->agents_running = s.running;
+	st->agents_failing = s.failing;
+	st->agents_foreign = s.foreign;
+	st->agents_restarts = s.restarts;
+}
+
 static void send_status(struct pendd *d, const struct msg *m)
 {
 	struct msg out = {.type = MSG_MAIN_STATUS, .seq = m->seq};
@@ -142,6 +154,7 @@ static void send_status(struct pendd *d, const struct msg *m)
 	st->resolver_restarts = d->resolver_restarts;
 	st->resolver = d->resolver > 0;
 	listeners_count(d->listeners, &st->listeners);
+	agents_status(d, st);
 	pendd_send_fd(d, &out, -1);
 }
 
@@ -225,6 +238,7 @@ static void take_kept(struct pendd *d, const struct msg *m, int fd)
 static void authority_ready(struct pendd *d)
 {
 	d->authority_ready = true;
+	pendd_agents_policy(d);
 	if (d->ready)
 		return;
 	d->ready = true;

@@ -183,3 +183,39 @@ pid_t spawn_resolver(const int *fd, unsigned n, const char *user, bool debug)
 		close(fd[i]);
 	return pid < 0 ? r : pid;
 }
+
+static void id_text(uint32_t id, char text[12])
+{
+	snprintf(text, 12, "%u", id);
+	if (id == UINT32_MAX)
+		*text = '\0';
+}
+
+pid_t spawn_agent(const struct spawn_agent *a)
+{
+	char user[12], group[12], generation[12];
+	const char *const words[] = {"pendd",       "--agent-process", "--user",
+				     user,          "--group",         group,
+				     "--",          a->path,           "--socket",
+				     a->control,    "--generation",    generation,
+				     "--authority", a->authority};
+	char *argv[sizeof(words) / sizeof(*words) + 1];
+	size_t n = sizeof(words) / sizeof(*words);
+	pid_t pid;
+
+	id_text(a->uid, user);
+	id_text(a->gid, group);
+	snprintf(generation, sizeof(generation), "%u", a->generation);
+	for (size_t i = 0; i < n; i++)
+		argv[i] = (char *)(uintptr_t)words[i];
+	argv[n] = NULL;
+	pid = fork();
+	if (pid == 0) {
+		setpgid(0, 0);
+		child(NULL, 0, argv, NULL);
+	}
+	if (pid < 0)
+		return -errno;
+	setpgid(pid, pid); /* whoever comes first */
+	return pid;
+}

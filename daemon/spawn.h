@@ -22,6 +22,17 @@ pid_t spawn_authority(int listen_fd, int main_fd, const int *worker_fd, unsigned
 /* The same as the resolver process, with the other ends of `n` channels. */
 pid_t spawn_resolver(const int *fd, unsigned n, const char *user, bool debug);
 
+/* The program of an authority. */
+struct spawn_agent {
+	const char *path, *authority, *control;
+	uint32_t generation;
+	uint32_t uid, gid; /* UINT32_MAX: as we are */
+	bool debug;
+};
+
+/* The first of a process group of its own, in agent_exec.h's hands. The process id, or -errno. */
+pid_t spawn_agent(const struct spawn_agent *a);
+
 /* A SOCK_SEQPACKET pair, both close-on-exec. 0 or -errno. */
 int spawn_channel(int pair[2]);
 
