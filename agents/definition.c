@@ -70,7 +70,8 @@ json_t *agent_definition(const char *path, const char *name, unsigned generation
 		json_decref(w.found);
 		w.found = NULL;
 	} else if (!w.found) {
-		err_set(e, -ENOENT, "the policy in force has no such authority");
+		err_set(e, -ENOENT,
+			"the policy in force has no such authority that this user may serve");
 	} else if (!json_is_object(json_object_get(w.found, "config"))) {
 		err_set(e, -EACCES, "this user may not serve it");
 		json_decref(w.found);

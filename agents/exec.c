@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the command ---- */
 
@@ -142,6 +143,8 @@ static int config_read(struct exec *x, const json_t *config, struct err *e)
 		return err_set(e, r, "the command is empty, or a quote of it is open");
 	if (x->argv[0][0] != '/')
 		return err_set(e, -EINVAL, "the command needs a full path: %s", x->argv[0]);
+	if (access(x->argv[0], X_OK) < 0)
+		return err_sys(e, -errno, "%s cannot be started", x->argv[0]);
 	x->once = mode && strcmp(mode, "once") == 0;
 	x->max = n > 0 && n <= EXEC_PROCESSES_MAX ? (unsigned)n : x->once ? 16 : 1;
 	return 0;
