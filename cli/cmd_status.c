@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pendctl status, rules, authorities. */
+/* pendctl status, rules, layers. */
 #include "cli/cli.h"
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +35,7 @@ static void status_totals(const json_t *t)
 static void status_hookup(const json_t *v)
 {
 	const json_t *h = json_object_get(v, "hookup"), *k = json_object_get(v, "kernel");
-	const json_t *l = json_object_get(v, "live_flows");
+	const json_t *l = json_object_get(v, "live_flows"), *a = json_object_get(v, "agents");
 
 	if (h)
 		out_printf("hookup    %s, %s, fail %s (%lld %s)\n", out_get(h, "kind"),
@@ -45,6 +45,11 @@ static void status_hookup(const json_t *v)
 		out_printf("kernel    %lld queued, %lld + %lld dropped, %lld flushed by others\n",
 			   out_int(k, "queued"), out_int(k, "queue_dropped"),
 			   out_int(k, "user_dropped"), out_int(k, "flushed"));
+	if (a && out_int(a, "wanted") + out_int(a, "elsewhere"))
+		out_printf("agents    %lld of %lld run, %lld elsewhere, %lld %s\n",
+			   out_int(a, "running"), out_int(a, "wanted"), out_int(a, "elsewhere"),
+			   out_int(a, "restarts"),
+			   out_noun(out_int(a, "restarts"), "restart", "restarts"));
 	if (l && out_int(l, "runs"))
 		out_printf("live      %lld flows authorized again, %lld ended\n",
 			   out_int(l, "examined"), out_int(l, "ended"));
@@ -217,39 +222,4 @@ static const struct out_list layer_list = {"layers", "The policy has no layers."
 int cmd_layers(struct cli *cli, int argc, char **argv)
 {
 	return cli_list(cli, argc, argv, &layer_list);
-}
-
-static void authority_name(const json_t *v, char cell[OUT_CELL])
-{
-	snprintf(cell, OUT_CELL, "%s", out_get(v, "name"));
-}
-
-static void authority_type(const json_t *v, char cell[OUT_CELL])
-{
-	snprintf(cell, OUT_CELL, "%s", out_get(v, "type"));
-}
-
-static void authority_timeout(const json_t *v, char cell[OUT_CELL])
-{
-	snprintf(cell, OUT_CELL, "%s", out_get(v, "timeout"));
-}
-
-static void authority_on_timeout(const json_t *v, char cell[OUT_CELL])
-{
-	snprintf(cell, OUT_CELL, "%s", out_get(v, "on_timeout"));
-}
-
-static const struct out_column authority_columns[] = {
-	{"AUTHORITY", -20, authority_name},
-	{"TYPE", -10, authority_type},
-	{"TIMEOUT", 8, authority_timeout},
-	{"ON-TIMEOUT", 0, authority_on_timeout},
-};
-
-static const struct out_list authority_list = {"authorities", "The policy has no authorities.",
-					       authority_columns, 4};
-
-int cmd_authorities(struct cli *cli, int argc, char **argv)
-{
-	return cli_list(cli, argc, argv, &authority_list);
 }

@@ -113,7 +113,7 @@ enum ask_breaker { ASK_CLOSED, ASK_OPEN, ASK_HALF_OPEN };
 
 struct ask_authority_stats {
 	const char *name;
-	uint32_t servers, open, waiting;
+	uint32_t servers, open, waiting, max_pending;
 	enum ask_breaker breaker;
 	uint64_t asked, permits, blocks, continues, errors, timeouts, absent, limited, refused;
 	uint64_t late; /* answers that nobody waited for any more */
@@ -164,8 +164,9 @@ void ask_drained(struct ask *a, void *client);
 void ask_room(struct ask *a);
 
 const struct ask_stats *ask_stats(const struct ask *a);
-/* By index from 0, groups left out; false: there are no more. */
-bool ask_authority_stats(const struct ask *a, uint32_t i, struct ask_authority_stats *out);
+/* Of an authority of the policy in force; false: there is none, or it is a group. */
+bool ask_authority_stats(const struct ask *a, const char *authority,
+			 struct ask_authority_stats *out);
 /* The timeout that its definition has; 0: there is no such authority, or programs do not serve it. */
 uint64_t ask_authority_timeout(const struct ask *a, const char *authority);
 

@@ -407,26 +407,23 @@ const struct ask_stats *ask_stats(const struct ask *a)
 	return &a->stats;
 }
 
-bool ask_authority_stats(const struct ask *a, uint32_t i, struct ask_authority_stats *out)
+bool ask_authority_stats(const struct ask *a, const char *authority,
+			 struct ask_authority_stats *out)
 {
-	const struct def *d = a->now;
+	const struct authority *au = ask_authority_find(a, authority);
 
-	for (uint32_t at = 0; d && at < d->n; at++) {
-		const struct authority *au = d->authority[at];
-
-		if (d->ask[at].members || i--)
-			continue;
-		*out = au->stats;
-		out->name = au->name;
-		out->servers = au->nservers;
-		out->open = au->open;
-		out->waiting = au->nwaiting;
-		out->breaker = au->breaker;
-		out->p50_us = percentile(au, 50);
-		out->p99_us = percentile(au, 99);
-		return true;
-	}
-	return false;
+	if (!au || !au->live || au->def.members)
+		return false;
+	*out = au->stats;
+	out->name = au->name;
+	out->servers = au->nservers;
+	out->open = au->open;
+	out->waiting = au->nwaiting;
+	out->max_pending = au->def.max_pending;
+	out->breaker = au->breaker;
+	out->p50_us = percentile(au, 50);
+	out->p99_us = percentile(au, 99);
+	return true;
 }
 
 uint64_t ask_authority_timeout(const struct ask *a, const char *authority)

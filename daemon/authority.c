@@ -4,6 +4,7 @@
  * control server, its messages to the verdict process, answers and events back. See authority.h.
  */
 #include "daemon/authority_impl.h"
+#include "daemon/agent_exec.h"
 #include "daemon/askers.h"
 #include "daemon/changes.h"
 #include "daemon/control.h"
@@ -557,6 +558,7 @@ static void first_view(struct authority *a)
 		log_warning(MODULE, "%s", text);
 	a->control_gid = group_find(a->view.settings.control_group);
 	a->observe_gid = group_find(a->view.settings.observe_group);
+	a->agents_uid = agent_exec_user(&a->view.settings);
 }
 
 static int start(struct authority *a)

@@ -7,6 +7,37 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Its definition names them, or it is one of our own programs, which may be asked for nothing else. */
+static bool named(const struct authority *a, const struct usock_peer *p,
+		  const struct classify_authority *c)
+{
+	if (c->uid != UINT32_MAX && p->uid == c->uid)
+		return true;
+	if (c->gid != UINT32_MAX && usock_peer_in(p, c->gid))
+		return true;
+	return c->uid == UINT32_MAX && classify_authority_is_ours(c->type) &&
+	       a->agents_uid != UINT32_MAX && p->uid == a->agents_uid;
+}
+
+/* NULL: any of the policy in force. */
+static bool serves(const struct authority *a, const struct usock_peer *p, const char *name)
+{
+	const struct classifier *k = a->view.classifier;
+	uint32_t n = k ? classify_authorities(k) : 0;
+	struct classify_authority c;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (classify_authority(k, (uint16_t)i, &c) && (!name || !strcmp(c.name, name)) &&
+		    named(a, p, &c))
+			return true;
+	return false;
+}
+
+static bool env_may_serve(void *ctx, void *client, const char *name)
+{
+	return serves(ctx, usock_peer(client), name);
+}
+
 static enum role role_of(const struct authority *a, const struct usock_peer *p)
 {
 	if (p->uid == 0 || p->uid == geteuid())
@@ -15,7 +46,7 @@ static enum role role_of(const struct authority *a, const struct usock_peer *p)
 		return ROLE_ADMIN;
 	if (a->observe_gid != (gid_t)-1 && usock_peer_in(p, a->observe_gid))
 		return ROLE_OBSERVE;
-	return ROLE_NONE;
+	return serves(a, p, NULL) ? ROLE_SERVE : ROLE_NONE;
 }
 
 static void client_open(void *ctx, struct usock_client *c)
@@ -216,6 +247,7 @@ int authority_open_control(struct authority *a)
 		.backlogged = env_backlogged,
 		.busy = env_busy,
 		.close = env_close,
+		.may_serve = env_may_serve,
 	};
 	const struct usock_limits limits = {
 		.max_clients = a->view.settings.max_clients,

@@ -40,6 +40,8 @@ struct authority {
 	struct peer main, worker[PEND_MAX_WORKERS];
 	struct loop_timer bye, late;
 	gid_t control_gid, observe_gid; /* (gid_t)-1: none */
+	uint32_t
+		agents_uid; /* of our own programs whose authority names no user; UINT32_MAX: ours */
 	uint32_t subscribed;
 	bool full;    /* a message did not fit: tell the control server when there is room */
 	bool adopted; /* the policy in force was handed over */

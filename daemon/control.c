@@ -25,7 +25,8 @@ static const struct command commands[] = {
 	{"events", ROLE_OBSERVE, " last follow types match ", act_events},
 	{"rules", ROLE_OBSERVE, " ", show_rules},
 	{"layers", ROLE_OBSERVE, " ", show_layers},
-	{"authorities", ROLE_OBSERVE, " ", show_authorities},
+	/* ... below `observe`: of one's own */
+	{"authorities", ROLE_SERVE, " ", show_authorities},
 	{"test", ROLE_OBSERVE, " flow in out hook mark trace ", show_test},
 	{"show", ROLE_OBSERVE, " what ", show_text},
 	{"metrics", ROLE_OBSERVE, " ", show_metrics},
@@ -43,14 +44,14 @@ static const struct command commands[] = {
 	{"decisions", ROLE_OBSERVE, " ", show_decisions},
 	{"forget", ROLE_DECIDE, " source rule all ", act_forget},
 	/* ... or who its definition names: decide */
-	{"serve", ROLE_OBSERVE, " authority max stop ", act_serve},
-	{"answer", ROLE_OBSERVE, " answers ", act_answer}, /* of one's own questions */
-	{"ping", ROLE_OBSERVE, " ", act_ping},
+	{"serve", ROLE_SERVE, " authority max stop ", act_serve},
+	{"answer", ROLE_SERVE, " answers ", act_answer}, /* of one's own questions */
+	{"ping", ROLE_SERVE, " ", act_ping},
 	{"unlock", ROLE_OBSERVE, " authority source code ", act_unlock},
 	/* ... of what one was told */
-	{"unlocked", ROLE_OBSERVE, " token ok why open_ms ", act_unlocked},
+	{"unlocked", ROLE_SERVE, " token ok why open_ms ", act_unlocked},
 	{"stop", ROLE_ADMIN, " ", act_stop},
-	{"version", ROLE_OBSERVE, " protocol ", show_version},
+	{"version", ROLE_SERVE, " protocol ", show_version},
 };
 
 const char *role_name(enum role r)
@@ -58,6 +59,8 @@ const char *role_name(enum role r)
 	switch (r) {
 	case ROLE_NONE:
 		return NULL;
+	case ROLE_SERVE:
+		return "serve";
 	case ROLE_OBSERVE:
 		return "observe";
 	case ROLE_DECIDE:

@@ -27,7 +27,7 @@
 #define CONTROL_DEADLINE_MS  5000  /* for an answer of the verdict process */
 #define CONTROL_STATUS_MS    200   /* for `status`, which then tells who did not answer */
 
-enum role { ROLE_NONE = 0, ROLE_OBSERVE, ROLE_DECIDE, ROLE_ADMIN };
+enum role { ROLE_NONE = 0, ROLE_SERVE, ROLE_OBSERVE, ROLE_DECIDE, ROLE_ADMIN };
 
 const char *role_name(enum role r); /* "observe"; NULL for ROLE_NONE */
 

@@ -30,12 +30,12 @@ static const char *state_code(enum ask_state s)
 	return "ok";
 }
 
-static bool may_serve(const struct request *r, const char *name)
+bool control_may_serve(const struct control_client *cc, const char *name)
 {
-	const struct control_env *env = &r->control->env;
+	const struct control_env *env = &cc->control->env;
 
-	return r->client->role >= ROLE_DECIDE ||
-	       (env->may_serve && env->may_serve(env->ctx, r->client->client, name));
+	return cc->role >= ROLE_DECIDE ||
+	       (env->may_serve && env->may_serve(env->ctx, cc->client, name));
 }
 
 static void serve_end(struct request *r, const char *name)
@@ -114,7 +114,7 @@ void act_serve(struct request *r, const json_t *args)
 	}
 	if (nobody_asks(r))
 		return;
-	if (!may_serve(r, name)) {
+	if (!control_may_serve(r->client, name)) {
 		request_denied(r, ROLE_DECIDE);
 		return;
 	}

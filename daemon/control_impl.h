@@ -136,7 +136,6 @@ void control_follow(struct control_client *cc, struct event_match *m);
 void show_status(struct request *r, const json_t *args);
 void show_pending(struct request *r, const json_t *args);
 void show_rules(struct request *r, const json_t *args);
-void show_authorities(struct request *r, const json_t *args);
 void show_version(struct request *r, const json_t *args);
 void collected_free(struct collected *c);
 /* Ask all for their counters; `finish` is called when they are there, or late. */
@@ -177,7 +176,13 @@ void show_layers(struct request *r, const json_t *args);
 /* control_decisions.c */
 void show_decisions(struct request *r, const json_t *args);
 void act_forget(struct request *r, const json_t *args);
+/* control_authorities.c */
+void show_authorities(struct request *r, const json_t *args);
+/* Of each that is asked: health, as the metrics have it. */
+void authority_lines(struct request *r, json_t *lines);
 /* control_ask.c */
+/* Its role suffices, or the authority names it. */
+bool control_may_serve(const struct control_client *cc, const char *name);
 #define CONTROL_SERVES_MAX 64 /* authorities that one client serves */
 void act_serve(struct request *r, const json_t *args);
 void act_answer(struct request *r, const json_t *args);

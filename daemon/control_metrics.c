@@ -111,6 +111,15 @@ static const struct metric metrics[] = {
 	 "Look-ups that left something unknown"},
 	{"listeners", "resolver_restarts", "resolver_restarts", COUNTER,
 	 "Starts of the resolver but the first"},
+	{"agents", "wanted", "agents_wanted", GAUGE,
+	 "Authorities whose programs the daemon starts"},
+	{"agents", "running", "agents_running", GAUGE, "Programs of authorities that run"},
+	{"agents", "failing", "agents_failing", GAUGE,
+	 "Programs of authorities that end again and again"},
+	{"agents", "elsewhere", "agents_elsewhere", GAUGE,
+	 "Authorities whose programs another service starts"},
+	{"agents", "restarts", "agents_restarts", COUNTER,
+	 "Programs of authorities that ended and were started again"},
 	{"hookup", "repairs", "hookup_repairs", COUNTER, "Kernel rules put back"},
 	{"policy", "generation", "policy_generation", GAUGE, "Number of the policy in force"},
 	{"policy", "limit_refused", "policy_limit_refused", COUNTER,
@@ -309,8 +318,8 @@ static void reauth_lines(json_t *lines, const json_t *status)
 
 static json_t *all_lines(struct request *r)
 {
-	static const char *const sections[] = {"kernel", "listeners", "hookup", "policy",
-					       "control"};
+	static const char *const sections[] = {"kernel", "listeners", "agents",
+					       "hookup", "policy",    "control"};
 	unsigned workers = r->control->env.workers;
 	json_t *lines = json_array(), *status = status_json(r), *stats = json_array();
 
@@ -325,6 +334,7 @@ static json_t *all_lines(struct request *r)
 	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
 		section_lines(lines, sections[i], json_object_get(status, sections[i]), NULL);
 	reauth_lines(lines, status);
+	authority_lines(r, lines);
 	json_decref(status);
 	json_decref(stats);
 	return lines;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The commands that look: status, pending, rules, authorities, version. */
+/* The commands that look: status, pending, rules, version. */
 #include "daemon/control_impl.h"
 #include "base/str.h"
 #include "daemon/control_json.h"
@@ -177,9 +177,27 @@ static json_t *status_problems(const struct request *r)
 	}
 	if (c->main.hook_state == HOOK_STATE_MISSING)
 		problem(a, "kernel rules are missing: pendctl hookup install puts them back");
+	if (c->main.agents_failing) {
+		snprintf(text, sizeof(text),
+			 "the programs of %u of %u authorities do not run: the log says why",
+			 c->main.agents_failing, c->main.agents_wanted);
+		problem(a, text);
+	}
 	if (c->main.hook_state == HOOK_STATE_REMOVED)
 		problem(a, "kernel rules were removed by request: nothing is held");
 	return a;
+}
+
+static json_t *status_agents(const struct msg_main_status *m)
+{
+	json_t *o = json_object();
+
+	set_int(o, "wanted", m->agents_wanted);
+	set_int(o, "running", m->agents_running);
+	set_int(o, "failing", m->agents_failing);
+	set_int(o, "elsewhere", m->agents_foreign);
+	set_int(o, "restarts", m->agents_restarts);
+	return o;
 }
 
 json_t *status_json(struct request *r)
@@ -203,6 +221,7 @@ json_t *status_json(struct request *r)
 		json_object_set_new(o, "kernel", status_kernel(&c->main));
 		json_object_set_new(o, "listeners", status_listeners(c));
 		json_object_set_new(o, "live_flows", status_reauth(&c->main));
+		json_object_set_new(o, "agents", status_agents(&c->main));
 	}
 	json_object_set_new(o, "workers", status_workers(r));
 	json_object_set_new(o, "totals", status_totals(c));
@@ -506,50 +525,7 @@ void show_rules(struct request *r, const json_t *args)
 	rules_walk(r);
 }
 
-/* --------------------------------------------------------- authorities, version ---- */
-
-static const char *authority_type_name(unsigned type)
-{
-	static const char *const names[] = {
-		[AUTHORITY_OPERATOR] = "operator", [AUTHORITY_STATIC] = "static",
-		[AUTHORITY_SOCKET] = "socket",     [AUTHORITY_EXEC] = "exec",
-		[AUTHORITY_DNSBL] = "dnsbl",       [AUTHORITY_HTTP] = "http",
-		[AUTHORITY_UNIT] = "unit",         [AUTHORITY_TOTP] = "totp",
-		[AUTHORITY_ANY] = "any",           [AUTHORITY_ALL] = "all",
-		[AUTHORITY_QUORUM] = "quorum",     [AUTHORITY_CHAIN] = "chain"};
-
-	return type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : "unknown";
-}
-
-static json_t *authority_json(const struct classify_authority *a)
-{
-	const char *on_timeout = cj_verdict_name(a->on_timeout);
-	char timeout[STR_DURATION_MAX];
-	json_t *o = json_object();
-
-	set_text(o, "name", a->name);
-	set_text(o, "type", authority_type_name(a->type));
-	set_text(o, "timeout", str_duration_print(a->timeout_ns, timeout));
-	set_text(o, "on_timeout", on_timeout ? on_timeout : "block");
-	if (a->type == AUTHORITY_STATIC && cj_verdict_name(a->answer))
-		set_text(o, "answer", cj_verdict_name(a->answer));
-	return o;
-}
-
-void show_authorities(struct request *r, const json_t *args)
-{
-	const struct view *v = r->control->env.view;
-	json_t *o = json_object(), *a = json_array();
-	struct classify_authority authority;
-	uint32_t n = v->classifier ? classify_authorities(v->classifier) : 0;
-
-	(void)args;
-	for (uint32_t i = 0; i < n; i++)
-		if (classify_authority(v->classifier, (uint16_t)i, &authority))
-			json_array_append_new(a, authority_json(&authority));
-	json_object_set_new(o, "authorities", a);
-	request_ok(r, o);
-}
+/* --------------------------------------------------------------------- version ---- */
 
 void show_version(struct request *r, const json_t *args)
 {

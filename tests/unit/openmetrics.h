@@ -61,7 +61,7 @@ static inline bool om_suffix(const struct openmetrics *m, const char *suffix)
 		const char *type, *suffix;
 	} known[] = {
 		{"counter", "_total"}, {"gauge", ""},         {"unknown", ""},     {"stateset", ""},
-		{"info", "_info"},     {"summary", "_count"}, {"summary", "_sum"},
+		{"info", "_info"},     {"summary", "_count"}, {"summary", "_sum"}, {"summary", ""},
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -100,6 +100,8 @@ static inline bool om_sample(struct openmetrics *m, const char *line)
 	}
 	if (!strcmp(m->type, "stateset") && !strstr(line + name, family))
 		return om_bad(m, "a state set without its label", line);
+	if (!strcmp(m->type, "summary") && !*suffix && !strstr(line + name, "quantile=\""))
+		return om_bad(m, "a quantile without its label", line);
 	if (line[name + labels] != ' ')
 		return om_bad(m, "no value", line);
 	v = strtod(line + name + labels + 1, &end);
