@@ -11,6 +11,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#define HEARTBEAT_S 5 /* a stopped one costs others no more than twice that */
+
 static const struct agent_kind *const kinds[] = {&agent_exec, &agent_totp, &agent_dnsbl,
 						 &agent_http};
 
@@ -312,6 +314,7 @@ static int serve(struct agent *a)
 	a->server = pend_client_server_new(a->socket, a->name, AGENT_QUESTIONS, &on, a);
 	if (!a->server)
 		return 1;
+	pend_client_server_heartbeat(a->server, HEARTBEAT_S);
 	loop_set_idle(a->loop, idle, a);
 	r = loop_run(a->loop);
 	drop_all(a);

@@ -85,7 +85,7 @@ enum ask_state {
 	ASK_LIMIT,
 };
 
-enum ask_why { ASK_WHY_TIMEOUT, ASK_WHY_DECIDED, ASK_WHY_GONE, ASK_WHY_POLICY };
+enum ask_why { ASK_WHY_TIMEOUT, ASK_WHY_DECIDED, ASK_WHY_GONE, ASK_WHY_POLICY, ASK_WHY_SILENT };
 
 struct ask_server; /* one client that serves one authority */
 
@@ -103,8 +103,8 @@ struct ask_env {
 			 const struct pend_info *info, uint64_t remaining_ns);
 	void (*withdrawn)(void *ctx, void *client, const char *authority, pend_context context,
 			  enum ask_why why);
-	/* The authority is not in the policy any more, or not one for programs: it is not served. */
-	void (*unserved)(void *ctx, void *client, const char *authority);
+	/* It is not served any more: the policy has no such authority for programs (POLICY), or ask_client_silent. */
+	void (*unserved)(void *ctx, void *client, const char *authority, enum ask_why why);
 	/* Its output waits: no more questions for now; ask_drained is called when it may have them. */
 	bool (*backlogged)(void *ctx, void *client);
 };
@@ -157,6 +157,8 @@ bool ask_serves(const struct ask *a, const void *client, const char *authority);
 void *ask_server_client(const struct ask *a, const char *authority);
 /* The client is gone: whatever it served goes to others, or counts as an error. */
 void ask_client_gone(struct ask *a, void *client);
+/* The same for one that is there and says nothing; it is told, and may serve again. */
+void ask_client_silent(struct ask *a, void *client);
 enum ask_state ask_answer(struct ask *a, void *client, const struct ask_answer *answer);
 /* The client's output is low again. */
 void ask_drained(struct ask *a, void *client);

@@ -225,6 +225,20 @@ void ask_client_gone(struct ask *a, void *client)
 	}
 }
 
+void ask_client_silent(struct ask *a, void *client)
+{
+	struct list *at, *tmp;
+
+	list_foreach(at, tmp, &a->servers) {
+		struct ask_server *s = container_of(at, struct ask_server, of_client);
+
+		if (s->client != client)
+			continue;
+		a->env.unserved(a->env.ctx, client, s->authority->name, ASK_WHY_SILENT);
+		server_free(a, s);
+	}
+}
+
 void ask_drained(struct ask *a, void *client)
 {
 	struct list *at, *tmp;
@@ -335,7 +349,7 @@ static void drop_servers(struct ask *a, struct authority *au)
 	list_foreach(at, tmp, &au->servers) {
 		struct ask_server *s = container_of(at, struct ask_server, of_authority);
 
-		a->env.unserved(a->env.ctx, s->client, au->name);
+		a->env.unserved(a->env.ctx, s->client, au->name, ASK_WHY_POLICY);
 		server_free(a, s);
 	}
 	ask_desert(a, au, true);

@@ -63,10 +63,10 @@ static void on_withdrawn(void *ctx, void *client, const char *authority, pend_co
 	control_withdrawn(client, authority, context, why);
 }
 
-static void on_unserved(void *ctx, void *client, const char *authority)
+static void on_unserved(void *ctx, void *client, const char *authority, enum ask_why why)
 {
 	(void)ctx;
-	control_unserved(client, authority, "policy");
+	control_unserved(client, authority, why == ASK_WHY_SILENT ? "heartbeat" : "policy");
 }
 
 static bool on_backlogged(void *ctx, void *client)

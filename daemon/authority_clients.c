@@ -212,6 +212,7 @@ static void env_figures(void *ctx, json_t *status)
 	set_int(o, "questions_decided", q->decided);
 	set_int(o, "questions_limited", q->limited);
 	set_int(o, "swept", a->sweep.decided);
+	set_int(o, "servers_silent", c->silent);
 	set_int(o, "events", events_count(a->events));
 	set_int(o, "log_dropped", log_dropped());
 	set_int(o, "changes", g->in_force);

@@ -44,7 +44,7 @@ static const struct command commands[] = {
 	{"decisions", ROLE_OBSERVE, " ", show_decisions},
 	{"forget", ROLE_DECIDE, " source rule all ", act_forget},
 	/* ... or who its definition names: decide */
-	{"serve", ROLE_SERVE, " authority max stop ", act_serve},
+	{"serve", ROLE_SERVE, " authority max heartbeat stop ", act_serve},
 	{"answer", ROLE_SERVE, " answers ", act_answer}, /* of one's own questions */
 	{"ping", ROLE_SERVE, " ", act_ping},
 	{"unlock", ROLE_OBSERVE, " authority source code ", act_unlock},
@@ -335,6 +335,7 @@ static void client_unserve(struct control_client *cc)
 		ask_client_gone(cc->control->env.ask, cc);
 	cc->serves = 0;
 	unlock_gone(cc);
+	loop_timer_cancel(cc->control->env.loop, &cc->silence);
 }
 
 void control_reloaded(struct control *c, uint32_t seq, const struct reload_result *result)
@@ -482,6 +483,7 @@ void control_line(struct control_client *cc, const char *line, size_t len)
 	if (cc->closing)
 		return;
 	cc->control->stats.requests++;
+	cc->heard = loop_now(cc->control->env.loop);
 	v = cj_parse(line, len, &e);
 	if (v)
 		client_request(cc, v);
@@ -524,6 +526,7 @@ struct control_client *control_open(struct control *c, void *client, enum role r
 		.control = c, .client = client, .role = role, .uid = uid, .session = ++c->sessions};
 	list_init(&cc->requests);
 	list_add_tail(&c->clients, &cc->link);
+	heartbeat_init(cc);
 	client_greet(cc);
 	if (role == ROLE_NONE) {
 		c->stats.denied++;

@@ -72,6 +72,7 @@ struct control_env {
 struct control_stats {
 	uint64_t requests, errors, not_json, overlong, denied, subscriptions_lost, timeouts, stray;
 	uint64_t unlocks, unlocks_refused; /* codes that were brought; of these, to no avail */
+	uint64_t silent;                   /* taken out of service for want of a heartbeat */
 };
 
 struct control;        /* the server */

@@ -3,6 +3,7 @@
 #include "daemon/control_impl.h"
 #include "daemon/control_json.h"
 #include "daemon/ids.h"
+#include "daemon/log.h"
 #include "base/str.h"
 #include "core/flow.h"
 #include <errno.h>
@@ -11,6 +12,42 @@
 
 #define ANSWERS_MAX 4096 /* in one `answer` */
 #define LINE_MAX_Q  768  /* of one question */
+
+/* ---- heartbeat ---- */
+
+static void heartbeat_arm(struct control_client *cc)
+{
+	struct loop *l = cc->control->env.loop;
+
+	if (cc->heartbeat_ns && cc->serves)
+		loop_timer_arm(l, &cc->silence,
+			       mono_add(cc->heard, CONTROL_HEARTBEATS * cc->heartbeat_ns));
+	else
+		loop_timer_cancel(l, &cc->silence);
+}
+
+/* It may have been stopped, with its connection open: others take its questions, until it serves again. */
+static void on_silence(void *ctx)
+{
+	struct control_client *cc = ctx;
+	struct control *c = cc->control;
+	uint64_t silent = mono_since(loop_now(c->env.loop), cc->heard);
+
+	if (!cc->serves || silent < CONTROL_HEARTBEATS * cc->heartbeat_ns) {
+		heartbeat_arm(cc);
+		return;
+	}
+	c->stats.silent++;
+	log_warning("control", "uid %u, pid %d serves no more: it has said nothing for %llu s",
+		    cc->uid, (int)cc->pid, (unsigned long long)(silent / MONO_NS_PER_S));
+	ask_client_silent(c->env.ask, cc);
+}
+
+void heartbeat_init(struct control_client *cc)
+{
+	cc->heard = loop_now(cc->control->env.loop);
+	loop_timer_init(&cc->silence, on_silence, cc);
+}
 
 /* ---- serve ---- */
 
@@ -47,6 +84,7 @@ static void serve_end(struct request *r, const char *name)
 		return;
 	}
 	r->client->serves--;
+	heartbeat_arm(r->client);
 	request_ok(r, json_object());
 }
 
@@ -74,6 +112,7 @@ static void serve_begin(struct request *r, const char *name, uint32_t max)
 		o, "timeout_ms",
 		json_integer((json_int_t)(ask_authority_timeout(ask, name) / MONO_NS_PER_MS)));
 	cc->serves += !again;
+	heartbeat_arm(cc);
 	request_ok(r, o);
 	s = ask_serve(ask, cc, name, max, NULL);
 	if (s != ASK_OK)
@@ -100,16 +139,24 @@ static bool nobody_asks(struct request *r)
 	return true;
 }
 
+static bool number_in(const json_t *v, json_int_t least, json_int_t most)
+{
+	return !v || (json_is_integer(v) && json_integer_value(v) >= least &&
+		      json_integer_value(v) <= most);
+}
+
 void act_serve(struct request *r, const json_t *args)
 {
-	const json_t *max = json_object_get(args, "max"), *stop = json_object_get(args, "stop");
+	const json_t *max = json_object_get(args, "max"), *stop = json_object_get(args, "stop"),
+		     *beat = json_object_get(args, "heartbeat");
 	const char *name = json_string_value(json_object_get(args, "authority"));
 
-	if (!name || (max && (!json_is_integer(max) || json_integer_value(max) < 1 ||
-			      json_integer_value(max) > ASK_SERVER_MAX))) {
+	if (!name || !number_in(max, 1, ASK_SERVER_MAX) ||
+	    !number_in(beat, 0, CONTROL_HEARTBEAT_MAX)) {
 		request_fail(r, "invalid",
-			     "serve takes \"authority\", a name, and \"max\", 1 to %d",
-			     ASK_SERVER_MAX);
+			     "serve takes \"authority\", a name, \"max\", 1 to %d, and "
+			     "\"heartbeat\", 0 to %d seconds",
+			     ASK_SERVER_MAX, CONTROL_HEARTBEAT_MAX);
 		return;
 	}
 	if (nobody_asks(r))
@@ -118,6 +165,8 @@ void act_serve(struct request *r, const json_t *args)
 		request_denied(r, ROLE_DECIDE);
 		return;
 	}
+	if (beat)
+		r->client->heartbeat_ns = (uint64_t)json_integer_value(beat) * MONO_NS_PER_S;
 	if (json_is_true(stop))
 		serve_end(r, name);
 	else
@@ -363,7 +412,8 @@ void control_withdrawn(struct control_client *cc, const char *authority, pend_co
 	static const char *const names[] = {[ASK_WHY_TIMEOUT] = "timeout",
 					    [ASK_WHY_DECIDED] = "decided",
 					    [ASK_WHY_GONE] = "gone",
-					    [ASK_WHY_POLICY] = "policy"};
+					    [ASK_WHY_POLICY] = "policy",
+					    [ASK_WHY_SILENT] = "heartbeat"};
 	struct control_env *env = &cc->control->env;
 	struct line l = {.len = 0};
 

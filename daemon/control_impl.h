@@ -93,7 +93,10 @@ struct control_client {
 	struct event_match follow; /* no types: it does not follow */
 	uint64_t sent;             /* events sent to it */
 	unsigned serves;           /* authorities */
-	uint64_t asked;            /* questions put to it */
+	uint64_t heartbeat_ns;     /* it says something as often as that; 0: when it likes */
+	mono_t heard;              /* its last line */
+	struct loop_timer silence;
+	uint64_t asked; /* questions put to it */
 };
 
 struct control {
@@ -183,7 +186,10 @@ void authority_lines(struct request *r, json_t *lines);
 /* control_ask.c */
 /* Its role suffices, or the authority names it. */
 bool control_may_serve(const struct control_client *cc, const char *name);
-#define CONTROL_SERVES_MAX 64 /* authorities that one client serves */
+#define CONTROL_SERVES_MAX    64   /* authorities that one client serves */
+#define CONTROL_HEARTBEAT_MAX 3600 /* seconds */
+#define CONTROL_HEARTBEATS    2    /* that it may miss */
+void heartbeat_init(struct control_client *cc);
 void act_serve(struct request *r, const json_t *args);
 void act_answer(struct request *r, const json_t *args);
 void act_ping(struct request *r, const json_t *args);

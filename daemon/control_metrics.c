@@ -170,6 +170,8 @@ static const struct metric metrics[] = {
 	 "Questions that were decided by votes"},
 	{"control", "questions_limited", "control_questions_limited", COUNTER,
 	 "Questions that were over a limit"},
+	{"control", "servers_silent", "control_servers_silent", COUNTER,
+	 "Programs that serve no more for want of a heartbeat"},
 };
 
 /* Told below in another way. */

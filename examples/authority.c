@@ -52,6 +52,7 @@ int main(int argc, char **argv)
 	server = pend_client_server_new(argc > 2 ? argv[2] : NULL, argv[1], 0, &handlers, NULL);
 	if (!server)
 		return 1;
+	pend_client_server_heartbeat(server, 10);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	e = pend_client_server_run(server);

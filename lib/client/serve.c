@@ -8,13 +8,14 @@
 #include <string.h>
 #include <time.h>
 
-#define GREETING_MS  2000
-#define BACKOFF_MIN  50
-#define BACKOFF_MAX  5000
-#define STOP_MS      1000
-#define ID_MAX       40
-#define WHY_MAX      200
-#define ANSWERS_FULL 49152 /* bytes of one line: the daemon's bound is 65,536 */
+#define GREETING_MS   2000
+#define BACKOFF_MIN   50
+#define BACKOFF_MAX   5000
+#define STOP_MS       1000
+#define ID_MAX        40
+#define WHY_MAX       200
+#define HEARTBEAT_MAX 3600
+#define ANSWERS_FULL  49152 /* bytes of one line: the daemon's bound is 65,536 */
 
 struct pend_client_server {
 	char *path, *authority;
@@ -26,6 +27,8 @@ struct pend_client_server {
 	uint64_t serve_id;
 	int64_t retry_at;
 	int backoff_ms;
+	unsigned heartbeat_s; /* 0: none was promised */
+	int64_t beat_at;      /* the next, if nothing else is said before */
 	volatile sig_atomic_t stop;
 	/* answers that were not sent yet: the inside of the array */
 	char *answers;
@@ -72,6 +75,11 @@ void pend_client_server_free(struct pend_client_server *s)
 	free(s);
 }
 
+void pend_client_server_heartbeat(struct pend_client_server *s, unsigned seconds)
+{
+	s->heartbeat_s = seconds < HEARTBEAT_MAX ? seconds : HEARTBEAT_MAX;
+}
+
 void pend_client_server_stop(struct pend_client_server *s)
 {
 	s->stop = 1;
@@ -97,6 +105,23 @@ static void lost(struct pend_client_server *s, const char *text)
 		s->on.state(s->ctx, s, false, why);
 }
 
+/* ---- heartbeat ---- */
+
+static void said_something(struct pend_client_server *s)
+{
+	if (s->heartbeat_s)
+		s->beat_at = now_ms() + (int64_t)s->heartbeat_s * 1000;
+}
+
+/* What waits to be sent is as good. */
+static enum pend_client_error beat(struct pend_client_server *s)
+{
+	if (!s->heartbeat_s || now_ms() < s->beat_at || pend_client_wants_write(s->client))
+		return PEND_CLIENT_OK;
+	said_something(s);
+	return pend_client_send(s->client, "ping", NULL, NULL);
+}
+
 static void dial(struct pend_client_server *s)
 {
 	enum pend_client_error e = pend_client_connect(&s->client, s->path, GREETING_MS);
@@ -105,12 +130,15 @@ static void dial(struct pend_client_server *s)
 
 	if (o && s->max)
 		json_object_set_new(o, "max", json_integer(s->max));
+	if (o && s->heartbeat_s)
+		json_object_set_new(o, "heartbeat", json_integer(s->heartbeat_s));
 	args = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	if (e == PEND_CLIENT_OK)
 		e = args ? pend_client_send(s->client, "serve", args, &s->serve_id)
 			 : PEND_CLIENT_E_NO_MEMORY;
 	free(args);
+	said_something(s);
 	if (e == PEND_CLIENT_OK)
 		return;
 	lost(s, s->client ? pend_client_message(s->client) : pend_client_error_text(e));
@@ -145,6 +173,7 @@ static enum pend_client_error answers_send(struct pend_client_server *s)
 
 	if (!s->len || !s->client)
 		return PEND_CLIENT_OK;
+	said_something(s);
 	e = client_put(s->client, head, sizeof(head) - 1);
 	if (e == PEND_CLIENT_OK)
 		e = client_put(s->client, s->answers, s->len);
@@ -381,7 +410,9 @@ static enum pend_client_error on_line(struct pend_client *c, void *ctx, json_t *
 	else if (code)
 		unlock(s, code);
 	else if (u && !strcmp(client_text(u, "authority"), s->authority))
-		trouble = "the authority is not in the policy any more";
+		trouble = strcmp(client_text(u, "why"), "heartbeat")
+				  ? "the authority is not in the policy any more"
+				  : "nothing was heard of this program for too long";
 	else if (json_object_get(v, "ok"))
 		reply(s, v, &trouble);
 	if (trouble)
@@ -406,6 +437,8 @@ enum pend_client_error pend_client_server_process(struct pend_client_server *s)
 	if (e == PEND_CLIENT_OK)
 		e = answers_send(s);
 	if (e == PEND_CLIENT_OK)
+		e = beat(s);
+	if (e == PEND_CLIENT_OK)
 		e = pend_client_flush(s->client);
 	if (pump.why[0])
 		lost(s, pump.why);
@@ -426,10 +459,11 @@ bool pend_client_server_wants_write(const struct pend_client_server *s)
 
 int pend_client_server_timeout_ms(const struct pend_client_server *s)
 {
-	int64_t left = s->retry_at - now_ms();
+	int64_t left;
 
-	if (s->client)
+	if (s->client && !s->heartbeat_s)
 		return -1;
+	left = (s->client ? s->beat_at : s->retry_at) - now_ms();
 	return left > 0 ? (int)left : 0;
 }
 

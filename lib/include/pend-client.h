@@ -180,6 +180,12 @@ PEND_CLIENT_API struct pend_client_server *
 pend_client_server_new(const char *path, const char *authority, uint32_t max,
 		       const struct pend_client_handlers *handlers, void *ctx);
 PEND_CLIENT_API void pend_client_server_free(struct pend_client_server *s); /* NULL is allowed */
+/*
+ * From the next connection on, promise a sign of life every so many seconds (1 to 3600; 0, the default: none). The
+ * library gives them by itself, as long as _run or _process gets its turn that often; the daemon gives the questions
+ * of a program that has stopped to others, and the program serves again when it goes on.
+ */
+PEND_CLIENT_API void pend_client_server_heartbeat(struct pend_client_server *s, unsigned seconds);
 /* Serve until pend_client_server_stop; blocks. PEND_CLIENT_OK, or E_NO_MEMORY. */
 PEND_CLIENT_API enum pend_client_error pend_client_server_run(struct pend_client_server *s);
 /* From inside a handler, or from a signal handler. */
@@ -229,7 +235,7 @@ PEND_CLIENT_API enum pend_client_error pend_client_server_unlocked(struct pend_c
 								   const char *why);
 /*
  * For event loops: wait for the descriptor (-1: none now) to be readable, and writable while
- * _wants_write, at most _timeout_ms, then call _process. The descriptor changes with each connection.
+ * _wants_write, at most _timeout_ms (-1: for ever), then call _process. The descriptor changes with each connection.
  */
 PEND_CLIENT_API int pend_client_server_fd(const struct pend_client_server *s);
 PEND_CLIENT_API bool pend_client_server_wants_write(const struct pend_client_server *s);

@@ -22,7 +22,7 @@ static struct {
 	uint8_t verdict[QUESTIONS];
 	uint32_t reason[QUESTIONS];
 	bool open[CLIENTS][QUESTIONS][DEFS]; /* the client holds this question */
-	unsigned held[CLIENTS], asked, withdrawn, unserved;
+	unsigned held[CLIENTS], asked, withdrawn, unserved, silent;
 	bool backlogged[CLIENTS], no_room;
 	char by[QUESTIONS][16], why[QUESTIONS][32];
 	struct msg_lasting lasting[QUESTIONS];
@@ -90,11 +90,12 @@ static void on_withdrawn(void *ctx, void *client, const char *authority, pend_co
 	seen.withdrawn++;
 }
 
-static void on_unserved(void *ctx, void *client, const char *authority)
+static void on_unserved(void *ctx, void *client, const char *authority, enum ask_why why)
 {
 	(void)ctx;
 	ck_assert(ask_serves(a, client, authority));
 	seen.unserved++;
+	seen.silent += why == ASK_WHY_SILENT;
 }
 
 static bool on_backlogged(void *ctx, void *client)
@@ -344,6 +345,30 @@ START_TEST(a_server_leaves)
 	for (unsigned n = 1; n <= 4; n++) /* nobody has an opinion */
 		ended(n, PEND_VERDICT_BLOCK, REASON_TIMEOUT);
 	ck_assert_uint_eq(ask_stats(a)->open, 0);
+}
+END_TEST
+
+/* As if it left, but it is told, and only of what it served. */
+START_TEST(a_server_is_silent)
+{
+	serve(0, IDP, 0);
+	serve(0, DNS, 0);
+	serve(1, IDP, 0);
+	for (unsigned n = 1; n <= 4; n++)
+		question(n, IDP);
+	question(5, DNS);
+	ck_assert_uint_eq(seen.held[0], 3);
+	memset(seen.open[0], 0, sizeof(seen.open[0]));
+	seen.held[0] = 0;
+	ask_client_silent(a, &client_id[0]);
+	ck_assert_uint_eq(seen.silent, 2);
+	ck_assert_uint_eq(seen.held[1], 4);
+	ended(5, PEND_VERDICT_BLOCK, REASON_TIMEOUT);
+	ck_assert_int_eq(answer(0, 1, ASK_PERMIT), ASK_NOT_YOURS);
+	serve(0, IDP, 0); /* it goes on */
+	question(6, IDP);
+	question(7, IDP);
+	ck_assert_uint_eq(seen.held[0], 1);
 }
 END_TEST
 
@@ -642,6 +667,7 @@ Suite *suite(void)
 	tcase_add_test(tc, room_and_order);
 	tcase_add_test(tc, no_more_than_max_pending);
 	tcase_add_test(tc, a_server_leaves);
+	tcase_add_test(tc, a_server_is_silent);
 	tcase_add_test(tc, waiting_outlasts_a_restart);
 	tcase_add_test(tc, groups);
 	tcase_add_test(tc, chain);
