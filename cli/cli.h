@@ -115,6 +115,7 @@ int cmd_status(struct cli *cli, int argc, char **argv);
 int cmd_pending(struct cli *cli, int argc, char **argv);
 int cmd_permit(struct cli *cli, int argc, char **argv);
 int cmd_block(struct cli *cli, int argc, char **argv);
+int cmd_ask(struct cli *cli, int argc, char **argv);
 int cmd_events(struct cli *cli, int argc, char **argv);
 int cmd_rules(struct cli *cli, int argc, char **argv);
 int cmd_decisions(struct cli *cli, int argc, char **argv);

@@ -36,6 +36,11 @@ const struct command commands[] = {
 		"  --unreachable        ... by ICMP administratively prohibited\n"
 		"  --drop               do not tell it (the default)\n",
 	 cmd_block},
+	{"ask", "[--no-names] [FILTER...]",
+	 "put what waits to a person, as questions at a terminal",
+	 "Keys permit or block, once or for longer; ? tells them.\n"
+	 "  --no-names              do not look up the names of sources\n" FILTERS,
+	 cmd_ask},
 	{"events", "[-n N] [--follow] [--type T,...] [FILTER...]", "what happened last",
 	 "  -n, --last N    so many (default 50, 1024 are kept)\n"
 	 "  -f, --follow    and go on with those that happen\n"

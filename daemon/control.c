@@ -28,6 +28,7 @@ static const struct command commands[] = {
 	/* ... below `observe`: of one's own */
 	{"authorities", ROLE_SERVE, " ", show_authorities},
 	{"test", ROLE_OBSERVE, " flow in out hook mark trace ", show_test},
+	{"country", ROLE_OBSERVE, " address ", show_country},
 	{"show", ROLE_OBSERVE, " what ", show_text},
 	{"metrics", ROLE_OBSERVE, " ", show_metrics},
 	{"policy", ROLE_ADMIN, " changes why stay for until ", act_policy},

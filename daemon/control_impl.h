@@ -156,6 +156,8 @@ uint32_t clock_now(void);
 /* control_test.c */
 void show_test(struct request *r, const json_t *args);
 void show_text(struct request *r, const json_t *args);
+/* control_country.c */
+void show_country(struct request *r, const json_t *args);
 /* control_metrics.c */
 void show_metrics(struct request *r, const json_t *args);
 /* control_dry.c: the policy that was compiled against what is pended; takes `result`. */

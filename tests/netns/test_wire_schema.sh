@@ -39,7 +39,9 @@ policy() {
 	}
 	END
 }
-PENDD_SETTINGS='max-per-source 40; observe-group "nogroup";' pendd_config < <(policy)
+"$BIN/tests/tools/mmdb" "$WORK/country.mmdb" DE=203.0.113.0/24
+SETTINGS="max-per-source 40; observe-group \"nogroup\"; country-database \"$WORK/country.mmdb\";"
+PENDD_SETTINGS=$SETTINGS pendd_config < <(policy)
 pendd_ready() { h_pendctl status >/dev/null 2>&1; }
 pendd_run
 wait_for 10 pendd_ready || bail "pendd did not start"
@@ -69,7 +71,7 @@ follows() { # name extra-members: what follows until $WORK/NAME.go is there, and
 }
 asks() { local line; for line; do ctl ask "$line" >>"$WORK/asked"; done; }
 pendd_config_again() { CONTROL=$DIRECT pendd_config; } # < policy
-PENDD_SETTINGS='max-per-source 40; observe-group "nogroup";'
+PENDD_SETTINGS=$SETTINGS
 
 follows slow ''
 follows narrow ',"match":{"source":"192.0.2.2","family":4,"protocol":"tcp","port":80},"types":["pended","completed"]'
@@ -81,6 +83,7 @@ asks '{"op":"version"}' '{"op":"version","protocol":1}' '{"op":"version","protoc
 	'{"op":"rules"}' '{"op":"layers"}' '{"op":"authorities"}' '{"op":"metrics"}' '{"op":"sets"}' '{"op":"objects"}' \
 	'{"op":"show","what":"policy"}' '{"op":"show","what":"settings"}' '{"op":"journal","last":3}' '{"op":"decisions"}' \
 	'{"op":"hookup","action":"print"}' '{"op":"hookup","action":"verify"}' '{"op":"check"}' \
+	'{"op":"country","address":"203.0.113.7"}' '{"op":"country","address":"192.0.2.7"}' '{"op":"country","address":"x"}' \
 	'{"op":"check","policy":"layer x { permt }"}' '{"op":"events","last":5,"types":["note"]}' \
 	'{"op":"test","flow":"tcp 203.0.113.7:4000 > 192.0.2.1:80","trace":true}' \
 	'{"op":"test","flow":"udp [2001:db8::7]:1 > [2001:db8::1]:53","in":"eth0","hook":"input","mark":1}' \

@@ -738,6 +738,13 @@ START_TEST(dry_run_tells_what_would_be_decided)
 }
 END_TEST
 
+START_TEST(a_country_needs_a_database)
+{
+	expect(cc, &admin, "{\"id\":1,\"op\":\"country\",\"address\":\"192.0.2.7\"}",
+	       "\"unsupported\"");
+}
+END_TEST
+
 START_TEST(a_client_gone_during_a_dry_run)
 {
 	struct reload_result res = {.diagnostics = "", .restart = "", .diff = ""};
@@ -785,6 +792,7 @@ Suite *suite(void)
 	tcase_add_test(t, metrics_without_an_answer);
 	tcase_add_test(t, dry_run_tells_what_would_be_decided);
 	tcase_add_test(t, a_client_gone_during_a_dry_run);
+	tcase_add_test(t, a_country_needs_a_database);
 	suite_add_tcase(s, t);
 	return s;
 }
