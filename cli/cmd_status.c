@@ -32,10 +32,44 @@ static void status_totals(const json_t *t)
 			   out_int(t, "reattached"));
 }
 
+static const char *why_not(const char *state)
+{
+	static const struct {
+		const char *state, *why;
+	} t[] = {{"off", "kernel-decisions is no"},
+		 {"iptables", "iptables has no place for them"},
+		 {"no-hookup", "the rules are not the daemon's"},
+		 {"no-input", "nothing that comes to this host is held"}};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++)
+		if (!strcmp(state, t[i].state))
+			return t[i].why;
+	return state;
+}
+
+/* Decisions that hold for a while, where the kernel takes them. */
+static void status_decisions(const json_t *d)
+{
+	const char *state = out_get(d, "state"), *by = out_get(d, "varies_by");
+
+	if (strcmp(state, "on") != 0) {
+		out_printf("decided   nothing by the kernel: %s\n", why_not(state));
+		return;
+	}
+	out_printf("decided   %lld permitted, %lld blocked by the kernel, which has %lld %s\n",
+		   out_int(d, "kernel_permits"), out_int(d, "kernel_blocks"),
+		   out_int(d, "elements"),
+		   out_noun(out_int(d, "elements"), "decision", "decisions"));
+	if (*by)
+		out_printf("          %lld not offered, lately for \"%s\" in rule %lld\n",
+			   out_int(d, "varies"), by, out_int(d, "varies_rule"));
+}
+
 static void status_hookup(const json_t *v)
 {
 	const json_t *h = json_object_get(v, "hookup"), *k = json_object_get(v, "kernel");
-	const json_t *l = json_object_get(v, "live_flows"), *a = json_object_get(v, "agents");
+	const json_t *l = json_object_get(v, "live_flows"), *a = json_object_get(v, "agents"),
+		     *d = json_object_get(v, "kernel_decisions");
 
 	if (h)
 		out_printf("hookup    %s, %s, fail %s (%lld %s)\n", out_get(h, "kind"),
@@ -45,6 +79,8 @@ static void status_hookup(const json_t *v)
 		out_printf("kernel    %lld queued, %lld + %lld dropped, %lld flushed by others\n",
 			   out_int(k, "queued"), out_int(k, "queue_dropped"),
 			   out_int(k, "user_dropped"), out_int(k, "flushed"));
+	if (d)
+		status_decisions(d);
 	if (a && out_int(a, "wanted") + out_int(a, "elsewhere"))
 		out_printf("agents    %lld of %lld run, %lld elsewhere, %lld %s\n",
 			   out_int(a, "running"), out_int(a, "wanted"), out_int(a, "elsewhere"),

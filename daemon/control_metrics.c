@@ -121,6 +121,24 @@ static const struct metric metrics[] = {
 	{"agents", "restarts", "agents_restarts", COUNTER,
 	 "Programs of authorities that ended and were started again"},
 	{"hookup", "repairs", "hookup_repairs", COUNTER, "Kernel rules put back"},
+	{"kernel_decisions", "elements", "kernel_decisions", GAUGE,
+	 "Connections whose like the kernel decides"},
+	{"kernel_decisions", "kernel_permits", "kernel_permits", COUNTER,
+	 "Connections that the kernel permitted by a decision"},
+	{"kernel_decisions", "kernel_blocks", "kernel_blocks", COUNTER,
+	 "Packets that the kernel blocked by a decision"},
+	{"kernel_decisions", "offered", "kernel_decisions_offered", COUNTER,
+	 "Decisions put into the kernel"},
+	{"kernel_decisions", "varies", "kernel_decisions_varies", COUNTER,
+	 "Decisions not offered to the kernel: they depend on something else too"},
+	{"kernel_decisions", "full", "kernel_decisions_full", COUNTER,
+	 "Decisions not offered to the kernel for want of room"},
+	{"kernel_decisions", "missed", "kernel_decisions_missed", COUNTER,
+	 "Decisions not offered to the kernel: too many at once"},
+	{"kernel_decisions", "failed", "kernel_decisions_failed", COUNTER,
+	 "Transactions with decisions that the kernel refused"},
+	{"kernel_decisions", "flushes", "kernel_decisions_flushes", COUNTER,
+	 "Times that all decisions were taken out of the kernel"},
 	{"policy", "generation", "policy_generation", GAUGE, "Number of the policy in force"},
 	{"policy", "limit_refused", "policy_limit_refused", COUNTER,
 	 "Times that a rate or a quota of a rule had nothing left"},
@@ -320,8 +338,8 @@ static void reauth_lines(json_t *lines, const json_t *status)
 
 static json_t *all_lines(struct request *r)
 {
-	static const char *const sections[] = {"kernel", "listeners", "agents",
-					       "hookup", "policy",    "control"};
+	static const char *const sections[] = {"kernel", "kernel_decisions", "listeners", "agents",
+					       "hookup", "policy",           "control"};
 	unsigned workers = r->control->env.workers;
 	json_t *lines = json_array(), *status = status_json(r), *stats = json_array();
 

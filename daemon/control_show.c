@@ -2,6 +2,7 @@
 /* The commands that look: status, pending, rules, version. */
 #include "daemon/control_impl.h"
 #include "base/str.h"
+#include "core/classify_key.h"
 #include "daemon/control_json.h"
 #include "daemon/ids.h"
 #include "daemon/reauth_json.h"
@@ -99,6 +100,51 @@ static json_t *status_kernel(const struct msg_main_status *m)
 	set_int(o, "queue_dropped", m->kernel_dropped);
 	set_int(o, "user_dropped", m->user_dropped);
 	set_int(o, "flushed", m->kernel_flushed);
+	return o;
+}
+
+static const char *offers_state_name(unsigned state)
+{
+	static const char *const names[] = {[MSG_OFFERS_OFF] = "off",
+					    [MSG_OFFERS_NO_HOOKUP] = "no-hookup",
+					    [MSG_OFFERS_IPTABLES] = "iptables",
+					    [MSG_OFFERS_NO_INPUT] = "no-input",
+					    [MSG_OFFERS_ON] = "on"};
+
+	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
+}
+
+/* Where the last connection that was not offered depends on more than the kernel's sets know. */
+static void status_varies(json_t *o, const struct request *r, const struct msg_offers *f)
+{
+	const struct classifier *c = r->control->env.view->classifier;
+	const char *by = classify_else_name(f->varies_by);
+	struct classify_rule rule;
+
+	if (!f->varies || !by || !c || !classify_rule(c, f->varies_rule, &rule))
+		return;
+	set_text(o, "varies_by", by);
+	set_int(o, "varies_rule", f->varies_rule);
+	set_text(o, "varies_text", rule.text);
+}
+
+static json_t *status_offers(const struct request *r, const struct msg_offers *f)
+{
+	json_t *o = json_object();
+
+	set_text(o, "state", offers_state_name(f->state));
+	if (f->state != MSG_OFFERS_ON)
+		return o;
+	set_int(o, "elements", f->elements);
+	set_int(o, "kernel_permits", f->permits);
+	set_int(o, "kernel_blocks", f->blocks);
+	set_int(o, "offered", f->offered);
+	set_int(o, "varies", f->varies);
+	set_int(o, "full", f->full);
+	set_int(o, "missed", f->missed);
+	set_int(o, "failed", f->failed);
+	set_int(o, "flushes", f->flushes);
+	status_varies(o, r, f);
 	return o;
 }
 
@@ -219,6 +265,7 @@ json_t *status_json(struct request *r)
 		json_object_set_new(o, "policy", status_policy(r, &c->main));
 		json_object_set_new(o, "hookup", status_hookup(&c->main));
 		json_object_set_new(o, "kernel", status_kernel(&c->main));
+		json_object_set_new(o, "kernel_decisions", status_offers(r, &c->main.offers));
 		json_object_set_new(o, "listeners", status_listeners(c));
 		json_object_set_new(o, "live_flows", status_reauth(&c->main));
 		json_object_set_new(o, "agents", status_agents(&c->main));

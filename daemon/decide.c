@@ -56,6 +56,19 @@ static void options_of(const struct worker *w, const struct classify_result *r,
 	o->tag = MSG_TAG(w->snapshot->generation, r->authority);
 }
 
+/* The next one like it need not come here. */
+static void offer(struct worker *w, const struct pend_values *v)
+{
+	struct offer o = {.k = {.in_interface = v->in_interface,
+				.dest_port = v->dest_port,
+				.family = v->family,
+				.protocol = v->protocol}};
+
+	memcpy(o.k.source, v->source, sizeof(o.k.source));
+	memcpy(o.k.dest, v->dest, sizeof(o.k.dest));
+	worker_offer(w, &o, v->hook);
+}
+
 /* What was said of this connection's like holds still. */
 static bool decided_before(struct worker *w, const struct pend_values *v,
 			   const struct pend_metadata *meta, const struct classify_result *r,
@@ -74,6 +87,7 @@ static bool decided_before(struct worker *w, const struct pend_values *v,
 			      &f, meta->now_ns, &said))
 		return false;
 	remembered_used(w->remembered, &said);
+	offer(w, v);
 	if (said.verdict == PEND_VERDICT_PERMIT)
 		pend_out_permit(out);
 	else

@@ -157,6 +157,30 @@ struct listeners_counts {
 	uint64_t unknown; /* something that was asked could not be told */
 };
 
+/* Decisions in the kernel: daemon/pendd_offers.c. */
+enum msg_offers_state {
+	MSG_OFFERS_OFF,       /* the setting says no */
+	MSG_OFFERS_NO_HOOKUP, /* the rules are the administrator's own */
+	MSG_OFFERS_IPTABLES,  /* which has no place for them */
+	MSG_OFFERS_NO_INPUT,  /* nothing that comes to this host is queued */
+	MSG_OFFERS_ON,
+};
+
+struct msg_offers {
+	uint8_t state;     /* enum msg_offers_state; all else is of ON */
+	uint8_t varies_by; /* classify_else_name() */
+	uint16_t pad;
+	uint32_t varies_rule;     /* ... of this rule, lately; UINT32_MAX: of none */
+	uint32_t elements, pad2;  /* in the kernel now */
+	uint64_t permits, blocks; /* connections decided there */
+	uint64_t offered;         /* put in */
+	uint64_t varies;          /* not: something else decides too */
+	uint64_t full;            /* not: no room */
+	uint64_t missed;          /* not: too many at once */
+	uint64_t failed;          /* transactions that the kernel refused */
+	uint64_t flushes;         /* all were taken out */
+};
+
 struct msg_match {
 	uint32_t cursor;        /* 0 to start; from MSG_DONE to go on */
 	uint8_t verdict, block; /* COMPLETE_MATCH: enum pend_verdict, enum pend_block */
@@ -203,7 +227,8 @@ struct msg_main_status {
 	uint32_t agents_wanted, agents_running, agents_failing, agents_foreign;
 	uint64_t agents_restarts;
 	struct listeners_counts listeners; /* of live flows */
-	char caps[160];                    /* what the kernel offers the hookup, as probed */
+	struct msg_offers offers;
+	char caps[160]; /* what the kernel offers the hookup, as probed */
 };
 
 struct msg {

@@ -63,6 +63,8 @@ static void on_mail(void *ctx, uint32_t events)
 			pendd_changed(d);
 		} else if (m.type == MAIL_REAUTHORIZED) {
 			pendd_reauthorized(d);
+		} else if (m.type == MAIL_OFFERED) {
+			pendd_offers_called(d);
 		} else if (m.type == MAIL_FAILED) {
 			pendd_stop(d, EXIT_FAILURE);
 		} else if (m.type == MAIL_ENDED && d->running) {
@@ -129,6 +131,8 @@ static void send_ifaces(struct pendd *d)
 		if (m.u.ifaces && worker_mail(&d->worker[i], &m))
 			free(m.u.ifaces);
 	}
+	if (t)
+		pendd_offers_ifaces(d, t);
 	free(t);
 }
 
@@ -247,6 +251,7 @@ static void hook_config(const struct pendd *d, struct pend_hook_config *c)
 	c->multicast = s->multicast;
 	c->fail_open = s->fail_open;
 	c->lazy = s->reauthorize == SETTINGS_REAUTHORIZE_LAZY;
+	c->decisions = s->kernel_decisions && s->hookup != PEND_HOOK_NONE;
 	c->iptables = s->iptables;
 	c->nft_fd = notify_take_fd("nft");
 }
@@ -289,12 +294,15 @@ static int start_workers(struct pendd *d)
 
 	if (remembered_new(&d->remembered))
 		return fail(d, EXIT_FAILURE, "out of memory for decisions");
+	if (pendd_offers_init(d))
+		return fail(d, EXIT_FAILURE, "out of memory for decisions in the kernel");
 	for (unsigned i = 0; i < d->settings.queue_count; i++) {
 		int r = worker_init(&d->worker[i], i, &d->settings, d->hook, d->epoch, d->mail[1],
 				    text, sizeof(text), &s);
 
 		d->workers = i + 1;
 		d->worker[i].remembered = d->remembered;
+		d->worker[i].offers = d->offers.ring ? &d->offers.ring[i] : NULL;
 		if (r)
 			return fail(d, exit_of(s), text);
 	}
@@ -443,6 +451,7 @@ static void stop_all(struct pendd *d)
 	stop_authority(d);
 	for (unsigned i = 0; i < d->workers; i++)
 		worker_deinit(&d->worker[i]);
+	pendd_offers_free(d);
 	remembered_free(d->remembered);
 	pendd_stop_resolver(d);
 	pend_hook_close(d->hook);

@@ -10,13 +10,34 @@
 #include "daemon/agents.h"
 #include "daemon/authority.h"
 #include "daemon/change.h"
+#include "core/classify_key.h"
 #include "daemon/msg.h"
+#include "daemon/offers.h"
 #include "daemon/opts.h"
 #include "daemon/reauth.h"
 #include "daemon/worker.h"
 
 /* How far a change of policy is: daemon/pendd_change.c. */
 enum changing { CHANGE_NONE, CHANGE_MADE, CHANGE_READY, CHANGE_SETTLING };
+
+/* daemon/pendd_offers.c */
+struct offers {
+	uint8_t state;           /* enum msg_offers_state */
+	bool doubt;              /* the kernel may have some that were taken back */
+	struct offer_ring *ring; /* of each worker */
+	struct offers_table *table;
+	struct classify_ifaces *ifaces; /* NULL: no name is known */
+	struct loop_timer timer;
+	unsigned round_ms, rechecks;
+	struct offer_held batch[PEND_HOOK_DECISIONS_MAX]; /* in the table, not yet in the kernel */
+	unsigned n;
+	uint64_t pause_until_ns, full_since_ns;
+	uint64_t evicted;  /* remembered_stats, at the last look */
+	int64_t asleep_ns; /* the machine, since it was booted */
+	uint64_t offered, varies, full, failed, flushes;
+	struct classify_else_at varies_at; /* the last one, of policy varies_generation */
+	uint32_t varies_generation;
+};
 
 struct pendd {
 	struct opts opts;
@@ -70,6 +91,7 @@ struct pendd {
 	uint32_t agents_uid;           /* of those whose authority names none */
 	uint32_t agents_generation;    /* of the policy that they are for; 0: none was seen */
 	struct remembered *remembered; /* decisions that hold for a while */
+	struct offers offers;          /* ... and what the kernel has of them */
 	/* re-authorization of live flows */
 	struct listeners *listeners; /* that thread's */
 	pthread_t reauth_thread;
@@ -120,6 +142,16 @@ bool pendd_swap(struct pendd *d, struct snapshot *s);
 void pendd_decisions_watch(struct pendd *d); /* once a second */
 void pendd_decisions_list(struct pendd *d, const struct msg *m);
 void pendd_decisions_forget(struct pendd *d, const struct msg *m);
+/* daemon/pendd_offers.c: decisions in the kernel. Failures are logged; none of them stops anything. */
+int pendd_offers_init(struct pendd *d); /* 0 or -errno; before workers are started */
+void pendd_offers_free(struct pendd *d);
+void pendd_offers_called(struct pendd *d); /* a worker has put something in its ring */
+/* No packet is decided by the kernel any more when it returns. Cheap when there is nothing to do. */
+void pendd_offers_flush(struct pendd *d);
+void pendd_offers_reset(struct pendd *d); /* the rules were made or removed: the sets are empty */
+void pendd_offers_watch(struct pendd *d); /* once a second */
+void pendd_offers_ifaces(struct pendd *d, const struct classify_ifaces *t);
+void pendd_offers_status(struct pendd *d, struct msg_offers *out);
 /* daemon/pendd_reauth.c */
 /* Decisions about flows from these addresses are over; takes the ranges. */
 void pendd_reauth_expired(struct pendd *d, struct reauth_ranges *ranges);

@@ -181,6 +181,7 @@ static void put_in_force(struct pendd *d)
 	if (pendd_swap(d, s))
 		return;
 	d->leaving = NULL;
+	pendd_offers_flush(d);
 	answer_asker(d, PEND_E_SYSTEM, "not every worker took the new policy");
 	pendd_reauthorize(d, NULL);
 	change_over(d);
@@ -245,6 +246,7 @@ static void settled(struct pendd *d)
 			 d->snapshot->revision);
 	else
 		log_notice("policy", "policy %u is in force", d->generation);
+	pendd_offers_flush(d);
 	pendd_epoch_settled(d);
 	/* Whoever asked for it may rely on it from here on. */
 	answer_asker(d, PEND_OK, "");

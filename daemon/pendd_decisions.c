@@ -137,6 +137,7 @@ void pendd_decisions_forget(struct pendd *d, const struct msg *m)
 		if (v.end)
 			add_source(&s, &k);
 	}
+	pendd_offers_flush(d);
 	remembered_forgot(d->remembered, out.u.done.count);
 	remembered_seek_end(d->remembered);
 	look_at(d, &s);

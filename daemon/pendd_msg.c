@@ -74,11 +74,13 @@ static enum pend_status hook_op(struct pendd *d, uint32_t op, int *fd)
 		s = pend_hook_install(d->hook);
 		d->hook_installed = s == PEND_OK && d->settings.hookup != PEND_HOOK_NONE;
 		d->hook_state = s == PEND_OK ? 1 : 2;
+		pendd_offers_reset(d);
 		return s;
 	case HOOK_REMOVE:
 		s = pend_hook_remove(d->hook);
 		d->hook_installed = false;
 		d->hook_state = 3;
+		pendd_offers_reset(d);
 		return s;
 	case HOOK_PRINT:
 		text = pend_hook_print(d->hook, PEND_HOOK_AUTO);
@@ -155,6 +157,7 @@ static void send_status(struct pendd *d, const struct msg *m)
 	st->resolver = d->resolver > 0;
 	listeners_count(d->listeners, &st->listeners);
 	agents_status(d, st);
+	pendd_offers_status(d, &st->offers);
 	pendd_send_fd(d, &out, -1);
 }
 

@@ -82,6 +82,7 @@ static void watch_hook(struct pendd *d)
 		log_error("hookup", "cannot put the rules back: %s", pend_hook_error(d->hook));
 		return;
 	}
+	pendd_offers_reset(d);
 	d->hook_repairs++;
 	d->hook_state = 1;
 }
@@ -134,6 +135,7 @@ void pendd_watch(void *pendd)
 	watch_ends(d, pendd_clock(d));
 	pendd_decisions_watch(d);
 	watch_hook(d);
+	pendd_offers_watch(d);
 	if (notify_watchdog_ns())
 		notify_send("WATCHDOG=1");
 	if (d->ready)

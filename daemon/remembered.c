@@ -199,6 +199,13 @@ bool remembered_about(const struct remembered *t, uint64_t rule, const struct re
 	return false;
 }
 
+bool remembered_about_all(const struct remembered *t, uint64_t rule,
+			  const struct remembered_flow *f, uint64_t now_ns,
+			  struct remembered_value *v)
+{
+	return !marked(t, CLASSIFY_SCOPE_FLOW, rule) && remembered_about(t, rule, f, now_ns, v);
+}
+
 static void end_comes(struct remembered *t, uint64_t until_ns)
 {
 	uint64_t next = atomic_load(&t->next_end);

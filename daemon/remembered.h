@@ -84,6 +84,13 @@ struct remembered_flow {
  */
 bool remembered_about(const struct remembered *t, uint64_t rule, const struct remembered_flow *f,
 		      uint64_t now_ns, struct remembered_value *v);
+/*
+ * The same of connections from whatever source port. False also when something was ever remembered of a single flow by
+ * this rule, or by one that shares its mark: then the port may matter.
+ */
+bool remembered_about_all(const struct remembered *t, uint64_t rule,
+			  const struct remembered_flow *f, uint64_t now_ns,
+			  struct remembered_value *v);
 /* A connection was decided by it: count. */
 void remembered_used(struct remembered *t, const struct remembered_value *v);
 /* Any thread. False: every place of it is being written by others, again and again. */

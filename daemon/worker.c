@@ -7,6 +7,7 @@
 #include "daemon/sandbox.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -138,6 +139,15 @@ static void tell_main(const struct worker *w, enum mail_type type, struct snapsh
 	/* A few dozen bytes a worker into a pipe of 64 KiB: it is never full. */
 	if (write(w->mail_out, &m, sizeof(m)) != (ssize_t)sizeof(m))
 		log_error("worker", "cannot reach the main thread: %s", strerror(errno));
+}
+
+void worker_offer(struct worker *w, const struct offer *o, uint8_t hook)
+{
+	if (!w->offers || hook != 1 || !o->k.in_interface ||
+	    (o->k.protocol != IPPROTO_TCP && o->k.protocol != IPPROTO_UDP))
+		return;
+	if (offers_push(w->offers, o))
+		tell_main(w, MAIL_OFFERED, NULL);
 }
 
 int worker_mail(const struct worker *w, const struct mail *m)

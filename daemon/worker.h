@@ -8,6 +8,7 @@
 
 #include "core/settings.h"
 #include "daemon/listeners.h"
+#include "daemon/offers.h"
 #include "daemon/remembered.h"
 #include "daemon/snapshot.h"
 #include "io/chan.h"
@@ -29,6 +30,7 @@ enum mail_type {
 	MAIL_ENDED,
 	MAIL_REAUTHORIZED, /* from the thread of pendd_reauth.c */
 	MAIL_CHANGED,      /* from the thread of change.c */
+	MAIL_OFFERED,      /* something is in this worker's ring of offers */
 };
 
 /* Fits in PIPE_BUF: written and read whole. */
@@ -61,6 +63,7 @@ struct worker {
 	int mail_main;                 /* the main thread's end of mail_in */
 	struct remembered *remembered; /* of all workers */
 	struct saying *saying;         /* the decision that is being carried out; NULL: none */
+	struct offer_ring *offers;     /* NULL: the kernel takes no decisions */
 	uint32_t subscribed;           /* bits of enum pend_event_type */
 	unsigned unsent;               /* events gathered since `unsent_since` */
 	mono_t unsent_since;
@@ -89,6 +92,9 @@ int worker_start(struct worker *w, struct snapshot *s, int chan_fd);
 void worker_join(struct worker *w);
 /* From the main thread. 0 or -errno. */
 int worker_mail(const struct worker *w, const struct mail *m);
+
+/* This connection was decided by what is remembered, or (`fresh`) something about it was remembered just now. */
+void worker_offer(struct worker *w, const struct offer *o, uint8_t hook);
 
 /* Room in the channel that events leave to answers: one datagram of MSG_LIST makes 32 x 25 of them. */
 #define WORKER_REPLY_ROOM 1024u

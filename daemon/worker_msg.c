@@ -58,6 +58,19 @@ static void keep(struct worker *w, struct saying *by, struct msg *m, uint64_t no
 		reply(w, m);
 }
 
+static void offer(struct worker *w, const struct pend_info *i)
+{
+	struct offer o = {.k = {.in_interface = i->in_interface,
+				.dest_port = i->dest_port,
+				.family = i->family,
+				.protocol = i->protocol},
+			  .fresh = 1};
+
+	memcpy(o.k.source, i->source, sizeof(o.k.source));
+	memcpy(o.k.dest, i->dest, sizeof(o.k.dest));
+	worker_offer(w, &o, i->hook);
+}
+
 /* Only what somebody said: a deadline, a limit or a policy decides for the one connection. */
 static void remember(struct worker *w, struct saying *by, const struct pend_info *i,
 		     uint64_t now_ns)
@@ -87,6 +100,7 @@ static void remember(struct worker *w, struct saying *by, const struct pend_info
 		classify_rule_key(w->snapshot->classifier, i->rule), scope, i->family, i->protocol,
 		i->source, i->source_port, i->dest, i->dest_port);
 	keep(w, by, &m, now_ns);
+	offer(w, i);
 }
 
 void worker_notify(void *worker, const struct pend_event *ev)

@@ -70,6 +70,7 @@ static const struct setting settings[] = {
 	{"raw", KIND_BOOL, FIELD(raw_reinject), 0, 0, yes_no},
 	{"track-established", KIND_BOOL, FIELD(track_established), 0, 0, yes_no},
 	{"reauthorize", KIND_WORD8, FIELD(reauthorize), 0, 0, reauthorize},
+	{"kernel-decisions", KIND_BOOL, FIELD(kernel_decisions), 0, 0, yes_no},
 	{"max-contexts", KIND_U32, FIELD(max_contexts), 1, 13000000, NULL},
 	{"max-per-source", KIND_U32, FIELD(max_per_source), 0, 16000000, NULL},
 	{"max-per-service", KIND_U32, FIELD(max_per_service), 0, 16000000, NULL},

@@ -23,6 +23,7 @@ void settings_init(struct settings *s)
 	s->hooks = PEND_HOOK_INPUT | PEND_HOOK_FORWARD;
 	s->priority = 20;
 	s->raw_reinject = true;
+	s->kernel_decisions = true;
 	s->track_established = true;
 	s->reauthorize = SETTINGS_REAUTHORIZE_NOW;
 	s->max_contexts = 65536;

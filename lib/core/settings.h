@@ -45,6 +45,7 @@ struct settings {
 	bool raw_reinject;                 /* raw yes|no */
 	uint8_t reauthorize;               /* reauthorize now|lazy|no: enum settings_reauthorize */
 	bool track_established;            /* track-established yes|no */
+	bool kernel_decisions;             /* kernel-decisions yes|no: remembered ones, by nft */
 
 	/* limits, per worker where not said otherwise */
 	uint32_t max_contexts, max_per_source, max_per_service, max_packets;
