@@ -51,7 +51,7 @@ GEO_LIBS  := -lmaxminddb
 JSON_LIBS := -ljansson
 AGENT_LIBS := -loath -lcares -lcurl
 
-# lib/base <- lib/core <- lib/io <- daemon; lib/client <- cli; agents: base, client and the loop of io.
+# lib/base <- lib/core <- lib/io <- daemon; lib/client <- cli; agents: base, client, the loop and the listeners of io.
 # tools/check-layers enforces it.
 BASE_SRC   := $(wildcard lib/base/*.c)
 CORE_SRC   := $(wildcard lib/core/*.c)

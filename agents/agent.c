@@ -14,7 +14,7 @@
 #define HEARTBEAT_S 5 /* a stopped one costs others no more than twice that */
 
 static const struct agent_kind *const kinds[] = {&agent_exec, &agent_totp, &agent_dnsbl,
-						 &agent_http};
+						 &agent_http, &agent_unit};
 
 struct agent {
 	const char *name, *socket;

@@ -82,5 +82,6 @@ extern const struct agent_kind agent_exec;
 extern const struct agent_kind agent_totp;
 extern const struct agent_kind agent_dnsbl;
 extern const struct agent_kind agent_http;
+extern const struct agent_kind agent_unit;
 
 #endif

@@ -45,4 +45,18 @@ enum listener_parsed { LISTENER_PARSED, LISTENER_PARSED_OTHER };
  * answers another question than `seq`; -EPROTO, or the -errno in it: -ENOENT for no socket. */
 int listener_parse(const void *buf, size_t len, uint32_t seq, struct listener_socket *out);
 
+enum listener_which {
+	LISTENER_LISTENS, /* waits for peers: a TCP listener, an unconnected UDP socket */
+	LISTENER_BUSY,    /* has one: a connection that its program may still want */
+};
+/*
+ * The sockets of this network namespace with local port `port` (TCP or UDP), of both families, at whatever address. It
+ * walks all sockets of the host. 0 or -errno; -EOPNOTSUPP: the kernel cannot tell.
+ */
+int listener_count(struct listener_diag *d, uint8_t protocol, uint16_t port,
+		   enum listener_which which, uint32_t *count);
+/* One datagram of such a walk; any bytes are safe. LISTENER_PARSED: it was the last; LISTENER_PARSED_OTHER: there is
+ * more to come, or it is of another question; -EPROTO, or the -errno in it. Adds to *count. */
+int listener_dump_parse(const void *buf, size_t len, uint32_t seq, uint32_t *count);
+
 #endif

@@ -13,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct listener_socket s = {.state = UINT8_MAX};
 	uint8_t *copy = malloc(size ? size : 1);
+	uint32_t count = 0;
 	int r;
 
 	if (!copy)
@@ -23,6 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (r != LISTENER_PARSED && s.state != UINT8_MAX)
 		abort(); /* written although there was nothing */
+	r = listener_dump_parse(copy, size, SEQ, &count);
+	if (r > LISTENER_PARSED_OTHER || r < -4095 || count > size / 16)
+		abort();
 	free(copy);
 	return 0;
 }
