@@ -41,6 +41,12 @@ const struct command commands[] = {
 	 "Keys permit or block, once or for longer; ? tells them.\n"
 	 "  --no-names              do not look up the names of sources\n" FILTERS,
 	 cmd_ask},
+	{"top", "[--interval S] [--batch [-n N]] [FILTER...]",
+	 "a screen of what goes on, with keys to decide",
+	 "  --interval S            look again so often (default 1)\n"
+	 "  -b, --batch             print it, without a terminal\n"
+	 "  -n, --times N           ... so many times (default 1)\n" FILTERS,
+	 cmd_top},
 	{"events", "[-n N] [--follow] [--type T,...] [FILTER...]", "what happened last",
 	 "  -n, --last N    so many (default 50, 1024 are kept)\n"
 	 "  -f, --follow    and go on with those that happen\n"

@@ -38,7 +38,7 @@ _pendctl_set() # action
 _pendctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' action='' i
-	local commands='status pending ask permit block events rules layers decisions unlock authorities test show metrics reload
+	local commands='status pending ask top permit block events rules layers decisions unlock authorities test show metrics reload
 		policy set reauthorize journal check hookup stop version help'
 	local globals='--socket --json --no-headers --color --help --version'
 	local filters='--port --proto --authority --rule'
@@ -69,6 +69,7 @@ _pendctl()
 	'') mapfile -t COMPREPLY < <(compgen -W "$commands $globals" -- "$cur") ;;
 	pending) mapfile -t COMPREPLY < <(compgen -W "--watch --interval --limit --source --family $filters" -- "$cur") ;;
 	ask) mapfile -t COMPREPLY < <(compgen -W "--no-names --source --family $filters" -- "$cur") ;;
+	top) mapfile -t COMPREPLY < <(compgen -W "--interval --batch --times --source --family $filters" -- "$cur") ;;
 	permit) mapfile -t COMPREPLY < <(compgen -W "--all --for --scope --once --why $filters $(_pendctl_ids)" -- "$cur") ;;
 	block) mapfile -t COMPREPLY < <(compgen -W "--all --reset --unreachable --drop --for --scope --once --why $filters $(_pendctl_ids)" -- "$cur") ;;
 	events) mapfile -t COMPREPLY < <(compgen -W "--last --follow --type --source --family $filters" -- "$cur") ;;
