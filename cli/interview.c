@@ -219,7 +219,7 @@ static void decide(struct interview *a, bool permit, bool reset, bool all,
 	struct interview_row *row = find(a, a->current);
 	bool many = all && interview_others(a) >= ASK_MANY;
 
-	*out = (struct interview_action){ASK_DECIDE, permit, reset, json_array()};
+	*out = (struct interview_action){ASK_DECIDE, permit, reset, all, json_array()};
 	for (size_t i = 0; i < a->n && json_array_size(out->ids) < ASK_IDS; i++) {
 		struct interview_row *r = &a->row[i];
 
@@ -382,6 +382,8 @@ json_t *interview_request(struct interview *a, struct interview_action *action)
 		json_object_set_new(o, "remember", json_false());
 	else if (a->hold != ASK_BY_RULE)
 		json_object_set_new(o, "remember", json_string(holds[a->hold]));
+	if (action->all && a->hold != ASK_BY_RULE && a->hold != ASK_ONCE)
+		json_object_set_new(o, "scope", json_string("source"));
 	if (*a->why)
 		json_object_set_new(o, "why", json_string(a->why));
 	action->ids = NULL;

@@ -63,6 +63,7 @@ enum interview_do {
 struct interview_action {
 	enum interview_do what;
 	bool permit, reset;
+	bool all;    /* of the source: what is remembered is, too */
 	json_t *ids; /* the caller's; NULL: none */
 };
 

@@ -246,6 +246,7 @@ void interview_help(interview_line_fn *line, void *ctx)
 		"  Y permit       N block             R block with reset     of all that wait from its source",
 		"Before one of these, for how long it is remembered (the same key again: as the rule says):",
 		"  1 this time    h an hour           d a day                f until forgotten, a year at most",
+		"It holds for this source and service; with Y N R for all that the rule is about, of this source.",
 		"  w a reason for the record          s skip: leave it to others, or to its timeout",
 		"  i details      b ask again about what was skipped         q quit",
 	};

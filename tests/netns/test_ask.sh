@@ -125,6 +125,33 @@ screen_keys one n
 client_wait rest
 is "$(of rest result)" timeout "n drops"
 
+# ---- remembered ----
+
+client_bg hour -t 20000 -s 203.0.113.4 $H4 7001
+shows 5 "one more" one '203\.0\.113\.4:.*asks people'
+wait_for 5 screen_has one "$prompt"
+sleep 0.5
+screen_keys one h w
+screen_keys one -l "it is Ann"
+shows 3 "a reason is written" one '^reason: it is Ann'
+screen_keys one Enter
+shows 3 "h and w are seen to count" one '^Permit for an hour\? .*, reason: it is Ann'
+screen_keys one y
+client_wait hour
+is "$(of hour result)" connected "it is permitted"
+is "$(client -t 3000 -s 203.0.113.4 $H4 7001 | field result)" connected "for an hour: the next is let in without a question"
+like "$(h_pendctl --json decisions)" '"why": ?"it is Ann"' "... and the reason is kept"
+client_bg once -t 20000 -s 203.0.113.5 $H4 7001
+shows 5 "another" one '203\.0\.113\.5:.*asks people'
+wait_for 5 screen_has one "$prompt"
+sleep 0.5
+screen_keys one 1 y
+client_wait once
+client_bg twice -t 20000 -s 203.0.113.5 $H4 7001
+holds 5 "what was said for once is asked again" pending_is 1
+h_pendctl block --all --reset >/dev/null
+client_wait twice
+
 # ---- hostile text ----
 
 client_bg evil -t 20000 -s 203.0.113.1 $H4 7001

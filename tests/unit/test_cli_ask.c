@@ -194,6 +194,16 @@ START_TEST(for_how_long)
 }
 END_TEST
 
+START_TEST(all_of_a_source_is_remembered_of_the_source)
+{
+	ask_three();
+	press('h');
+	press('Y');
+	requests("{\"ids\":[\"a2.1\",\"a0.1\"],\"remember\":\"1h\",\"scope\":\"source\","
+		 "\"verdict\":\"permit\"}");
+}
+END_TEST
+
 START_TEST(the_same_key_again_is_as_the_rule_says)
 {
 	ask_three();
@@ -419,6 +429,7 @@ Suite *suite(void)
 	tcase_add_test(t, other_keys_do_nothing);
 	tcase_add_test(t, without_a_question_there_is_no_verdict);
 	tcase_add_loop_test(t, for_how_long, 0, sizeof(holds) / sizeof(holds[0]));
+	tcase_add_test(t, all_of_a_source_is_remembered_of_the_source);
 	tcase_add_test(t, the_same_key_again_is_as_the_rule_says);
 	tcase_add_test(t, a_reason);
 	tcase_add_test(t, a_reason_given_up);
