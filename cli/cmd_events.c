@@ -106,19 +106,49 @@ static int events_follow(struct cli *cli)
 	return cli_remote(cli, e);
 }
 
+/* Arguments of the operation; the filter's are borrowed. */
+static json_t *events_args(uint32_t last, bool follow, const char *types,
+			   const struct cli_filter *f)
+{
+	json_t *args = json_pack("{s:I,s:b}", "last", (json_int_t)last, "follow", (int)follow);
+	json_t *match = cli_filter_json(f);
+
+	if (types)
+		json_object_set_new(args, "types", types_json(types));
+	if (json_object_size(match))
+		json_object_set(args, "match", match);
+	json_decref(match);
+	return args;
+}
+
+static int events_show(struct cli *cli, json_t *args, bool follow)
+{
+	json_t *v, *e;
+	int r = cli_call(cli, "events", args, NULL, NULL, &v);
+	size_t i;
+
+	json_array_foreach(json_object_get(v, "events"), i, e)
+		cli->out.ops->record(&cli->out, e, event_text);
+	json_decref(v);
+	return r == CLI_OK && follow ? events_follow(cli) : r;
+}
+
 int cmd_events(struct cli *cli, int argc, char **argv)
 {
-	const char *types = NULL;
+	const char *types = NULL, *program = NULL;
 	uint32_t last = 50;
 	bool follow = false;
 	struct cli_filter f = CLI_FILTER_INIT;
 	const struct cli_opt opts[] = {
-		{"last", 'n', CLI_NUMBER, &last},     {"follow", 'f', CLI_FLAG, &follow},
-		{"type", 't', CLI_TEXT, &types},      {"source", 0, CLI_TEXT, &f.source},
-		{"family", 0, CLI_NUMBER, &f.family}, CLI_FILTER_OPTS(&f),
+		{"last", 'n', CLI_NUMBER, &last},
+		{"follow", 'f', CLI_FLAG, &follow},
+		{"type", 't', CLI_TEXT, &types},
+		{"source", 0, CLI_TEXT, &f.source},
+		{"family", 0, CLI_NUMBER, &f.family},
+		{"exec", 0, CLI_TEXT, &program},
+		CLI_FILTER_OPTS(&f),
 	};
-	json_t *args, *match, *v, *e;
-	size_t i;
+	json_t *args;
 	int r;
 
 	argc = cli_parse(cli, opts, sizeof(opts) / sizeof(opts[0]), false, argc, argv);
@@ -126,16 +156,10 @@ int cmd_events(struct cli *cli, int argc, char **argv)
 		return CLI_USAGE;
 	if (argc > 1)
 		return cli_usage("events", "events takes options only, not \"%s\"", argv[1]);
-	args = json_pack("{s:I,s:b}", "last", (json_int_t)last, "follow", (int)follow);
-	if (types)
-		json_object_set_new(args, "types", types_json(types));
-	match = cli_filter_json(&f);
-	if (json_object_size(match))
-		json_object_set(args, "match", match);
-	json_decref(match);
-	r = cli_call(cli, "events", args, NULL, NULL, &v);
-	json_array_foreach(json_object_get(v, "events"), i, e)
-		cli->out.ops->record(&cli->out, e, event_text);
-	json_decref(v);
-	return r == CLI_OK && follow ? events_follow(cli) : r;
+	if (!program)
+		return events_show(cli, events_args(last, follow, types, &f), follow);
+	args = events_args(0, true, types, &f);
+	r = events_exec(cli, program, args);
+	json_decref(args);
+	return r;
 }

@@ -47,9 +47,12 @@ const struct command commands[] = {
 	 "  -b, --batch             print it, without a terminal\n"
 	 "  -n, --times N           ... so many times (default 1)\n" FILTERS,
 	 cmd_top},
-	{"events", "[-n N] [--follow] [--type T,...] [FILTER...]", "what happened last",
+	{"events", "[-n N] [--follow] [--exec PROGRAM] [--type T,...] [FILTER...]",
+	 "what happened last",
 	 "  -n, --last N    so many (default 50, 1024 are kept)\n"
 	 "  -f, --follow    and go on with those that happen\n"
+	 "  --exec PROGRAM  run it for each that happens: JSON on its input, PEND_SOURCE and others\n"
+	 "                  in its environment\n"
 	 "  --type T,...    only these: pended retransmit kernel-lost completed established closed\n"
 	 "                  classified limit loop ended note\n" FILTERS,
 	 cmd_events},

@@ -72,7 +72,7 @@ _pendctl()
 	top) mapfile -t COMPREPLY < <(compgen -W "--interval --batch --times --source --family $filters" -- "$cur") ;;
 	permit) mapfile -t COMPREPLY < <(compgen -W "--all --for --scope --once --why $filters $(_pendctl_ids)" -- "$cur") ;;
 	block) mapfile -t COMPREPLY < <(compgen -W "--all --reset --unreachable --drop --for --scope --once --why $filters $(_pendctl_ids)" -- "$cur") ;;
-	events) mapfile -t COMPREPLY < <(compgen -W "--last --follow --type --source --family $filters" -- "$cur") ;;
+	events) mapfile -t COMPREPLY < <(compgen -W "--last --follow --exec --type --source --family $filters" -- "$cur") ;;
 	test) mapfile -t COMPREPLY < <(compgen -W 'in out --hook --mark --trace --quiet' -- "$cur") ;;
 	show) mapfile -t COMPREPLY < <(compgen -W 'policy settings' -- "$cur") ;;
 	policy)

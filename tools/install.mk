@@ -27,6 +27,7 @@ INSTALL_ITEMS = \
 	644:systemd/pend.sysctl:$(DOCDIR)/examples/60-pend.conf \
 	$(call item,644,$(wildcard examples/*.c),$(DOCDIR)/examples) \
 	$(call item,755,$(call have,examples/mfa-push),$(DOCDIR)/examples) \
+	$(call item,755,$(wildcard examples/*.sh examples/*.py),$(DOCDIR)/examples) \
 	$(foreach f,$(call have,conf/pendctl.bash),644:$(f):$(COMPLETIONDIR)/pendctl)
 
 # Configuration belongs to the administrator: an existing file is kept by both targets.
