@@ -13,6 +13,11 @@
 
 #define HEARTBEAT_S 5 /* a stopped one costs others no more than twice that */
 
+static const char usage_text[] =
+	"usage: pend-agent --authority NAME [--socket PATH] [--generation N]\n"
+	"       pend-agent --version | --help\n"
+	"pendd starts it for each authority of its kinds; see pend-agent(8)\n";
+
 static const struct agent_kind *const kinds[] = {&agent_exec, &agent_totp, &agent_dnsbl,
 						 &agent_http, &agent_unit};
 
@@ -346,9 +351,17 @@ static int run(struct agent *a, unsigned generation)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: pend-agent --authority NAME [--socket PATH] [--generation N]\n"
-			"pendd starts it for each authority of its kinds; see pend-agent(8)\n");
+	fputs(usage_text, stderr);
 	return 2;
+}
+
+static int tell(int what)
+{
+	if (what == 'h')
+		fputs(usage_text, stdout);
+	else
+		puts("pend-agent " PEND_VERSION);
+	return 0;
 }
 
 static int run_all(struct agent *a, unsigned generation)
@@ -371,18 +384,22 @@ int agent_main(int argc, char **argv)
 	static const struct option options[] = {{"authority", required_argument, NULL, 'a'},
 						{"socket", required_argument, NULL, 's'},
 						{"generation", required_argument, NULL, 'g'},
+						{"version", no_argument, NULL, 'V'},
+						{"help", no_argument, NULL, 'h'},
 						{NULL, 0, NULL, 0}};
 	struct agent a = {.fd = -1, .socket = PEND_CLIENT_SOCKET};
 	unsigned long generation = 0;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "a:s:g:", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "a:s:g:Vh", options, NULL)) != -1) {
 		if (c == 'a')
 			a.name = optarg;
 		else if (c == 's')
 			a.socket = optarg;
 		else if (c == 'g')
 			generation = strtoul(optarg, NULL, 10);
+		else if (c == 'V' || c == 'h')
+			return tell(c);
 		else
 			return usage();
 	}

@@ -18,7 +18,7 @@ INSTALL_ITEMS = \
 	$(call item,644,$(wildcard lib/include/*.h),$(INCLUDEDIR)) \
 	644:$(B)/pend.pc:$(PKGCONFIGDIR) 644:$(B)/pend-client.pc:$(PKGCONFIGDIR) \
 	$(man) \
-	644:$(B)/systemd/pendd.service:$(UNITDIR) \
+	644:$(B)/systemd/pendd.service:$(UNITDIR) 644:$(B)/systemd/pend-agent@.service:$(UNITDIR) \
 	644:systemd/pend.sysusers:$(SYSUSERSDIR)/pend.conf \
 	644:systemd/pend.tmpfiles:$(TMPFILESDIR)/pend.conf \
 	644:systemd/pend.modules-load:$(MODULESDIR)/pend.conf \
@@ -44,7 +44,7 @@ INSTALL_DIRS = $(LIBEXECDIR) $(DOCDIR)/examples $(DOCDIR)/recipes $(DOCDIR) $(SY
 
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
 	-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@BINDIR@|$(BINDIR)|g' \
-	-e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g'
+	-e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|g'
 
 # Filled anew every time: the folders may have been given on the command line.
 $(B)/pend.pc: lib/pend.pc.in FORCE
@@ -55,7 +55,7 @@ $(B)/systemd/%.service: systemd/%.service.in FORCE
 	@mkdir -p $(@D) && $(FILL) $< >$@
 FORCE:
 
-install: all $(B)/pend.pc $(B)/pend-client.pc $(B)/systemd/pendd.service ## install below DESTDIR and PREFIX
+install: all $(B)/pend.pc $(B)/pend-client.pc $(B)/systemd/pendd.service $(B)/systemd/pend-agent@.service ## install below DESTDIR and PREFIX
 	@tools/install-items put "$(DESTDIR)" $(INSTALL_ITEMS)
 	@tools/install-items keep "$(DESTDIR)" $(CONF_ITEMS)
 	@tools/install-items link "$(DESTDIR)" $(INSTALL_LINKS)

@@ -47,10 +47,12 @@ allowed_calls()
 
 allowed_calls >"$WORK/allowed"
 gt "$(wc -l <"$WORK/allowed")" 100 "the unit's filter was read"
+is "$(grep -cxE 'sched_setscheduler|sched_setattr|setpriority' "$WORK/allowed")" 3 "threads may be behind others"
+is "$(values LimitNICE)" +0 "... and come back"
 unlike "$(cat "$WORK/allowed")" '^(mount|bpf|init_module|setuid)$' "it leaves the dangerous ones out"
 
 ns_pair 4
-server tcp:80 tcp:82
+server tcp:80 tcp:82 tcp:83
 chmod 755 "$WORK"
 chown 65534 "$WORK/run"
 families=$(values RestrictAddressFamilies | tr ' ' ,)
@@ -74,10 +76,17 @@ fi
 
 # shellcheck disable=SC2034
 PENDD_WRAPPER=$WORK/as-unit
+cat >"$WORK/prog" <<'END'
+#!/bin/sh
+while read -r line; do echo '{"verdict":"permit"}'; done
+END
+chmod 755 "$WORK/prog"
 pendd_start <<END
 authority now { type static; answer permit; }
+authority prog { type exec; command "$WORK/prog"; mode stay; processes 2; timeout 8s }
 layer default {
 	pend proto tcp to port 80 ask now complete buffer
+	pend proto tcp to port 83 ask prog complete buffer
 	permit proto tcp to port 82 user 0 executable "$BIN/tests/netns/server"
 	block with reset
 }
@@ -98,6 +107,9 @@ is "$(of no result)" refused "blocked with a reset"
 client_bg who "$H4" 82
 client_wait who
 is "$(of who result)" connected "another user's process is seen, past ProtectProc=${hidepid:-default}"
+client_bg prog -t 8000 -n 20 -l 10 "$H4" 83
+client_wait prog
+is "$(ended prog connected)" 20 "a program answers in that sandbox"
 check "pendctl reload" h_pendctl reload
 holds 5 "pendd stops" pendd_stop
 is "$PENDD_STATUS" 0 "with status 0"
