@@ -51,10 +51,26 @@ static void pump(struct exec *x)
 	}
 }
 
+/* None runs, and one that is started ends again: waiting is of no use, and the authority's on-error decides. */
+static void fail_waiting(struct exec *x)
+{
+	for (struct list *at = x->children.next; at != &x->children; at = at->next) {
+		const struct exec_child *c = container_of(at, struct exec_child, link);
+
+		if (c->pid || c->backoff_ms <= BACKOFF_MIN)
+			return;
+	}
+	while (!list_empty(&x->waiting))
+		exec_work_end(container_of(x->waiting.next, struct exec_work, link),
+			      PEND_CLIENT_ANSWER_ERROR, NULL, "the program does not run");
+}
+
 void exec_stay_question(struct exec *x, struct agent_question *q)
 {
-	if (exec_work_new(x, q))
-		pump(x);
+	if (!exec_work_new(x, q))
+		return;
+	pump(x);
+	fail_waiting(x);
 }
 
 static void give_up(struct exec_child *c, const char *why)
@@ -243,4 +259,5 @@ void exec_stay_ended(struct exec_child *c, int status)
 		exec_work_end(w, PEND_CLIENT_ANSWER_ERROR, NULL, "the program ended");
 	start_later(c);
 	pump(c->exec);
+	fail_waiting(c->exec);
 }
