@@ -12,6 +12,7 @@
 #   answer   how much later a connection is open when a program that serves its authority permits it
 #   questions   how many connections that are held already a program decides in a second, from its first
 #            word until the last verdict
+#   remembered   connections a second whose like was decided before and is in the kernel, against no hookup at all
 #   reload   how long a new connection had to wait at worst while that policy was loaded again, less the
 #            same without a reload
 #   nft      what a chain of rules, one after the other, in nft costs a connection
@@ -19,7 +20,7 @@
 #
 # usage: bench/run.sh     needs root; B, PAIRS (11), TOTAL (connections of one run, 10000)
 #        BENCH_QUICK=1    fewer pairs and connections: under a minute, and less sure
-#        BENCH_ONLY=reloads    that part alone (or answers, throughput, linear, policy, pends), and no bench.json
+#        BENCH_ONLY=reloads    that part alone (or answers, throughput, remembered, linear, policy, pends), and no bench.json
 # Prints a table and writes build/bench.json.
 
 # shellcheck source=tests/netns/lib.sh
@@ -221,6 +222,47 @@ throughput()
 	key answers_per_s "$(median "$RATIOS/answers")"
 }
 
+# What is remembered of a source is in the kernel after its first connections; the daemon sees no more of it.
+remember_policy()
+{
+	cat <<-END
+	authority client { type socket; timeout 10s; }
+	layer default { pend proto tcp to port $PORT ask client complete buffer remember 1h scope source }
+	END
+}
+remembered_start()
+{
+	pendd_start < <(remember_policy)
+	LOOP_PID=$PENDD_PID
+	: >"$WORK/answer"
+	ip netns exec "$H" "$BIN/bench/answer" "$CONTROL" client >"$WORK/answer" 2>&1 &
+	ANSWER_PID=$!
+	wait_for 5 has_line "$WORK/answer" ready || die "bench/answer: $(cat "$WORK/answer")"
+}
+remembered_stop()
+{
+	local permits
+	permits=$(h_status kernel_permits)
+	[ "${permits:-0}" -ge "$TOTAL" ] || die "remembered: the kernel permitted $permits of $TOTAL"
+	answer_stop
+}
+remembered()
+{
+	local i none
+	for ((i = 1; i <= SOME; i++)); do
+		progress "remembered: pair $i of $SOME"
+		measure none 64
+		none=$rate
+		measure remembered 64
+		divide "$rate" "$none" >>"$RATIOS/remembered"
+		echo "$rate" >>"$RATIOS/remembered.rate"
+		echo "$none" >>"$RATIOS/remembered.none"
+	done
+	key remembered_rate_ratio "$(median "$RATIOS/remembered")"
+	key remembered_rate "$(median "$RATIOS/remembered.rate")"
+	key no_hookup_rate "$(median "$RATIOS/remembered.none")"
+}
+
 # A connection each millisecond until the command has ended: the longest wait.
 longest_during() # command...
 {
@@ -388,8 +430,8 @@ large_policy >"$WORK/large"
 
 if [ -n "${BENCH_ONLY:-}" ]; then
 	case $BENCH_ONLY in
-	answers|throughput|reloads|linear|policy|pends) ;;
-	*) die "BENCH_ONLY: answers, throughput, reloads, linear, policy or pends" ;;
+	answers|throughput|remembered|reloads|linear|policy|pends) ;;
+	*) die "BENCH_ONLY: answers, throughput, remembered, reloads, linear, policy or pends" ;;
 	esac
 	$BENCH_ONLY
 	progress
@@ -406,6 +448,7 @@ pair permit512 permit 512
 pair large64 large 64 $SOME
 answers
 throughput
+remembered
 reloads
 linear
 part classify $PACKETS

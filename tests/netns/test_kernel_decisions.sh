@@ -41,7 +41,7 @@ policy() # [rule before all]
 }
 reload() { pendd_config < <(policy "$1"); h_pendctl reload >/dev/null; } # rule before all
 
-try() { client -t "${T:-1500}" "$@" | field result; }
+try() { client -t "${T:-$((1500 * ${WAIT_FACTOR:-1}))}" "$@" | field result; }
 packets() { ctl status totals.packets; }
 decided() { ctl status kernel_decisions.kernel_permits kernel_decisions.kernel_blocks; }
 elements() { ctl status kernel_decisions.elements; }
@@ -270,7 +270,7 @@ pendd_stop
 for how in 'kernel-decisions no;=off=kernel-decisions is no' 'hookup iptables;=iptables=iptables has no place'; do
 	IFS='=' read -r setting state words <<<"$how"
 	PENDD_SETTINGS=$setting pendd_start < <(policy)
-	is "$(ctl status kernel_decisions.state)" "$state" "$setting"
+	holds 5 "$setting" stat_is kernel_decisions.state "$state"
 	like "$(h_pendctl status)" "^decided +nothing by the kernel: $words" "... and why"
 	is "$(asked permit "$H4" 7001)" connected "... a permit"
 	seen connected "... the next" "$H4" 7001
