@@ -98,6 +98,8 @@ static void match(struct nft_rule *n, const struct pend_hook *h, const struct ho
 	match_marks(n, h, r);
 	if (r->match & HOOK_M_TCP)
 		match_protocol(n, IPPROTO_TCP);
+	if (r->match & HOOK_M_UDP)
+		match_protocol(n, IPPROTO_UDP);
 	if (r->match & (HOOK_M_FLAGS | HOOK_M_FLAGS_NOT))
 		match_flags(n, r);
 	if (r->match & HOOK_M_ICMP)

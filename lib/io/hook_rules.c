@@ -21,9 +21,33 @@ static void add(struct list *l, struct hook_rule r)
 	l->out[l->n++] = r;
 }
 
-/* Nothing that comes in may bring marks of ours, but for our own copies on lo (R39). */
-static void clear_rules(struct list *l)
+/* Most packets have nothing to do with a chain that is about marks of ours: they pass by one rule. */
+static void unmarked_rule(struct list *l)
 {
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK,
+		       .mark = 0,
+		       .mark_mask = MARK_ALL,
+		       .action = HOOK_DO_ACCEPT,
+	       });
+}
+
+/* So do the later packets of a permitted flow, which no verdict has marked, past all rules that are not for them. */
+static void permitted_rule(struct list *l)
+{
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK | HOOK_M_CT_VALID,
+		       .mark = 0,
+		       .mark_mask = MARK_ALL,
+		       .action = HOOK_DO_ACCEPT,
+	       });
+}
+
+/* Nothing that comes in may bring marks of ours, but for our own copies on lo (R39). */
+static void clear_rules(struct list *l, const struct hook_policy *p)
+{
+	if (p->style == HOOK_STYLE_NFT)
+		unmarked_rule(l);
 	add(l, (struct hook_rule){
 		       .match = HOOK_M_LO | HOOK_M_MARK,
 		       .mark = mark_value(MARK_PERMIT, MARK_EPOCH_INJECT),
@@ -283,19 +307,28 @@ static void decided_rules(struct list *l, const struct hook_policy *p)
 
 /*
  * Only what conntrack takes for the beginning of a flow, so that a permit is stamped, and what bears no mark
- * of ours: neither a copy on lo, which its context waits for, nor a flow to be authorized again.
+ * of ours: neither a copy on lo, which its context waits for, nor a flow to be authorized again. What the rules
+ * behind would not queue is in no set: it never came to be decided.
  */
 static void ask_decided(struct list *l)
 {
-	add(l, (struct hook_rule){.match = HOOK_M_STATE | HOOK_M_MARK,
-				  .state = HOOK_CT_NEW,
-				  .mark = 0,
-				  .mark_mask = MARK_ALL,
-				  .action = HOOK_DO_JUMP_DECIDED});
+	struct hook_rule r = {.match = HOOK_M_STATE | HOOK_M_MARK | HOOK_M_TCP | HOOK_M_FLAGS,
+			      .state = HOOK_CT_NEW,
+			      .mark = 0,
+			      .mark_mask = MARK_ALL,
+			      .flags = SYN,
+			      .flags_mask = FIN | SYN | RST | ACK,
+			      .action = HOOK_DO_JUMP_DECIDED};
+
+	add(l, r);
+	r.match = HOOK_M_STATE | HOOK_M_MARK | HOOK_M_UDP;
+	add(l, r);
 }
 
 static void tag_rules(struct list *l, const struct hook_policy *p, bool input)
 {
+	if (p->style == HOOK_STYLE_NFT)
+		permitted_rule(l);
 	if (p->lazy)
 		end_rules(l);
 	if (p->style == HOOK_STYLE_NFT)
@@ -303,10 +336,10 @@ static void tag_rules(struct list *l, const struct hook_policy *p, bool input)
 	else
 		repeat_rules(l, p);
 	known_flow_rules(l, p);
-	exempt_rules(l, p);
-	tcp_rules(l);
 	if (p->decisions && input)
 		ask_decided(l);
+	exempt_rules(l, p);
+	tcp_rules(l);
 	/* What the engine cannot see in the packet. It cannot come from outside: see clear_rules(). */
 	add(l, (struct hook_rule){
 		       .match = HOOK_M_DNAT, .mark = mark_value_dnat(), .action = HOOK_DO_MARK});
@@ -362,6 +395,7 @@ static void stamp_rules(struct list *l, const struct hook_policy *p)
 {
 	uint8_t v = mark_value(MARK_PERMIT, p->epoch);
 
+	unmarked_rule(l);
 	if (p->lazy)
 		stamp_earlier_rules(l, p);
 	add(l, (struct hook_rule){
@@ -426,7 +460,7 @@ unsigned hook_rules(const struct hook_policy *p, enum hook_chain chain,
 		return 0;
 	switch (chain) {
 	case HOOK_CHAIN_CLEAR:
-		clear_rules(&l);
+		clear_rules(&l, p);
 		break;
 	case HOOK_CHAIN_TAG_INPUT:
 	case HOOK_CHAIN_TAG_FORWARD:

@@ -31,6 +31,7 @@ enum {
 	HOOK_M_ORIGINAL =
 		1u << 13,        /* nft only: in the direction of the packet that opened the flow */
 	HOOK_M_REPLY = 1u << 14, /* nft only: against it */
+	HOOK_M_UDP = 1u << 16,   /* nft only */
 	HOOK_M_DECIDED = 1u << 15, /* nft only: its addresses and port are in the set `set` */
 };
 

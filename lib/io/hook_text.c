@@ -93,6 +93,8 @@ static void nft_match(FILE *f, const struct pend_hook *h, const struct hook_rule
 	nft_marks(f, h, r);
 	if (r->match & HOOK_M_TCP)
 		fputs("meta l4proto tcp ", f);
+	if (r->match & HOOK_M_UDP)
+		fputs("meta l4proto udp ", f);
 	if (r->match & (HOOK_M_FLAGS | HOOK_M_FLAGS_NOT))
 		nft_flags(f, r);
 	if (r->match & HOOK_M_ICMP)

@@ -189,6 +189,14 @@ static int find(const struct hook_rule *r, unsigned n, unsigned match, enum hook
 	return -1;
 }
 
+static int find_exact(const struct hook_rule *r, unsigned n, unsigned match, enum hook_do action)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (r[i].match == match && r[i].action == action)
+			return (int)i;
+	return -1;
+}
+
 START_TEST(order_of_the_tag_chain)
 {
 	struct hook_policy p = policy((enum hook_style)_i);
@@ -197,7 +205,7 @@ START_TEST(order_of_the_tag_chain)
 	int lo = find(r, n, HOOK_M_LO, HOOK_DO_ACCEPT);
 	int blocked = find(r, n, HOOK_M_CT_MARK, HOOK_DO_DROP);
 	int anew = find(r, n, HOOK_M_CT_MARK | HOOK_M_FLAGS, HOOK_DO_QUEUE);
-	int valid = find(r, n, HOOK_M_CT_VALID, HOOK_DO_ACCEPT);
+	int valid = find_exact(r, n, HOOK_M_CT_VALID, HOOK_DO_ACCEPT);
 	int state = find(r, n, HOOK_M_STATE, HOOK_DO_ACCEPT);
 	int rst = find(r, n, HOOK_M_FLAGS | HOOK_M_STATE, HOOK_DO_QUEUE);
 	int midstream = find(r, n, HOOK_M_FLAGS_NOT | HOOK_M_STATE, HOOK_DO_DROP);
@@ -231,14 +239,6 @@ START_TEST(switches_of_the_tag_chain)
 }
 END_TEST
 
-static int find_exact(const struct hook_rule *r, unsigned n, unsigned match, enum hook_do action)
-{
-	for (unsigned i = 0; i < n; i++)
-		if (r[i].match == match && r[i].action == action)
-			return (int)i;
-	return -1;
-}
-
 /* The last word before the queue, in both; and what came in with the value has lost it before. */
 START_TEST(translated_destinations_are_told)
 {
@@ -257,9 +257,11 @@ START_TEST(translated_destinations_are_told)
 	at = find_exact(r, n, HOOK_M_MARK_NOT, HOOK_DO_CLEAR);
 	ck_assert_int_eq(at, (int)n - 1);
 	ck_assert_uint_eq(r[at].mark_not, 0);
-	for (int i = 0; i < at; i++) /* what is let through to it is on lo, and ours */
-		ck_assert(r[i].match == (HOOK_M_LO | HOOK_M_MARK) && r[i].mark_mask == 0xff &&
-			  r[i].mark != mark_value_dnat());
+	for (int i = 0; i < at; i++) { /* what is let through has none, or is on lo, and ours */
+		ck_assert(r[i].match & HOOK_M_MARK && r[i].mark_mask == 0xff);
+		ck_assert(r[i].mark == 0 ||
+			  (r[i].match & HOOK_M_LO && r[i].mark != mark_value_dnat()));
+	}
 }
 END_TEST
 
@@ -314,13 +316,13 @@ START_TEST(lazy_tag_chain)
 	n = hook_rules(&p, HOOK_CHAIN_TAG_INPUT, r);
 	ended = find(r, n, HOOK_M_MARK, HOOK_DO_STAMP);
 	blocked = find(r, n, HOOK_M_CT_MARK, HOOK_DO_DROP);
-	valid = find(r, n, HOOK_M_CT_VALID, HOOK_DO_ACCEPT);
+	valid = find_exact(r, n, HOOK_M_CT_VALID, HOOK_DO_ACCEPT);
 	original = find(r, n, HOOK_M_CT_MARK | HOOK_M_STATE | HOOK_M_ORIGINAL, HOOK_DO_MARK);
 	reply = find(r, n, HOOK_M_CT_MARK | HOOK_M_STATE | HOOK_M_REPLY, HOOK_DO_MARK);
 	again = find(r, n, HOOK_M_MARK, HOOK_DO_QUEUE_OR_PASS);
 	state = find_exact(r, n, HOOK_M_STATE, HOOK_DO_ACCEPT);
-	ck_assert_int_eq(ended, 0);
-	ck_assert_uint_eq(r[0].ct_mark, MARK_BLOCKED);
+	ck_assert_int_eq(ended, 1); /* behind what no verdict has marked */
+	ck_assert_uint_eq(r[ended].ct_mark, MARK_BLOCKED);
 	ck_assert_int_lt(ended, blocked);
 	ck_assert_int_lt(blocked, valid);
 	ck_assert_int_lt(valid, original);
@@ -418,7 +420,28 @@ END_TEST
 
 /* ---- connections that are decided in the kernel ---- */
 
-/* Behind all that is never queued, in front of what queues the rest; for what comes to this host only. */
+/* Most packets are of permitted flows and bear no mark: one rule of each chain of nft is for them. */
+START_TEST(the_short_way)
+{
+	struct hook_policy p = policy(HOOK_STYLE_NFT);
+	struct hook_rule r[HOOK_RULES_MAX];
+
+	p.lazy = _i;
+	hook_rules(&p, HOOK_CHAIN_TAG_INPUT, r);
+	ck_assert_uint_eq(r[0].match, HOOK_M_MARK | HOOK_M_CT_VALID);
+	ck_assert(r[0].action == HOOK_DO_ACCEPT && !r[0].mark && r[0].mark_mask == 0xff);
+	for (int c = HOOK_CHAIN_STAMP_INPUT; c <= HOOK_CHAIN_STAMP_FORWARD; c++) {
+		hook_rules(&p, (enum hook_chain)c, r);
+		ck_assert_uint_eq(r[0].match, HOOK_M_MARK);
+		ck_assert(r[0].action == HOOK_DO_ACCEPT && !r[0].mark && r[0].mark_mask == 0xff);
+	}
+	hook_rules(&p, HOOK_CHAIN_CLEAR, r);
+	ck_assert_uint_eq(r[0].match, HOOK_M_MARK);
+	ck_assert(r[0].action == HOOK_DO_ACCEPT && !r[0].mark && r[0].mark_mask == 0xff);
+}
+END_TEST
+
+/* Behind all that is about flows, for what opens one; and for what comes to this host only. */
 START_TEST(decisions_in_the_tag_chain)
 {
 	const unsigned match = HOOK_M_STATE | HOOK_M_MARK;
@@ -433,10 +456,16 @@ START_TEST(decisions_in_the_tag_chain)
 	ck_assert_uint_eq(hook_rules(&p, HOOK_CHAIN_DECIDED, r), 0);
 	p.decisions = true;
 	n = hook_rules(&p, HOOK_CHAIN_TAG_INPUT, r);
-	at = find_exact(r, n, match, HOOK_DO_JUMP_DECIDED);
-	ck_assert_int_eq(at, (int)n - 3);
-	ck_assert_uint_eq(r[at].state, HOOK_CT_NEW);
-	ck_assert(r[at].mark == 0 && r[at].mark_mask == 0xff);
+	at = find(r, n, 0, HOOK_DO_JUMP_DECIDED);
+	ck_assert_int_eq(find_exact(r, n, HOOK_M_STATE, HOOK_DO_ACCEPT), at - 1);
+	ck_assert_uint_eq(r[at].match, match | HOOK_M_TCP | HOOK_M_FLAGS);
+	ck_assert(r[at].flags == 2 && r[at].flags_mask == 0x17); /* no other begins a connection */
+	ck_assert_uint_eq(r[at + 1].match, match | HOOK_M_UDP);
+	for (int i = at; i <= at + 1; i++) {
+		ck_assert_int_eq(r[i].action, HOOK_DO_JUMP_DECIDED);
+		ck_assert_uint_eq(r[i].state, HOOK_CT_NEW);
+		ck_assert(r[i].mark == 0 && r[i].mark_mask == 0xff);
+	}
 	n = hook_rules(&p, HOOK_CHAIN_TAG_FORWARD, r);
 	ck_assert_int_eq(find(r, n, 0, HOOK_DO_JUMP_DECIDED), -1);
 	p.input = false;
@@ -613,7 +642,10 @@ START_TEST(decisions_nft_text)
 	t = text_of(&c, PEND_HOOK_NFT);
 	has(t, "\tset permit4 {\n\t\ttype iface_index . ipv4_addr . ipv4_addr . inet_proto . "
 	       "inet_service\n\t\tsize 65536\n\t\tflags timeout\n\t}\n");
-	has(t, "meta mark & 0x7f800000 == 0x00000000 ct state new jump decided\n");
+	has(t,
+	    "meta mark & 0x7f800000 == 0x00000000 meta l4proto tcp tcp flags & (fin | syn | rst | ack) "
+	    "== syn ct state new jump decided\n");
+	has(t, "meta mark & 0x7f800000 == 0x00000000 meta l4proto udp ct state new jump decided\n");
 	has(t,
 	    "\tchain decided {\n\t\tiif . ip saddr . ip daddr . meta l4proto . th dport @permit4 "
 	    "counter meta mark set meta mark & 0x807fffff | 0x02800000 comment \"decided\"\n");
@@ -740,6 +772,7 @@ Suite *suite(void)
 	tcase_add_test(t, lazy_tag_chain);
 	tcase_add_test(t, lazy_output_chain);
 	tcase_add_test(t, a_late_permit_is_stamped_as_one_of_before);
+	tcase_add_loop_test(t, the_short_way, 0, 2);
 	tcase_add_loop_test(t, decisions_in_the_tag_chain, 0, 2);
 	tcase_add_loop_test(t, decisions_are_carried_out, 1, 63);
 	tcase_add_test(t, decisions_need_a_place);
