@@ -76,6 +76,7 @@ static json_t *decision_json(const struct remembered_entry *d, const struct view
 	set_number(o, "remaining_ms",
 		   mono_since(mono_ns(d->v.until_ns), loop_clock()) / MONO_NS_PER_MS);
 	json_object_set_new(o, "ends_flows", json_boolean(d->v.end));
+	json_object_set_new(o, "kernel", json_boolean(d->v.kernel));
 	set_rule(o, v->classifier, d->k.rule);
 	return o;
 }

@@ -9,9 +9,9 @@
 #include <sys/random.h>
 
 /* Half of the places are in use at most, so that a key seldom finds all of its own taken. */
-#define PLACES  (2 * OFFERS_MAX)
-#define WAYS    8u
-#define SOURCES (1u << 20) /* bits */
+#define PLACES (2 * OFFERS_MAX)
+#define WAYS   8u
+#define LISTS  OFFERS_MAX /* of places, by source */
 
 _Static_assert(!(OFFERS_RING & (OFFERS_RING - 1)), "a ring is a power of two");
 
@@ -55,16 +55,18 @@ bool offers_rest(struct offer_ring *r)
 
 /* ---- the table ---- */
 
+/* A place that is in use, perhaps by one that has ended, is in its source's list. */
 struct place {
 	struct offer_held h;
-	uint32_t round; /* of the table; another one: it is empty */
+	uint32_t round;      /* of the table; another one: it is empty */
+	uint32_t prev, next; /* in the list: number of the place and 1; 0: none */
 };
 
 struct offers_table {
 	struct place *place; /* from mmap: not there before it is used */
 	struct siphash_key hash;
 	uint32_t round, count, swept;
-	uint64_t source[SOURCES / 64]; /* that something was offered of, since it was cleared */
+	uint32_t list[LISTS]; /* the first place, as in struct place */
 };
 
 int offers_table_new(struct offers_table **out)
@@ -110,9 +112,30 @@ static struct place *places(const struct offers_table *t, const struct offer_key
 	return &t->place[siphash13(&t->hash, k, sizeof(*k)) % (PLACES / WAYS) * WAYS];
 }
 
-static uint32_t source_bit(const struct offers_table *t, const uint8_t source[16])
+static uint32_t *list_of(struct offers_table *t, const uint8_t source[16])
 {
-	return (uint32_t)(siphash13(&t->hash, source, 16) % SOURCES);
+	return &t->list[siphash13(&t->hash, source, 16) % LISTS];
+}
+
+static void put_in_list(struct offers_table *t, struct place *p)
+{
+	uint32_t *first = list_of(t, p->h.k.source), n = (uint32_t)(p - t->place) + 1;
+
+	p->prev = 0;
+	p->next = *first;
+	if (*first)
+		t->place[*first - 1].prev = n;
+	*first = n;
+}
+
+static void take_from_list(struct offers_table *t, struct place *p)
+{
+	if (p->prev)
+		t->place[p->prev - 1].next = p->next;
+	else
+		*list_of(t, p->h.k.source) = p->next;
+	if (p->next)
+		t->place[p->next - 1].prev = p->prev;
 }
 
 bool offers_has(const struct offers_table *t, const struct offer_key *k, uint64_t now_ns)
@@ -144,13 +167,15 @@ bool offers_add(struct offers_table *t, const struct offer_held *h, uint64_t now
 {
 	struct place *p = place_for(t, &h->k, now_ns);
 	bool counted = p && p->round == t->round; /* it has ended, or is replaced */
-	uint32_t bit = source_bit(t, h->k.source);
 
 	if (!p || (!counted && t->count >= OFFERS_MAX))
 		return false;
+	if (counted)
+		take_from_list(t, p);
 	t->count += !counted;
-	*p = (struct place){*h, t->round};
-	t->source[bit / 64] |= UINT64_C(1) << bit % 64;
+	p->h = *h;
+	p->round = t->round;
+	put_in_list(t, p);
 	return true;
 }
 
@@ -161,7 +186,7 @@ void offers_clear(struct offers_table *t)
 		t->round = 1;
 	}
 	t->count = 0;
-	memset(t->source, 0, sizeof(t->source));
+	memset(t->list, 0, sizeof(t->list));
 }
 
 uint32_t offers_count(const struct offers_table *t)
@@ -169,21 +194,18 @@ uint32_t offers_count(const struct offers_table *t)
 	return t->count;
 }
 
-bool offers_may_have(const struct offers_table *t, const uint8_t source[16])
+bool offers_next(const struct offers_table *t, const uint8_t source[16], uint32_t *cursor,
+		 uint64_t now_ns, struct offer_held *h)
 {
-	uint32_t bit = source_bit(t, source);
+	uint32_t n = *cursor ? t->place[*cursor - 1].next
+			     : t->list[siphash13(&t->hash, source, 16) % LISTS];
 
-	return t->source[bit / 64] >> bit % 64 & 1;
-}
+	for (; n; n = t->place[n - 1].next) {
+		const struct place *p = &t->place[n - 1];
 
-bool offers_next(const struct offers_table *t, uint32_t *cursor, uint64_t now_ns,
-		 struct offer_held *h)
-{
-	while (*cursor < PLACES) {
-		const struct place *p = &t->place[(*cursor)++];
-
-		if (!live(t, p, now_ns))
+		if (!live(t, p, now_ns) || memcmp(p->h.k.source, source, 16) != 0)
 			continue;
+		*cursor = n;
 		*h = p->h;
 		return true;
 	}
@@ -199,6 +221,7 @@ void offers_sweep(struct offers_table *t, uint64_t now_ns)
 
 		if (p->round != t->round || p->h.until_ns > now_ns)
 			continue;
+		take_from_list(t, p);
 		p->round = 0;
 		t->count--;
 	}

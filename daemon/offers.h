@@ -54,6 +54,7 @@ struct offers_table;
 struct offer_held {
 	struct offer_key k;
 	uint64_t until_ns; /* CLOCK_BOOTTIME */
+	uint64_t rule;     /* classify_rule_key() */
 	uint8_t verdict;   /* enum pend_verdict */
 	uint8_t block;     /* enum pend_block */
 };
@@ -67,11 +68,9 @@ bool offers_add(struct offers_table *t, const struct offer_held *h, uint64_t now
 void offers_clear(struct offers_table *t);
 /* How many, those that have ended lately among them. */
 uint32_t offers_count(const struct offers_table *t);
-/* Any of this source? May say yes to one that has none. */
-bool offers_may_have(const struct offers_table *t, const uint8_t source[16]);
-/* From *cursor on (0 to begin). False: no more. */
-bool offers_next(const struct offers_table *t, uint32_t *cursor, uint64_t now_ns,
-		 struct offer_held *h);
+/* Those of a source, in no order; *cursor is 0 to begin. Nothing may be added meanwhile. False: no more. */
+bool offers_next(const struct offers_table *t, const uint8_t source[16], uint32_t *cursor,
+		 uint64_t now_ns, struct offer_held *h);
 /* Look at a part of the table for those that have ended; all of it in OFFERS_SWEEPS calls. */
 #define OFFERS_SWEEPS 16u
 void offers_sweep(struct offers_table *t, uint64_t now_ns);

@@ -151,6 +151,8 @@ void pendd_offers_flush(struct pendd *d);
 void pendd_offers_reset(struct pendd *d); /* the rules were made or removed: the sets are empty */
 void pendd_offers_watch(struct pendd *d); /* once a second */
 void pendd_offers_ifaces(struct pendd *d, const struct classify_ifaces *t);
+/* Has the kernel some connection that this decision decides? */
+bool pendd_offers_has(const struct pendd *d, const struct remembered_key *k, uint64_t now_ns);
 void pendd_offers_status(struct pendd *d, struct msg_offers *out);
 /* daemon/pendd_reauth.c */
 /* Decisions about flows from these addresses are over; takes the ranges. */

@@ -89,7 +89,10 @@ void pendd_decisions_list(struct pendd *d, const struct msg *m)
 
 	while (more && n < MSG_FLOWS) {
 		more = remembered_next(d->remembered, &cursor, &list[n].k, &list[n].v);
-		n += more && list[n].v.until_ns > now;
+		if (!more || list[n].v.until_ns <= now)
+			continue;
+		list[n].v.kernel = pendd_offers_has(d, &list[n].k, now);
+		n++;
 	}
 	if (n)
 		fd = policyfile_image_fd(list, n * sizeof(*list));

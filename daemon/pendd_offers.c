@@ -18,8 +18,9 @@
 #include <time.h>
 
 #define ROUND_MS     10u
-#define ROUND_MAX_MS 160u /* when nothing of the last round could be offered */
-#define RECHECKS     8u   /* of a whole table, in one round */
+#define ROUND_MAX_MS 160u  /* when nothing of the last round could be offered */
+#define RECHECKS     1024u /* in one round; above, all are taken out */
+#define LOOK         256u  /* of a source's, for people */
 #define END_MS       100u /* an element ends that much before its decision: it takes time to get there */
 #define LEAST_MS     1000u
 #define PAUSE_NS     MONO_NS_PER_S        /* after the kernel refused */
@@ -80,6 +81,7 @@ static bool decide(struct pendd *d, const struct offer_key *k, uint64_t now_ns,
 		return false;
 	*h = (struct offer_held){.k = *k,
 				 .until_ns = said.until_ns - END_MS * MONO_NS_PER_MS,
+				 .rule = classify_rule_key(d->snapshot->classifier, r.rule),
 				 .verdict = said.verdict,
 				 .block = r.block};
 	return true;
@@ -197,17 +199,10 @@ static void recheck(struct pendd *d, const struct offer_key *k, uint64_t now_ns)
 	struct offers *o = &d->offers;
 	struct offer_held had, now;
 
-	if (!offers_may_have(o->table, k->source))
-		return;
-	if (++o->rechecks > RECHECKS) {
-		pendd_offers_flush(d);
-		return;
-	}
-	for (uint32_t cursor = 0; offers_next(o->table, &cursor, now_ns, &had);) {
-		if (memcmp(had.k.source, k->source, sizeof(k->source)) != 0)
-			continue;
-		if (decide(d, &had.k, now_ns, &now) && now.verdict == had.verdict &&
-		    now.block == had.block && now.until_ns >= had.until_ns)
+	for (uint32_t cursor = 0; offers_next(o->table, k->source, &cursor, now_ns, &had);) {
+		if (++o->rechecks <= RECHECKS && decide(d, &had.k, now_ns, &now) &&
+		    now.verdict == had.verdict && now.block == had.block &&
+		    now.until_ns >= had.until_ns)
 			continue;
 		pendd_offers_flush(d);
 		return;
@@ -317,6 +312,38 @@ void pendd_offers_ifaces(struct pendd *d, const struct classify_ifaces *t)
 	free(d->offers.ifaces);
 	d->offers.ifaces = ifaces_copy(t);
 	pendd_offers_flush(d);
+}
+
+/* Of connections that a narrower decision is about, that one is the one. */
+static bool is_of(const struct pendd *d, const struct offer_held *h, const struct remembered_key *k,
+		  uint64_t now_ns)
+{
+	struct remembered_key service = remembered_key_of(h->rule, CLASSIFY_SCOPE_SERVICE,
+							  h->k.family, h->k.protocol, h->k.source,
+							  0, h->k.dest, h->k.dest_port);
+	struct remembered_value v;
+
+	if (h->rule != k->rule || h->k.family != k->family)
+		return false;
+	if (k->scope == CLASSIFY_SCOPE_SERVICE)
+		return memcmp(&service, k, sizeof(service)) == 0;
+	return k->scope == CLASSIFY_SCOPE_SOURCE &&
+	       !remembered_find(d->remembered, &service, now_ns, &v);
+}
+
+bool pendd_offers_has(const struct pendd *d, const struct remembered_key *k, uint64_t now_ns)
+{
+	const struct offers *o = &d->offers;
+	struct offer_held h;
+	unsigned n = 0;
+
+	if (o->state != MSG_OFFERS_ON)
+		return false;
+	for (uint32_t cursor = 0;
+	     n++ < LOOK && offers_next(o->table, k->source, &cursor, now_ns, &h);)
+		if (is_of(d, &h, k, now_ns))
+			return true;
+	return false;
 }
 
 void pendd_offers_status(struct pendd *d, struct msg_offers *out)

@@ -42,7 +42,7 @@ struct remembered_value {
 	uint8_t verdict; /* enum pend_verdict: BLOCK, PERMIT */
 	uint8_t reason;  /* enum msg_complete_reason */
 	uint8_t end;     /* live flows end with it */
-	uint8_t pad;
+	uint8_t kernel;  /* as it travels: the kernel decides by it. In the table 0 */
 };
 
 /* As it travels to the authority process. */

@@ -88,6 +88,7 @@ like "$(h_pendctl status)" '^decided +0 permitted, 0 blocked by the kernel, whic
 # ---- permitted ----
 is "$(asked permit "$H4" 7001)" connected "somebody is asked, and says permit"
 check "the kernel has it soon" wait_for 3 elements_are 1
+like "$(h_pendctl decisions --json)" '"kernel": ?true' "... and its decision says so"
 unseen connected "the second connection is open" "$H4" 7001
 unseen connected "the third too" "$H4" 7001
 is "$(decided)" "2 0" "the kernel counts them"

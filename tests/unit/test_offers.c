@@ -139,7 +139,7 @@ START_TEST(there_until_it_ends)
 	uint32_t cursor = 0;
 
 	ck_assert_int_eq(offers_table_new(&t), 0);
-	ck_assert(!offers_may_have(t, h.k.source));
+	ck_assert(!offers_next(t, h.k.source, &cursor, 10, &got));
 	ck_assert(offers_add(t, &h, 10));
 	ck_assert(offers_has(t, &h.k, 99));
 	ck_assert(!offers_has(t, &h.k, 100));
@@ -147,17 +147,18 @@ START_TEST(there_until_it_ends)
 	other.k = h.k;
 	other.k.in_interface = 3;
 	ck_assert(!offers_has(t, &other.k, 99));
-	ck_assert(offers_may_have(t, h.k.source));
-	ck_assert(offers_next(t, &cursor, 99, &got));
+	ck_assert(!offers_next(t, held_of(8, 0).k.source, &cursor, 99, &got));
+	ck_assert(offers_next(t, h.k.source, &cursor, 99, &got));
 	ck_assert(!memcmp(&got.k, &h.k, sizeof(h.k)) && got.verdict == 1);
-	ck_assert(!offers_next(t, &cursor, 99, &got));
+	ck_assert(!offers_next(t, h.k.source, &cursor, 99, &got));
 	ck_assert_uint_eq(offers_count(t), 1);
 	h.until_ns = 200;
 	ck_assert(offers_add(t, &h, 50)); /* its own place again */
 	ck_assert_uint_eq(offers_count(t), 1);
 	ck_assert(offers_has(t, &h.k, 150));
 	offers_clear(t);
-	ck_assert(!offers_has(t, &h.k, 50) && !offers_may_have(t, h.k.source));
+	cursor = 0;
+	ck_assert(!offers_has(t, &h.k, 50) && !offers_next(t, h.k.source, &cursor, 50, &got));
 	ck_assert_uint_eq(offers_count(t), 0);
 	ck_assert(offers_add(t, &h, 50));
 	for (unsigned i = 0; i < OFFERS_SWEEPS; i++)
@@ -198,7 +199,17 @@ START_TEST(bounded)
 }
 END_TEST
 
-/* Against the plainest of all tables. */
+#define SOURCES 7u
+
+static struct offer_held service_of(uint32_t n, uint64_t until)
+{
+	struct offer_held h = held_of(n % SOURCES, until);
+
+	h.k.dest_port = (uint16_t)n;
+	return h;
+}
+
+/* Against the plainest of all tables; a few sources with many services each. */
 START_TEST(as_a_list)
 {
 	enum { KEYS = 300 };
@@ -208,7 +219,7 @@ START_TEST(as_a_list)
 	ck_assert_int_eq(offers_table_new(&t), 0);
 	for (unsigned i = 0; i < 20000; i++) {
 		uint32_t n = (uint32_t)(unit_rand(&seed) >> 33) % KEYS, live = 0, cursor = 0;
-		struct offer_held h = held_of(n, now + 1 + (unit_rand(&seed) >> 33) % 2000);
+		struct offer_held h = service_of(n, now + 1 + (unit_rand(&seed) >> 33) % 2000);
 
 		now += (unit_rand(&seed) >> 33) % 4;
 		if (!((unit_rand(&seed) >> 33) % 3000)) {
@@ -221,16 +232,22 @@ START_TEST(as_a_list)
 		}
 		offers_sweep(t, now);
 		n = (uint32_t)(unit_rand(&seed) >> 33) % KEYS;
-		h = held_of(n, 0);
+		h = service_of(n, 0);
 		ck_assert_int_eq(offers_has(t, &h.k, now), until[n] > now);
 		if (i % 100)
 			continue;
 		for (n = 0; n < KEYS; n++)
 			live += until[n] > now;
 		ck_assert_uint_ge(offers_count(t), live);
-		while (offers_next(t, &cursor, now, &h)) {
-			ck_assert_uint_eq(until[number(&h.k)], h.until_ns);
-			live--;
+		for (uint32_t source = 0; source < SOURCES; source++) {
+			struct offer_held of = held_of(source, 0);
+
+			cursor = 0;
+			while (offers_next(t, of.k.source, &cursor, now, &h)) {
+				ck_assert_uint_eq(h.k.dest_port % SOURCES, source);
+				ck_assert_uint_eq(until[h.k.dest_port], h.until_ns);
+				live--;
+			}
 		}
 		ck_assert_uint_eq(live, 0);
 	}

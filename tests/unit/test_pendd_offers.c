@@ -267,6 +267,35 @@ START_TEST(not_between_policies)
 }
 END_TEST
 
+static bool has(const struct offer *o, uint8_t scope)
+{
+	struct remembered_key k = remembered_key_of(
+		classify_rule_key(snap.classifier, classify_rules(snap.classifier) - 1), scope,
+		o->k.family, o->k.protocol, o->k.source, 4000, o->k.dest, o->k.dest_port);
+
+	return pendd_offers_has(&d, &k, loop_clock().ns);
+}
+
+/* Which decisions the kernel has connections of. */
+START_TEST(told_of_decisions)
+{
+	struct offer o = known(7, 22), other = tcp(7, 80), another = tcp(OTHER, 22);
+
+	ck_assert(has(&o, CLASSIFY_SCOPE_SERVICE));
+	ck_assert(!has(&o, CLASSIFY_SCOPE_SOURCE));
+	ck_assert(!has(&o, CLASSIFY_SCOPE_FLOW));
+	ck_assert(!has(&other, CLASSIFY_SCOPE_SERVICE));
+	ck_assert(!has(&another, CLASSIFY_SCOPE_SERVICE));
+	said(&other, CLASSIFY_SCOPE_SOURCE, PEND_VERDICT_PERMIT, HOUR);
+	hint(other, true);
+	rounds();
+	ck_assert(has(&other, CLASSIFY_SCOPE_SOURCE));
+	ck_assert(has(&o, CLASSIFY_SCOPE_SERVICE));
+	pendd_offers_flush(&d);
+	ck_assert(!has(&o, CLASSIFY_SCOPE_SERVICE) && !has(&other, CLASSIFY_SCOPE_SOURCE));
+}
+END_TEST
+
 START_TEST(taken_back)
 {
 	struct classify_ifaces none = {.n = 0};
@@ -351,6 +380,34 @@ START_TEST(lost_ones)
 	ck_assert_uint_eq(kernel.undone, 1);
 	ck_assert_uint_eq(kernel.n, 0);
 	ck_assert_uint_eq(status().missed, 1);
+}
+END_TEST
+
+/* A source with very much in the kernel is not looked at piece by piece. */
+START_TEST(too_many_to_look_at)
+{
+	struct offer o = tcp(7, 22);
+
+	said(&o, CLASSIFY_SCOPE_SOURCE, PEND_VERDICT_PERMIT, HOUR);
+	for (uint16_t port = 1000; port < 1000 + 1020; port++) {
+		d.offers.round_ms = 0;
+		hint(tcp(7, port), false);
+		if (port % 100 == 0)
+			rounds();
+	}
+	rounds();
+	hint(tcp(OTHER, 22), true);
+	rounds();
+	ck_assert_uint_eq(kernel.n, 1020);
+	hint(o, true); /* as before, each of them */
+	rounds();
+	ck_assert_uint_eq(kernel.undone, 0);
+	for (uint16_t port = 3000; port < 3010; port++)
+		hint(tcp(7, port), false);
+	rounds();
+	hint(o, true);
+	rounds();
+	ck_assert_uint_eq(kernel.undone, 1);
 }
 END_TEST
 
@@ -485,10 +542,12 @@ Suite *suite(void)
 	tcase_add_test(t, not_by_the_hint_alone);
 	tcase_add_test(t, as_it_is_now);
 	tcase_add_test(t, not_between_policies);
+	tcase_add_test(t, told_of_decisions);
 	tcase_add_test(t, taken_back);
 	tcase_add_test(t, another_answer);
 	tcase_add_test(t, another_answer_in_one_round);
 	tcase_add_test(t, lost_ones);
+	tcase_add_test(t, too_many_to_look_at);
 	tcase_add_test(t, evicted);
 	tcase_add_test(t, slept);
 	tcase_add_test(t, refused);
