@@ -106,6 +106,9 @@ char *cli_line(FILE *f, bool quotes, char **buf, size_t *cap, unsigned *number);
 
 /* A program for each event from now on; `args` of op events is borrowed. */
 int events_exec(struct cli *cli, const char *program, const json_t *args);
+/* pending --by source: the groups of a list, and a command of its own; takes args. */
+json_t *pending_by_source(const json_t *pending);
+int pending_show_sources(struct cli *cli, json_t *args);
 /* What live flows would be or were ended; shared by reload --dry-run and reauthorize. */
 void live_text(const json_t *live, bool would);
 

@@ -68,7 +68,7 @@ static bool rows_put(void *ctx, const char *text)
 	return true;
 }
 
-static int pending_once(struct cli *cli, const struct cli_filter *f, uint32_t limit)
+static int pending_once(struct cli *cli, const struct cli_filter *f, uint32_t limit, bool sources)
 {
 	json_t *args = cli_filter_json(f);
 	int r = cli_connect(cli);
@@ -79,6 +79,8 @@ static int pending_once(struct cli *cli, const struct cli_filter *f, uint32_t li
 	}
 	if (limit)
 		json_object_set_new(args, "limit", json_integer(limit));
+	if (sources)
+		return pending_show_sources(cli, args);
 	cli->out.ops->list_begin(&cli->out, &list);
 	r = cli_call(cli, "pending", args, rows_put, &cli->out, NULL);
 	cli->out.ops->list_end(&cli->out, r == CLI_OK);
@@ -89,26 +91,33 @@ int cmd_pending(struct cli *cli, int argc, char **argv)
 {
 	struct cli_filter f = CLI_FILTER_INIT;
 	uint32_t limit = 0, interval = 1;
+	const char *by = NULL;
 	bool watch = false;
 	const struct cli_opt opts[] = {
-		{"watch", 'w', CLI_FLAG, &watch},     {"interval", 0, CLI_NUMBER, &interval},
-		{"limit", 0, CLI_NUMBER, &limit},     {"source", 0, CLI_TEXT, &f.source},
-		{"family", 0, CLI_NUMBER, &f.family}, CLI_FILTER_OPTS(&f),
+		{"watch", 'w', CLI_FLAG, &watch},
+		{"interval", 0, CLI_NUMBER, &interval},
+		{"limit", 0, CLI_NUMBER, &limit},
+		{"source", 0, CLI_TEXT, &f.source},
+		{"family", 0, CLI_NUMBER, &f.family},
+		{"by", 0, CLI_TEXT, &by},
+		CLI_FILTER_OPTS(&f),
 	};
 	int r;
 
 	argc = cli_parse(cli, opts, sizeof(opts) / sizeof(opts[0]), false, argc, argv);
 	if (argc < 0)
 		return CLI_USAGE;
+	if (by && strcmp(by, "source") != 0)
+		return cli_usage("pending", "--by takes source, not \"%s\"", by);
 	if (argc > 1)
 		return cli_usage("pending", "pending takes options only, not \"%s\"", argv[1]);
 	if (!interval)
 		return cli_usage("pending", "--interval must be at least 1");
-	r = pending_once(cli, &f, limit);
+	r = pending_once(cli, &f, limit, by != NULL);
 	while (r == CLI_OK && watch) {
 		nanosleep(&(struct timespec){.tv_sec = interval}, NULL);
 		cli->out.ops->redraw(&cli->out);
-		r = pending_once(cli, &f, limit);
+		r = pending_once(cli, &f, limit, by != NULL);
 	}
 	return r;
 }

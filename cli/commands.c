@@ -22,9 +22,10 @@
 
 const struct command commands[] = {
 	{"status", "", "health, policy, counters; exit 7 when degraded", "", cmd_status},
-	{"pending", "[--watch] [FILTER...]", "connections that wait for a decision",
+	{"pending", "[--watch] [--by source] [FILTER...]", "connections that wait for a decision",
 	 "  -w, --watch             show it anew every second (--interval S)\n"
-	 "  --limit N               stop after about so many\n" FILTERS,
+	 "  --limit N               stop after about so many\n"
+	 "  --by source             a line for each source: how many, since when, to which ports\n" FILTERS,
 	 cmd_pending},
 	{"permit",
 	 "ID...|ADDRESS[/LEN]... [--port N] [--proto P] [--all] [--for DURATION] [--why TEXT]",

@@ -67,7 +67,7 @@ _pendctl()
 
 	case $cmd in
 	'') mapfile -t COMPREPLY < <(compgen -W "$commands $globals" -- "$cur") ;;
-	pending) mapfile -t COMPREPLY < <(compgen -W "--watch --interval --limit --source --family $filters" -- "$cur") ;;
+	pending) mapfile -t COMPREPLY < <(compgen -W "--watch --interval --limit --by --source --family $filters" -- "$cur") ;;
 	ask) mapfile -t COMPREPLY < <(compgen -W "--no-names --source --family $filters" -- "$cur") ;;
 	top) mapfile -t COMPREPLY < <(compgen -W "--interval --batch --times --source --family $filters" -- "$cur") ;;
 	permit) mapfile -t COMPREPLY < <(compgen -W "--all --for --scope --once --why $filters $(_pendctl_ids)" -- "$cur") ;;

@@ -143,6 +143,11 @@ pc pending
 is "$(awk '{print index($0, ":80 ")}' <<<"$(awk 'NR > 1' <<<"$OUT")" | sort -u | wc -l)" 2 "rows of two families"
 is "$(awk '{for (i = NF; i; i--) if ($i == "tcp") print index($0, "tcp")}' <<<"$OUT" | sort -u | wc -l)" 1 \
 	"columns are in line"
+rc_is 0 "a line for each source" pending --by source
+like "$OUT" '^2001:db8::2 +2 +[0-9.]+s +[0-9]+s tcp 80$' "... with how many, since when, and to what"
+is "$(awk 'NR > 1' <<<"$OUT" | wc -l)" 2 "... and no others"
+like "$(h_pendctl --json pending --by source)" '"sources": ?\[' "... for programs"
+rc_is 2 "2: by nonsense" pending --by nonsense
 rc_is 0 "a filter" pending --port 80 --proto tcp --source 2001:db8::/32
 is "$(grep -c ':80 ' <<<"$OUT")" 2 "... holds"
 rc_is 2 "2: a wrong filter" pending --proto nonsense

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What screens are made of: keys, widths, who listens, names, and a connection that comes and goes. */
 #include "unit.h"
+#include "cli/cli.h"
 #include "cli/live.h"
 #include "cli/lookup.h"
 #include "cli/out.h"
@@ -202,6 +203,61 @@ START_TEST(what_takes_too_long_is_given_up)
 }
 END_TEST
 
+/* --------------------------------------------------------------------- sources ---- */
+
+static void put_row(json_t *list, const char *source, const char *proto, int port, int age,
+		    int left)
+{
+	json_t *v = json_pack("{s:s,s:s,s:i,s:i}", "source", source, "protocol", proto, "age_ms",
+			      age, "remaining_ms", left);
+
+	if (port)
+		json_object_set_new(v, "dest_port", json_integer(port));
+	json_array_append_new(list, v);
+}
+
+START_TEST(a_line_for_each_source)
+{
+	json_t *list = json_array(), *got;
+	char *text;
+
+	put_row(list, "203.0.113.9", "icmp", 0, 9000, 3000);
+	put_row(list, "203.0.113.7", "tcp", 22, 1000, 20000);
+	put_row(list, "203.0.113.7", "tcp", 22, 3000, 10000);
+	put_row(list, "203.0.113.7", "udp", 22, 2000, 30000);
+	put_row(list, "2001:db8::7", "tcp", 22, 9500, 30000);
+	got = pending_by_source(list);
+	text = json_dumps(got, JSON_COMPACT | JSON_SORT_KEYS);
+	ck_assert_str_eq(
+		text,
+		"[{\"count\":3,\"oldest_ms\":3000,\"ports\":[\"tcp 22\",\"udp 22\"],"
+		"\"remaining_ms\":10000,\"source\":\"203.0.113.7\"},"
+		"{\"count\":1,\"oldest_ms\":9500,\"ports\":[\"tcp 22\"],\"remaining_ms\":30000,"
+		"\"source\":\"2001:db8::7\"},"
+		"{\"count\":1,\"oldest_ms\":9000,\"ports\":[\"icmp\"],\"remaining_ms\":3000,"
+		"\"source\":\"203.0.113.9\"}]");
+	free(text);
+	json_decref(got);
+	json_decref(list);
+}
+END_TEST
+
+START_TEST(a_scan_of_many_ports)
+{
+	json_t *list = json_array(), *got, *ports;
+
+	for (int i = 1; i <= 1000; i++)
+		put_row(list, "203.0.113.7", "tcp", i, 1000, 1000);
+	got = pending_by_source(list);
+	ports = json_object_get(json_array_get(got, 0), "ports");
+	ck_assert_uint_eq(json_array_size(ports), 9);
+	ck_assert_str_eq(json_string_value(json_array_get(ports, 8)), "...");
+	ck_assert_int_eq(out_int(json_array_get(got, 0), "count"), 1000);
+	json_decref(got);
+	json_decref(list);
+}
+END_TEST
+
 /* ------------------------------------------------------------- the connection ---- */
 
 static struct {
@@ -387,6 +443,8 @@ Suite *suite(void)
 	tcase_add_loop_test(look, unit_of_a_process, 0, sizeof(units) / sizeof(units[0]));
 	tcase_add_test(look, this_host_is_looked_up);
 	tcase_add_test(look, what_takes_too_long_is_given_up);
+	tcase_add_test(look, a_line_for_each_source);
+	tcase_add_test(look, a_scan_of_many_ports);
 	tcase_add_checked_fixture(live, setup, teardown);
 	tcase_add_test(live, down_is_told_once_and_tried_again);
 	tcase_add_test(live, replies_in_parts_and_events);
