@@ -17,10 +17,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LIST_MS  1000 /* between listings of what waits; sooner when something is pended */
-#define SOON_MS  50
-#define FOUND_MS 400  /* so long a question waits for what is looked up about it */
-#define RULES_MS 2000 /* between attempts to get the rules of a newer policy */
+#define LIST_MS   1000 /* between listings of what waits; sooner when something is pended */
+#define SOON_MS   50
+#define FOUND_MS  400  /* so long a question waits for what is looked up about it */
+#define SETTLE_MS 1000 /* at most, for what the last decision does to others */
+#define RULES_MS  2000 /* between attempts to get the rules of a newer policy */
 
 struct asking {
 	struct cli *cli;
@@ -34,7 +35,8 @@ struct asking {
 	bool quit;
 	int exit;
 	int64_t now, list_at, show_at, rules_at;
-	bool listing, printed, have_country;
+	int64_t settled_at; /* a decision may hold for what would be asked next: until then, or a list */
+	bool listing, deciding, printed, have_country;
 	size_t asked;              /* ids of the last decision */
 	char prompt[ASK_LINE_MAX]; /* as it stands in the last line */
 };
@@ -108,6 +110,8 @@ static void listed(void *ctx, const json_t *result, const char *code, const char
 	struct asking *s = ctx;
 
 	s->listing = false;
+	if (!s->deciding)
+		s->settled_at = s->now;
 	if (code) {
 		prompt_erase(s);
 		end(s, cli_fail(strcmp(code, "invalid") ? CLI_FAILURE : CLI_USAGE, "%s", message));
@@ -172,7 +176,7 @@ static void down(void *ctx, enum pend_client_error e, const char *why)
 	struct asking *s = ctx;
 
 	interview_listed(&s->ask, NULL, false, s->now);
-	s->listing = false;
+	s->listing = s->deciding = false;
 	say(s, "%s; trying again", why);
 	if (e == PEND_CLIENT_E_DENIED)
 		end(s, CLI_DENIED);
@@ -211,6 +215,7 @@ static void decided(void *ctx, const json_t *result, const char *code, const cha
 	}
 	if (code || json_array_size(failed))
 		interview_refused(&s->ask); /* what is over is not listed any more */
+	s->deciding = false;
 	s->list_at = s->now;
 }
 
@@ -264,7 +269,7 @@ static void question(struct asking *s)
 	memcpy(before, s->ask.current, sizeof(before));
 	if (!interview_waits(&s->ask) && before[0] && s->printed && !s->quit)
 		say(s, "%s does not wait any more", before);
-	if (interview_next(&s->ask, s->now))
+	if (s->now >= s->settled_at && interview_next(&s->ask, s->now))
 		question_begin(s);
 	if (!interview_current(&s->ask))
 		return;
@@ -323,6 +328,8 @@ static void act(struct asking *s, struct interview_action *action)
 		return;
 	case ASK_DECIDE:
 		s->asked = json_array_size(action->ids);
+		s->settled_at = s->now + SETTLE_MS;
+		s->deciding = true;
 		if (!live_ask(&s->live, "complete", interview_request(&s->ask, action), decided,
 			      s->now))
 			interview_refused(&s->ask);

@@ -131,6 +131,10 @@ bool interview_ended(struct interview *a, const json_t *event)
 	if (json_array_size(a->past) >= ASK_PAST)
 		json_array_remove(a->past, 0);
 	json_array_append_new(a->past, json_deep_copy(event));
+	if (row && strcmp(ID(row), a->current) == 0) {
+		a->current[0] = '\0';
+		a->editing = false;
+	}
 	if (row)
 		drop(a, row);
 	return told;

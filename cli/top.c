@@ -9,7 +9,7 @@
 
 void top_init(struct top *t)
 {
-	*t = (struct top){.events = json_array(), .permits = -1, .blocks = -1};
+	*t = (struct top){.events = json_array(), .kept = -1};
 }
 
 static void rows_free(struct top *t)
@@ -62,7 +62,7 @@ void top_down(struct top *t, const char *why)
 	json_decref(t->status);
 	json_decref(t->authorities);
 	t->status = t->authorities = NULL;
-	t->permits = t->blocks = -1;
+	t->kept = -1;
 }
 
 void top_status(struct top *t, const json_t *status, int64_t now)
@@ -92,8 +92,8 @@ void top_authorities(struct top *t, const json_t *result)
 
 void top_decisions(struct top *t, const json_t *result)
 {
-	t->permits = out_int(result, "permits");
-	t->blocks = out_int(result, "blocks");
+	t->kept = out_int(result, "kept");
+	t->used = out_int(result, "permits") + out_int(result, "blocks");
 }
 
 void top_event(struct top *t, const json_t *event)

@@ -38,8 +38,9 @@ struct top {
 	char why[160], role[16]; /* why it does not run */
 	json_t *status, *authorities, *events;
 	struct top_totals before, last;
-	long long permits, blocks; /* that are remembered; -1: not known */
-	struct top_row *row;       /* all, in order */
+	long long kept,
+		used; /* decisions that are remembered, and how often one has decided; -1: not known */
+	struct top_row *row; /* all, in order */
 	size_t n;
 	bool more;     /* not all were listed */
 	size_t *shown; /* those that fit the filter: indexes of row */

@@ -95,12 +95,12 @@ static void put_queues(struct page *p, const struct top *t)
 static void put_kept(struct page *p, const struct top *t)
 {
 	const json_t *c = json_object_get(t->status, "totals");
-	char kept[64] = "";
+	char kept[96] = "";
 
-	if (t->permits >= 0)
-		snprintf(kept, sizeof(kept), ", remembered %lld %s and %lld %s", t->permits,
-			 out_noun(t->permits, "permit", "permits"), t->blocks,
-			 out_noun(t->blocks, "block", "blocks"));
+	if (t->kept >= 0)
+		snprintf(kept, sizeof(kept), ", %lld %s remembered (used %lld %s)", t->kept,
+			 out_noun(t->kept, "decision", "decisions"), t->used,
+			 out_noun(t->used, "time", "times"));
 	put(p, TOP_PLAIN, "pended    %lld now, %lld at most, %lld in the kernel%s",
 	    out_int(c, "pending"), out_int(c, "pending_peak"), out_int(c, "held"), kept);
 }
@@ -334,9 +334,9 @@ int top_lines(struct top *t, int columns, int lines, int64_t now, struct top_lin
 		too_small(&p);
 		return p.n;
 	}
-	put_head(&p, t, fifth > 3 ? fifth - 3 : 0);
-	if (events > fifth)
-		events = fifth;
+	put_head(&p, t, lines ? (lines / 4 > 3 ? lines / 4 - 3 : 0) : fifth);
+	if (events > (lines ? lines / 6 : fifth))
+		events = lines ? lines / 6 : fifth;
 	if (t->help) {
 		put_help(&p);
 	} else {

@@ -127,7 +127,7 @@ static void type(const char *text)
 
 START_TEST(the_head)
 {
-	json_t *d = json_pack("{s:i,s:i}", "permits", 1, "blocks", 4);
+	json_t *d = json_pack("{s:i,s:i,s:i}", "kept", 1, "permits", 1, "blocks", 4);
 
 	status(100, 50, 1000);
 	show(100, 30);
@@ -141,8 +141,8 @@ START_TEST(the_head)
 	ck_assert_int_eq(line[0].style, TOP_TITLE);
 	ck_assert_str_eq(line[1].text, "a second  15 pended  0.5 permitted  0 blocked  0 timed out "
 				       " 0 direct");
-	ck_assert_str_eq(line[2].text, "pended    3 now, 9 at most, 3 in the kernel, remembered 1 "
-				       "permit and 4 blocks");
+	ck_assert_str_eq(line[2].text, "pended    3 now, 9 at most, 3 in the kernel, 1 decision "
+				       "remembered (used 5 times)");
 	ck_assert_str_eq(line[3].text,
 			 "limits    0 refused, 5 dropped by the kernel, 1 queued, 0B reserved");
 	ck_assert_int_eq(line[3].style, TOP_BAD);
