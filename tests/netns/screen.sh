@@ -16,7 +16,7 @@ screen_start() # name columns lines command
 		bail "no terminal $1"
 }
 screen() { tmux_ capture-pane -p -t "=$1:"; }            # name: what is shown
-screen_colors() { tmux_ capture-pane -e -p -t "=$1:"; }  # ... with its escapes
+screen_colors() { tmux_ capture-pane -e -N -p -t "=$1:"; }  # ... with its escapes
 screen_keys() { tmux_ send-keys -t "=$1:" "${@:2}"; }    # name key...
 screen_size() { tmux_ resize-window -t "=$1:" -x "$2" -y "$3"; } # name columns lines
 screen_has() { screen "$1" | grep -qE -- "$2"; }       # name regular-expression
