@@ -36,9 +36,10 @@ struct asking {
 	int exit;
 	int64_t now, list_at, show_at, rules_at;
 	int64_t settled_at; /* a decision may hold for what would be asked next: until then, or a list */
-	bool listing, deciding, printed, have_country;
-	size_t asked;              /* ids of the last decision */
-	char prompt[ASK_LINE_MAX]; /* as it stands in the last line */
+	bool listing, deciding, printed, have_country, have_history;
+	unsigned countries, histories; /* replies to come */
+	size_t asked;                  /* ids of the last decision */
+	char prompt[ASK_LINE_MAX];     /* as it stands in the last line */
 };
 
 /* ------------------------------------------------------------------ the screen ---- */
@@ -177,6 +178,7 @@ static void down(void *ctx, enum pend_client_error e, const char *why)
 
 	interview_listed(&s->ask, NULL, false, s->now);
 	s->listing = s->deciding = false;
+	s->countries = s->histories = 0;
 	say(s, "%s; trying again", why);
 	if (e == PEND_CLIENT_E_DENIED)
 		end(s, CLI_DENIED);
@@ -226,9 +228,23 @@ static void country_come(void *ctx, const json_t *result, const char *code, cons
 	struct asking *s = ctx;
 
 	(void)message;
+	if (--s->countries) /* about an earlier question */
+		return;
 	s->have_country = true;
 	if (!code)
 		snprintf(s->ask.country, sizeof(s->ask.country), "%s", out_get(result, "country"));
+}
+
+static void history_come(void *ctx, const json_t *result, const char *code, const char *message)
+{
+	struct asking *s = ctx;
+
+	(void)message;
+	if (--s->histories) /* about an earlier question */
+		return;
+	s->have_history = true;
+	if (!code) /* else it keeps none */
+		interview_history(&s->ask, result);
 }
 
 static void question_begin(struct asking *s)
@@ -236,13 +252,17 @@ static void question_begin(struct asking *s)
 	const struct interview_row *row = interview_current(&s->ask);
 	struct lookup_question q;
 
-	s->printed = s->have_country = false;
+	s->printed = s->have_country = s->have_history = false;
 	s->show_at = s->ask.shown = s->now + FOUND_MS;
 	if (!interview_question(&s->ask, s->names, &q) || !lookup_ask(&s->lookup, &q, s->now))
 		s->ask.late = true;
-	live_ask(&s->live, "country",
-		 json_pack("{s:O}", "address", json_object_get(row->v, "source")), country_come,
-		 s->now);
+	s->countries += live_ask(&s->live, "country",
+				 json_pack("{s:O}", "address", json_object_get(row->v, "source")),
+				 country_come, s->now);
+	s->histories += live_ask(&s->live, "history",
+				 json_pack("{s:O,s:i}", "source", json_object_get(row->v, "source"),
+					   "limit", ASK_HISTORY),
+				 history_come, s->now);
 }
 
 static bool question_ready(const struct asking *s)
@@ -250,7 +270,7 @@ static bool question_ready(const struct asking *s)
 	const struct interview *a = &s->ask;
 
 	return s->now >= s->show_at || (a->have_listener && (a->have_name || !s->names) &&
-					s->have_country && a->rules && a->past);
+					s->have_country && s->have_history && a->rules);
 }
 
 /* A policy came meanwhile: its rules are asked for, now and then. */

@@ -25,7 +25,8 @@ static void found_forget(struct interview *a)
 	a->have_listener = a->have_name = a->late = false;
 	a->country[0] = '\0';
 	json_decref(a->decisions);
-	a->decisions = NULL;
+	json_decref(a->history);
+	a->decisions = a->history = NULL;
 }
 
 void interview_deinit(struct interview *a)
@@ -138,6 +139,12 @@ bool interview_ended(struct interview *a, const json_t *event)
 	if (row)
 		drop(a, row);
 	return told;
+}
+
+void interview_history(struct interview *a, const json_t *result)
+{
+	json_decref(a->history);
+	a->history = json_incref(json_object_get(result, "history"));
 }
 
 void interview_rules(struct interview *a, const json_t *result)

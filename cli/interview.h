@@ -16,6 +16,7 @@
 #define ASK_ROWS     10000 /* connections that are listed; the others come when these are done */
 #define ASK_IDS      4096  /* of one request; see docs/protocol.md */
 #define ASK_MANY     5     /* above so many decided at once, they are not told one by one */
+#define ASK_HISTORY  200   /* entries of the daemon's record that are counted */
 #define ASK_PAST     1024  /* decisions that are remembered for "earlier" */
 #define ASK_SETTLE   300   /* ms: keys that come sooner behind a new question are not about it */
 #define ASK_LINE_MAX 1024
@@ -48,6 +49,7 @@ struct interview {
 	struct lookup_answer listener, name;
 	char country[4];
 	json_t *decisions; /* of its source; NULL: not known */
+	json_t *history;   /* of its source, newest first; NULL: the daemon keeps none */
 };
 
 enum interview_do {
@@ -74,6 +76,8 @@ void interview_deinit(struct interview *a);
 void interview_listed(struct interview *a, const json_t *pending, bool more, int64_t now);
 /* One has ended: kept for "earlier". True: it is the question, or was skipped, so it is told. */
 bool interview_ended(struct interview *a, const json_t *event);
+/* What the daemon's record says of the question's source: kept until the next question. */
+void interview_history(struct interview *a, const json_t *result);
 /* Rules of the policy in force. */
 void interview_rules(struct interview *a, const json_t *result);
 /* Choose the question if there is none: true if there is a new one. */

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DETAILS 10 /* of the last decisions that are listed */
+
 struct sink {
 	interview_line_fn *line;
 	void *ctx;
@@ -102,38 +104,52 @@ static void say_rule(const struct interview *a, const json_t *v, const struct si
 		    out_int(v, "generation"));
 }
 
-static void count_past(const struct interview *a, const char *source, unsigned *permitted,
-		       unsigned *blocked, unsigned *other, const json_t **last)
+struct past {
+	unsigned permitted, blocked, other;
+	const json_t *last;
+};
+
+static void count_one(struct past *p, const json_t *e)
 {
+	const char *state = out_get(e, "state");
+
+	if (!strcmp(state, "permitted") || !strcmp(state, "flushed"))
+		p->permitted++;
+	else if (!strcmp(state, "blocked"))
+		p->blocked++;
+	else
+		p->other++;
+}
+
+/* The daemon's record if it keeps one, else the events since it was started, as far as it has them. */
+static struct past count_past(const struct interview *a, const char *source)
+{
+	struct past p = {.last = json_array_get(a->history, 0)};
 	const json_t *e;
 	size_t i;
 
+	json_array_foreach(a->history, i, e) count_one(&p, e);
+	if (a->history)
+		return p;
 	json_array_foreach(a->past, i, e)
 	{
-		const char *state = out_get(e, "state");
-
 		if (strcmp(out_get(e, "source"), source) != 0)
 			continue;
-		*last = e;
-		if (!strcmp(state, "permitted") || !strcmp(state, "flushed"))
-			++*permitted;
-		else if (!strcmp(state, "blocked"))
-			++*blocked;
-		else
-			++*other;
+		count_one(&p, e);
+		p.last = e;
 	}
+	return p;
 }
 
 static void say_past(const struct interview *a, const json_t *v, const struct sink *s)
 {
-	unsigned permitted = 0, blocked = 0, other = 0;
-	const json_t *last = NULL;
+	struct past p = count_past(a, out_get(v, "source"));
 
-	count_past(a, out_get(v, "source"), &permitted, &blocked, &other, &last);
-	if (last)
+	if (p.last)
 		say(s,
 		    "  earlier  %u permitted, %u blocked, %u ended otherwise; last %s at %.19s UTC",
-		    permitted, blocked, other, out_get(last, "state"), out_get(last, "time"));
+		    p.permitted, p.blocked, p.other, out_get(p.last, "state"),
+		    out_get(p.last, "time"));
 }
 
 static void say_waits(const struct interview *a, const struct interview_row *row, int64_t now,
@@ -203,19 +219,28 @@ static void say_decisions(const struct interview *a, const struct sink *s)
 	}
 }
 
+static void say_one(const json_t *e, const struct sink *s)
+{
+	const char *by = *out_get(e, "by") ? out_get(e, "by") : out_get(e, "reason");
+	char flow[3 * OUT_CELL];
+
+	tuple(e, flow);
+	say(s, "    %.19s %s %s by %s%s%s", out_get(e, "time"), out_get(e, "state"), flow, by,
+	    *out_get(e, "why") ? ": " : "", out_get(e, "why"));
+}
+
 static void say_past_all(const struct interview *a, const char *source, const struct sink *s)
 {
 	size_t n = json_array_size(a->past), shown = 0;
 
-	while (n-- && shown < 10) {
+	for (; shown < DETAILS && shown < json_array_size(a->history); shown++)
+		say_one(json_array_get(a->history, shown), s);
+	while (!a->history && n-- && shown < DETAILS) {
 		const json_t *e = json_array_get(a->past, n);
-		char flow[3 * OUT_CELL];
 
 		if (strcmp(out_get(e, "source"), source) != 0)
 			continue;
-		tuple(e, flow);
-		say(s, "    %.19s %s %s by %s%s%s", out_get(e, "time"), out_get(e, "state"), flow,
-		    out_get(e, "reason"), *out_get(e, "why") ? ": " : "", out_get(e, "why"));
+		say_one(e, s);
 		shown++;
 	}
 }

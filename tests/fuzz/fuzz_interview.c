@@ -38,6 +38,8 @@ static void take(struct interview *a, const json_t *v, int64_t now)
 		interview_rules(a, v);
 	else if (json_object_get(v, "pending"))
 		interview_listed(a, json_object_get(v, "pending"), false, now);
+	else if (json_object_get(v, "history"))
+		interview_history(a, v);
 	else if (json_is_object(e)) {
 		interview_text_ended(e, line, NULL);
 		interview_ended(a, e);

@@ -391,6 +391,24 @@ START_TEST(details)
 }
 END_TEST
 
+START_TEST(the_record_counts_where_there_is_one)
+{
+	json_t *h = json_pack("{s:[{s:s,s:s,s:s,s:s},{s:s}]}", "history", "state", "timed-out",
+			      "time", "2026-01-30T12:00:00.000Z", "by", "ann", "why", "late",
+			      "state", "flushed");
+
+	ended("a9.1", "203.0.113.7", "blocked"); /* is in the record, too */
+	ask_three();
+	interview_history(&a, h);
+	interview_details(&a, 101000, line, NULL);
+	has("  earlier  1 permitted, 0 blocked, 1 ended otherwise; last timed-out at "
+	    "2026-01-30T12:00:00 UTC\n");
+	has("    2026-01-30T12:00:00 timed-out");
+	has("by ann: late\n");
+	json_decref(h);
+}
+END_TEST
+
 START_TEST(what_became_of_one)
 {
 	json_t *e = event("a0.1", "203.0.113.7", "flushed");
@@ -440,6 +458,7 @@ Suite *suite(void)
 	tcase_add_test(t, what_is_said);
 	tcase_add_test(t, what_is_not_known_is_not_claimed);
 	tcase_add_test(t, details);
+	tcase_add_test(t, the_record_counts_where_there_is_one);
 	tcase_add_test(t, what_became_of_one);
 	tcase_add_test(t, what_is_looked_up);
 	suite_add_tcase(s, t);
