@@ -286,12 +286,16 @@ static bool op_waiting(void *ctx)
 	return !list_empty(agent_questions(u->agent));
 }
 
+/* Not to be remembered, whatever the rule says: who is let in without a question would not wake it. */
 static void answer_all(struct unit *u, enum pend_client_answer answer, const char *why)
 {
+	struct pend_client_say say = PEND_CLIENT_SAY(answer);
 	struct list *at, *tmp;
 
+	say.why = why;
+	say.remember = "";
 	list_foreach(at, tmp, agent_questions(u->agent))
-		agent_answer(container_of(at, struct agent_question, link), answer, NULL, why);
+		agent_say(container_of(at, struct agent_question, link), &say);
 }
 
 static void op_permit(void *ctx)

@@ -85,10 +85,13 @@ static void begin(struct unit_machine *m, mono_t now)
 	m->poll_ns = UNIT_POLL_MIN_NS;
 	m->next = mono_add(now, m->poll_ns);
 	r = m->ops->start(m->ctx, &e);
-	if (r == UNIT_STOP_FIRST)
-		stop(m, false, now);
-	else if (r < 0)
+	if (r < 0)
 		unit_machine_failed(m, e.text, now);
+	if (r != UNIT_STOP_FIRST)
+		return;
+	stop(m, false, now);
+	if (m->state == UNIT_DOWN)
+		m->next = now; /* it has gone meanwhile */
 }
 
 static void not_ready(struct unit_machine *m, mono_t now)
@@ -168,6 +171,8 @@ void unit_machine_tick(struct unit_machine *m, mono_t now)
 	m->next = MONO_NEVER;
 	switch (m->state) {
 	case UNIT_DOWN:
+		if (m->ops->waiting(m->ctx))
+			look(m, now);
 		break;
 	case UNIT_STARTING:
 		look(m, now);

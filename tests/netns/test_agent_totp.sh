@@ -16,8 +16,13 @@ KEY=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ OTHER=MFRGGZDFMZTWQ2LKNNWG23TPOBYXE43U
 umask 077
 printf '# who\nalice %s\nbob %s digits=8 hash=sha256\n' "$KEY" "$OTHER" >"$WORK/secrets"
 
+cp "$WORK/secrets" "$WORK/others"
+chown 65534 "$WORK/others"
+chmod 711 "$WORK" "$WORK/run"
+
 PENDD_SETTINGS='observe-group nogroup;' pendd_start <<-END
 	authority door { type totp; secrets "$WORK/secrets"; open 2s; timeout 20s; on-timeout block; }
+	authority other { type totp; secrets "$WORK/others"; user 65534; group 65534; timeout 20s; on-timeout block }
 	authority none { type socket; timeout 5s; }
 	layer default {
 		pend proto tcp to port 22 ask door complete buffer
@@ -69,7 +74,6 @@ is "$(of late result)" connected "... and the connection of this source is let i
 
 # The other one's code: eight digits, SHA-256; by a user who may only look.
 as_user() { inside "$H" setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
-chmod 711 "$WORK" "$WORK/run"
 if as_user "$BIN/pendctl" --socket "$CONTROL" version >/dev/null 2>&1; then
 	like "$(as_user "$BIN/pendctl" --socket "$CONTROL" unlock door 203.0.113.3 \
 		"$(oathtool --totp=sha256 -d 8 --base32 "$OTHER")")" 'code of bob' "a user who may only look may bring one"
@@ -86,6 +90,11 @@ status_is 2 "no code at all" unlock 203.0.113.1 </dev/null
 for ((i = 0; i < 3; i++)); do unlock 203.0.113.4 000000 >/dev/null 2>&1; done
 like "$(unlock 203.0.113.4 000000 2>&1)" 'try again in [12] s' "wrong codes make the user wait"
 ge "$(h_status unlocks_refused)" 5 "and are counted"
+
+# A program that may not write beside the socket cannot know what it has taken: nothing that is valid already.
+holds 5 "a program of another user serves, too" agents_serve other
+status_is 5 "... and takes no code that another one of it may have taken" h_pendctl unlock other 203.0.113.5 "$(code)"
+like "$(cat "$WORK/pendd.log")" 'other: codes that are valid already will be refused: cannot keep .*Permission denied' "... which the log explains"
 
 # The file: read again when it changes; of no use while everybody may read it.
 sleep 2.1

@@ -18,7 +18,7 @@ cat >"$WORK/service" <<-END
 	sleep "\$2"
 	echo \$\$ >"$WORK/\$1.pid"
 	shift 2
-	exec "$BIN/tests/netns/server" -o /dev/null "\$@"
+	exec "$BIN/tests/netns/server" -o /dev/null "\$@" 2>/dev/null # its own troubles are not ours
 END
 # The same in the background, and of no process group of ours.
 cat >"$WORK/background" <<-END
@@ -53,7 +53,7 @@ PENDD_WRAPPER=$WORK/wrapped pendd_start <<-END
 	authority udp { type unit; command "$WORK/service udp 0.3 udp:7007"; ready udp 7007; timeout 10s }
 	authority none { type unit; command "/nonexistent"; timeout 10s; on-error block }
 	layer default {
-		pend proto tcp to port 7001 ask cmd complete buffer with reset
+		pend proto tcp to port 7001 ask cmd complete buffer with reset remember 1h
 		pend proto tcp to port 7002 ask back complete flush with reset
 		pend proto tcp to port 7003 ask box complete buffer with reset
 		pend proto tcp to port 7004 ask bad complete buffer with reset
@@ -72,7 +72,7 @@ silent() { ! listens "$@"; }
 
 # ---- a command ----
 
-is "$(client -n 20 -c 20 -t 9000 -q "$H4" 7001 | field good)" 20 "twenty at once wake it, and all are let in"
+is "$(client -n 300 -c 300 -t 9000 -q "$H4" 7001 | field good)" 300 "three hundred at once wake it, and all are let in"
 is "$(starts cmd)" 1 "it was started once"
 is "$(try "$H6" 7001)" connected "by IPv6, too"
 is "$(client -n 200 -c 10 -t 3000 -q "$H4" 7001 | field good)" 200 "while it runs all are let in"
