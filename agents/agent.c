@@ -223,6 +223,17 @@ static void on_unlock(void *ctx, struct pend_client_server *s, const struct pend
 		agent_unlocked(a, u->token, false, 0, "no code opens this authority");
 }
 
+static void on_lock(void *ctx, struct pend_client_server *s, const struct pend_client_unlock *u)
+{
+	struct agent *a = ctx;
+
+	(void)s;
+	if (a->kind->lock)
+		a->kind->lock(a, u);
+	else
+		agent_unlocked(a, u->token, false, 0, "no code opens this authority");
+}
+
 void agent_unlocked(struct agent *a, uint64_t token, bool ok, uint64_t open_ms, const char *why)
 {
 	pend_client_server_unlocked(a->server, token, ok, open_ms, why);
@@ -313,7 +324,8 @@ static int serve(struct agent *a)
 	const struct pend_client_handlers on = {.question = on_question,
 						.withdrawn = on_withdrawn,
 						.state = on_state,
-						.unlock = on_unlock};
+						.unlock = on_unlock,
+						.lock = on_lock};
 	int r;
 
 	a->server = pend_client_server_new(a->socket, a->name, AGENT_QUESTIONS, &on, a);

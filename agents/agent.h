@@ -48,6 +48,8 @@ struct agent_kind {
 	void (*stop)(struct agent *a);
 	/* A person has brought a code: call agent_unlocked. NULL: no code opens anything. */
 	void (*unlock)(struct agent *a, const struct pend_client_unlock *u);
+	/* Close what codes have opened, and call agent_unlocked. NULL: there is nothing. */
+	void (*lock)(struct agent *a, const struct pend_client_unlock *u);
 };
 
 /* Frees the question. */

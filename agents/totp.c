@@ -296,6 +296,24 @@ static void unlock(struct agent *a, const struct pend_client_unlock *u)
 	refuse(t, u, "the code is wrong, or was used before");
 }
 
+/* Connections that were let in go on. */
+static void lock(struct agent *a, const struct pend_client_unlock *u)
+{
+	struct totp *t = agent_data(a);
+	struct open_source *s = *u->source ? source_find(t, u->source) : NULL;
+	unsigned n = s ? 1 : 0;
+	char why[48];
+
+	sources_expire(t);
+	for (; !*u->source && !list_empty(&t->open); n++)
+		source_close(t, container_of(t->open.next, struct open_source, link));
+	if (s)
+		source_close(t, s);
+	snprintf(why, sizeof(why), n == 1 ? "%u source was closed" : "%u sources were closed", n);
+	agent_log(a, "%s, by %s (uid %u)", why, *u->user ? u->user : "?", u->uid);
+	agent_unlocked(a, u->token, true, 0, why);
+}
+
 /* ---- the kind ---- */
 
 static int start(struct agent *a, const json_t *config, struct err *e)
@@ -345,4 +363,5 @@ const struct agent_kind agent_totp = {
 	.withdrawn = withdrawn,
 	.stop = stop,
 	.unlock = unlock,
+	.lock = lock,
 };

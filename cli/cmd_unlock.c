@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pendctl unlock: bring a one-time code to an authority. */
+/* pendctl unlock, lock: bring a one-time code to an authority, and close what such codes have opened. */
 #include "cli/cli.h"
 #include <signal.h>
 #include <stdio.h>
@@ -92,6 +92,15 @@ static bool ssh_source(char *out, size_t cap)
 	return true;
 }
 
+static int source_of(const char *arg, char *out, size_t cap)
+{
+	if (strcmp(arg, "ssh") != 0)
+		snprintf(out, cap, "%s", arg);
+	else if (!ssh_source(out, cap))
+		return cli_fail(CLI_USAGE, "this is no SSH session: SSH_CONNECTION is not set");
+	return CLI_OK;
+}
+
 static void opened_text(struct out *o, const json_t *v)
 {
 	long long s = out_int(v, "open_ms") / 1000;
@@ -131,10 +140,9 @@ int cmd_unlock(struct cli *cli, int argc, char **argv)
 		return cli_usage("unlock", "unlock takes AUTHORITY, ADDRESS and perhaps CODE");
 	if (!cli_utf8(argv[1]) || !cli_utf8(argv[2]) || (argc == 4 && !cli_utf8(argv[3])))
 		return cli_usage("unlock", "this is not UTF-8");
-	if (strcmp(argv[2], "ssh") != 0)
-		snprintf(source, sizeof(source), "%s", argv[2]);
-	else if (!ssh_source(source, sizeof(source)))
-		return cli_fail(CLI_USAGE, "this is no SSH session: SSH_CONNECTION is not set");
+	r = source_of(argv[2], source, sizeof(source));
+	if (r != CLI_OK)
+		return r;
 	/* Before a person types a code that would be lost. */
 	r = cli_connect(cli);
 	if (r != CLI_OK)
@@ -145,5 +153,38 @@ int cmd_unlock(struct cli *cli, int argc, char **argv)
 		return cli_fail(CLI_USAGE, "no code was given");
 	r = unlock(cli, argv[1], source, code);
 	explicit_bzero(code, sizeof(code));
+	return r;
+}
+
+static void closed_text(struct out *o, const json_t *v)
+{
+	(void)o;
+	out_printf("%s.\n", out_get(v, "why"));
+}
+
+int cmd_lock(struct cli *cli, int argc, char **argv)
+{
+	char source[64];
+	json_t *args, *result;
+	int r;
+
+	argc = cli_parse(cli, NULL, 0, false, argc, argv);
+	if (argc < 0)
+		return CLI_USAGE;
+	if (argc != 2 && argc != 3)
+		return cli_usage("lock", "lock takes AUTHORITY and perhaps ADDRESS");
+	if (!cli_utf8(argv[1]) || (argc == 3 && !cli_utf8(argv[2])))
+		return cli_usage("lock", "this is not UTF-8");
+	r = argc == 3 ? source_of(argv[2], source, sizeof(source)) : CLI_OK;
+	if (r != CLI_OK)
+		return r;
+	args = json_object();
+	json_object_set_new(args, "authority", json_string(argv[1]));
+	if (argc == 3)
+		json_object_set_new(args, "source", json_string(source));
+	r = cli_call(cli, "lock", args, NULL, NULL, &result);
+	if (r == CLI_OK)
+		cli->out.ops->object(&cli->out, result, closed_text);
+	json_decref(result);
 	return r;
 }

@@ -74,6 +74,8 @@ const struct command commands[] = {
 	 "Without CODE it is asked for, or read from standard input: arguments can be seen by\n"
 	 "every user of this host.\n",
 	 cmd_unlock},
+	{"lock", "AUTHORITY [ADDRESS|ssh]", "close what one-time codes have opened",
+	 "Without ADDRESS: for all sources. Connections that were let in go on.\n", cmd_lock},
 	{"test", "'FLOW' [in IFACE] [--hook HOOK] [--mark M] [--trace]",
 	 "what the policy in force says about a connection",
 	 "FLOW is as in 'tcp 203.0.113.7:4000 > 192.0.2.1:22', 'udp [2001:db8::7]:1 > [2001:db8::1]:53'\n"

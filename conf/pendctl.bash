@@ -38,7 +38,7 @@ _pendctl_set() # action
 _pendctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' action='' i
-	local commands='status pending ask top permit block events rules layers decisions unlock authorities test show metrics reload
+	local commands='status pending ask top permit block events rules layers decisions unlock lock authorities test show metrics reload
 		policy set reauthorize journal check hookup stop version help'
 	local globals='--socket --json --no-headers --color --help --version'
 	local filters='--port --proto --authority --rule'
@@ -86,9 +86,9 @@ _pendctl()
 	reauthorize) mapfile -t COMPREPLY < <(compgen -W '--dry-run --from --port --protocol --family --rule' -- "$cur") ;;
 	journal) mapfile -t COMPREPLY < <(compgen -W '--last' -- "$cur") ;;
 	reload) mapfile -t COMPREPLY < <(compgen -W '--dry-run' -- "$cur") ;;
-	unlock)
+	unlock | lock)
 		case $prev in
-		unlock) mapfile -t COMPREPLY < <(compgen -W "$(_pendctl_names authorities)" -- "$cur") ;;
+		unlock | lock) mapfile -t COMPREPLY < <(compgen -W "$(_pendctl_names authorities)" -- "$cur") ;;
 		*) [ -n "$action" ] && mapfile -t COMPREPLY < <(compgen -W 'ssh' -- "$cur") ;;
 		esac
 		;;

@@ -49,6 +49,7 @@ static const struct command commands[] = {
 	{"answer", ROLE_SERVE, " answers ", act_answer}, /* of one's own questions */
 	{"ping", ROLE_SERVE, " ", act_ping},
 	{"unlock", ROLE_OBSERVE, " authority source code ", act_unlock},
+	{"lock", ROLE_DECIDE, " authority source ", act_lock},
 	/* ... of what one was told */
 	{"unlocked", ROLE_SERVE, " token ok why open_ms ", act_unlocked},
 	{"stop", ROLE_ADMIN, " ", act_stop},

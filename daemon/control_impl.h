@@ -197,6 +197,7 @@ void act_answer(struct request *r, const json_t *args);
 void act_ping(struct request *r, const json_t *args);
 /* control_unlock.c */
 void act_unlock(struct request *r, const json_t *args);
+void act_lock(struct request *r, const json_t *args);
 void act_unlocked(struct request *r, const json_t *args);
 /* It serves no longer: what it was told of fails. */
 void unlock_gone(struct control_client *server);

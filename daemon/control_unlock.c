@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * unlock, unlocked: a person brings a code for an authority, and the program that serves it says whether it opens
+ * unlock, lock, unlocked: a person brings a code for an authority, and the program that serves it says whether it opens
  * anything. The code is the authorization: whoever may look at the daemon may bring one. What the program does with it
- * is its own business; here it is told who asks, by the kernel's word.
+ * is its own business; here it is told who asks, by the kernel's word. Whoever may decide may also close what is open.
  */
 #include "daemon/control_impl.h"
 #include "daemon/control_json.h"
@@ -25,19 +25,18 @@ static bool code_ok(const char *text)
 	return !strcmp(text, clean);
 }
 
-static void tell(struct request *r, const char *authority, const char *source, const char *code)
+/* Takes `in`. */
+static void tell(struct request *r, const char *kind, const char *authority, json_t *in)
 {
-	json_t *o = json_object(), *in = json_object();
+	json_t *o = json_object();
 	struct overlay_who who;
 
 	client_who(r->client, &who);
 	json_object_set_new(in, "token", json_integer(request_seq(r, 0)));
 	json_object_set_new(in, "authority", json_string(authority));
-	json_object_set_new(in, "source", json_string(source));
-	json_object_set_new(in, "code", json_string(code));
 	json_object_set_new(in, "user", cj_text(who.user));
 	json_object_set_new(in, "uid", json_integer(who.uid));
-	json_object_set_new(o, "unlock", in);
+	json_object_set_new(o, kind, in);
 	control_put(r->told, o);
 }
 
@@ -46,34 +45,77 @@ static void expired(struct request *r)
 	request_fail(r, "timeout", "the program that serves the authority did not answer in time");
 }
 
+/* Who is to be told. False: nobody, and the request has ended. */
+static bool find_server(struct request *r, const char *authority)
+{
+	struct ask *ask = r->control->env.ask;
+
+	if (!ask || !ask_authority_timeout(ask, authority)) {
+		request_fail(r, "not-found", "no authority \"%.40s\" is served by programs",
+			     authority);
+		return false;
+	}
+	r->told = ask_server_client(ask, authority);
+	if (!r->told) {
+		request_fail(r, "absent", "nobody serves \"%.40s\" now", authority);
+		return false;
+	}
+	r->expired = expired;
+	return true;
+}
+
+/* An address, canonical. False: it is none. */
+static bool source_parse(const char *from, char source[FLOW_ADDR_TEXT])
+{
+	uint8_t addr[16], family;
+
+	if (!from || flow_addr_parse(from, addr, &family) < 0)
+		return false;
+	flow_addr_print(addr, family, source);
+	return true;
+}
+
 void act_unlock(struct request *r, const json_t *args)
 {
 	const char *authority = json_string_value(json_object_get(args, "authority"));
 	const char *from = json_string_value(json_object_get(args, "source"));
 	const char *code = json_string_value(json_object_get(args, "code"));
-	struct ask *ask = r->control->env.ask;
 	char source[FLOW_ADDR_TEXT];
-	uint8_t addr[16], family;
+	json_t *in;
 
-	if (!authority || !from || flow_addr_parse(from, addr, &family) < 0 || !code_ok(code)) {
+	if (!authority || !source_parse(from, source) || !code_ok(code)) {
 		request_fail(
 			r, "invalid",
 			"unlock takes \"authority\", a name, \"source\", an address, and \"code\"");
 		return;
 	}
-	if (!ask || !ask_authority_timeout(ask, authority)) {
-		request_fail(r, "not-found", "no authority \"%.40s\" is served by programs",
-			     authority);
+	if (!find_server(r, authority))
 		return;
-	}
-	r->told = ask_server_client(ask, authority);
-	if (!r->told) {
-		request_fail(r, "absent", "nobody serves \"%.40s\" now", authority);
-		return;
-	}
 	r->control->stats.unlocks++;
-	r->expired = expired;
-	tell(r, authority, flow_addr_print(addr, family, source), code);
+	in = json_object();
+	json_object_set_new(in, "source", json_string(source));
+	json_object_set_new(in, "code", json_string(code));
+	tell(r, "unlock", authority, in);
+}
+
+void act_lock(struct request *r, const json_t *args)
+{
+	const char *authority = json_string_value(json_object_get(args, "authority"));
+	const json_t *from = json_object_get(args, "source");
+	char source[FLOW_ADDR_TEXT];
+	json_t *in;
+
+	if (!authority || (from && !source_parse(json_string_value(from), source))) {
+		request_fail(r, "invalid",
+			     "lock takes \"authority\", a name, and \"source\", an address");
+		return;
+	}
+	if (!find_server(r, authority))
+		return;
+	in = json_object();
+	if (from)
+		json_object_set_new(in, "source", json_string(source));
+	tell(r, "lock", authority, in);
 }
 
 static void unlocked(struct request *r, const json_t *args)
@@ -85,8 +127,8 @@ static void unlocked(struct request *r, const json_t *args)
 
 	str_sanitize(why ? why : "", clean, sizeof(clean));
 	if (!json_is_true(json_object_get(args, "ok"))) {
-		r->control->stats.unlocks_refused++;
-		request_fail(r, "denied", "%s", *clean ? clean : "the code was refused");
+		r->control->stats.unlocks_refused += r->command->start == act_unlock;
+		request_fail(r, "denied", "%s", *clean ? clean : "it was refused");
 		return;
 	}
 	o = json_object();

@@ -356,7 +356,9 @@ static void question(struct pend_client_server *s, const json_t *o)
 	free(json);
 }
 
-static void unlock(struct pend_client_server *s, const json_t *o)
+static void unlock(struct pend_client_server *s, const json_t *o,
+		   void (*fn)(void *, struct pend_client_server *,
+			      const struct pend_client_unlock *))
 {
 	const struct pend_client_unlock u = {
 		.token = number_of(o, "token"),
@@ -367,8 +369,8 @@ static void unlock(struct pend_client_server *s, const json_t *o)
 		.uid = (uint32_t)number_of(o, "uid"),
 	};
 
-	if (s->on.unlock)
-		s->on.unlock(s->ctx, s, &u);
+	if (fn)
+		fn(s->ctx, s, &u);
 	else
 		pend_client_server_unlocked(s, u.token, false, 0, "no code opens this authority");
 }
@@ -399,7 +401,8 @@ static enum pend_client_error on_line(struct pend_client *c, void *ctx, json_t *
 	struct pump *pump = ctx;
 	struct pend_client_server *s = pump->s;
 	const json_t *q = json_object_get(v, "question"), *w = json_object_get(v, "withdrawn"),
-		     *u = json_object_get(v, "unserved"), *code = json_object_get(v, "unlock");
+		     *u = json_object_get(v, "unserved"), *code = json_object_get(v, "unlock"),
+		     *lock = json_object_get(v, "lock");
 	const char *trouble = NULL;
 
 	(void)c;
@@ -408,7 +411,9 @@ static enum pend_client_error on_line(struct pend_client *c, void *ctx, json_t *
 	else if (w && s->on.withdrawn)
 		s->on.withdrawn(s->ctx, s, client_text(w, "id"), client_text(w, "why"));
 	else if (code)
-		unlock(s, code);
+		unlock(s, code, s->on.unlock);
+	else if (lock)
+		unlock(s, lock, s->on.lock);
 	else if (u && !strcmp(client_text(u, "authority"), s->authority))
 		trouble = strcmp(client_text(u, "why"), "heartbeat")
 				  ? "the authority is not in the policy any more"

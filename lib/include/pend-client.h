@@ -172,6 +172,9 @@ struct pend_client_handlers {
 	/* Answer with pend_client_server_unlocked, now or within 5 s. Without this every code is refused. What
 	 * `u` points at is valid during the call. */
 	void (*unlock)(void *ctx, struct pend_client_server *s, const struct pend_client_unlock *u);
+	/* Close what codes have opened, for `u->source` or, where that is "", for all; there is no code. Answer
+	 * with pend_client_server_unlocked, too. */
+	void (*lock)(void *ctx, struct pend_client_server *s, const struct pend_client_unlock *u);
 };
 
 /* `handlers` is copied. NULL path: PEND_CLIENT_SOCKET. max: questions open at once, 0: 1000. NULL: out

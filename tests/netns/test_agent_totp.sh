@@ -21,7 +21,7 @@ chown 65534 "$WORK/others"
 chmod 711 "$WORK" "$WORK/run"
 
 PENDD_SETTINGS='observe-group nogroup;' pendd_start <<-END
-	authority door { type totp; secrets "$WORK/secrets"; open 2s; timeout 20s; on-timeout block; }
+	authority door { type totp; secrets "$WORK/secrets"; open 3s; timeout 20s; on-timeout block; }
 	authority other { type totp; secrets "$WORK/others"; user 65534; group 65534; timeout 20s; on-timeout block }
 	authority none { type socket; timeout 5s; }
 	layer default {
@@ -38,18 +38,20 @@ unlock() { h_pendctl unlock door "$@"; }
 try() { client -t 8000 "$@" | field result; }
 
 holds 5 "a program serves it" agents_serve door
+holds 5 "a program of another user serves, too" agents_serve other
+: >"$WORK/terminal"
 
 # What waits, and what comes later, of that source alone.
 client_bg one -t 15000 -s 203.0.113.1 "$H4" 22
 client_bg two -t 15000 -s 203.0.113.2 "$H4" 22
 check "two connections wait" wait_for 5 pending_is 2
 good=$(before)
-like "$(unlock 203.0.113.1 "$good")" '^Open for 0m2s: code of alice\.$' "a code opens the door"
+like "$(unlock 203.0.113.1 "$good")" '^Open for 0m3s: code of alice\.$' "a code opens the door"
 client_wait one
 is "$(of one result)" connected "who waited is let in"
 is "$(pending_count)" 1 "another source goes on waiting"
 is "$(try -s 203.0.113.1 "$H4" 22)" connected "a second connection of it is let in at once"
-sleep 2.1
+sleep 3.1
 client_bg late -t 15000 -s 203.0.113.1 "$H4" 22
 check "and has to wait again when its time is over" wait_for 5 pending_is 2
 h_pendctl block 203.0.113.1 --reset
@@ -72,6 +74,21 @@ like "$(SSH_CONNECTION='203.0.113.1 40000 192.0.2.1 22' unlock ssh "$(next)")" '
 client_wait late
 is "$(of late result)" connected "... and the connection of this source is let in"
 
+# Closed before its time.
+is "$(h_pendctl lock door 203.0.113.9)" "0 sources were closed." "nothing to close"
+is "$(h_pendctl lock door 203.0.113.1)" "1 source was closed." "a source that is open is closed"
+client_bg closed -t 15000 -s 203.0.113.1 "$H4" 22
+check "... and has to wait" wait_for 5 pending_is 1
+h_pendctl block 203.0.113.1 --reset >/dev/null
+client_wait closed
+
+# At a terminal: it is asked for, and not shown. Some time goes by before a person types.
+typed=$( (wait_for 5 grep -q Code: "$WORK/terminal"; sleep 0.2; echo 000000; sleep 0.5) |
+	inside "$H" script -qefc "$BIN/pendctl --socket $CONTROL unlock other 203.0.113.1" "$WORK/terminal")
+like "$typed" '^Code: ' "at a terminal the code is asked for"
+unlike "$typed" 000000 "... and not shown"
+like "$typed" 'wrong, or was used before' "... and brought"
+
 # The other one's code: eight digits, SHA-256; by a user who may only look.
 as_user() { inside "$H" setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 if as_user "$BIN/pendctl" --socket "$CONTROL" version >/dev/null 2>&1; then
@@ -91,13 +108,12 @@ for ((i = 0; i < 3; i++)); do unlock 203.0.113.4 000000 >/dev/null 2>&1; done
 like "$(unlock 203.0.113.4 000000 2>&1)" 'try again in [12] s' "wrong codes make the user wait"
 ge "$(h_status unlocks_refused)" 5 "and are counted"
 
-# A program that may not write beside the socket cannot know what it has taken: nothing that is valid already.
-holds 5 "a program of another user serves, too" agents_serve other
-status_is 5 "... and takes no code that another one of it may have taken" h_pendctl unlock other 203.0.113.5 "$(code)"
+# A program that may not write beside the socket cannot know what it has taken: nothing that is valid already is.
+status_is 5 "a program without notes takes no code that it may have taken before" h_pendctl unlock other 203.0.113.5 "$(code)"
 like "$(cat "$WORK/pendd.log")" 'other: codes that are valid already will be refused: cannot keep .*Permission denied' "... which the log explains"
 
 # The file: read again when it changes; of no use while everybody may read it.
-sleep 2.1
+sleep 3.1
 chmod 644 "$WORK/secrets"
 like "$(unlock 203.0.113.4 "$(code)" 2>&1)" 'secrets cannot be read' "a file that everybody may read is refused"
 like "$(cat "$WORK/pendd.log")" 'chmod o=' "... and the log says what to do"

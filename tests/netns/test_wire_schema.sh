@@ -121,10 +121,12 @@ coproc CODES { socat - "UNIX-CONNECT:$CONTROL"; }
 CODES_JOB=$CODES_PID
 echo '{"id":1,"op":"serve","authority":"idp"}' >&"${CODES[1]}"
 read -r -t 5 _ <&"${CODES[0]}" && read -r -t 5 _ <&"${CODES[0]}"
-asks '{"op":"unlock","authority":"idp","source":"192.0.2.2","code":"123456"}' &
-read -r -t 5 line <&"${CODES[0]}"
-echo "{\"id\":2,\"op\":\"unlocked\",\"token\":$(sed -nE 's/.*"token":([0-9]+).*/\1/p' <<<"$line"),\"ok\":true,\"open_ms\":1,\"why\":\"x\"}" >&"${CODES[1]}"
-read -r -t 5 _ <&"${CODES[0]}"
+for line in '{"op":"unlock","authority":"idp","source":"192.0.2.2","code":"123456"}' '{"op":"lock","authority":"idp","source":"192.0.2.2"}'; do
+	asks "$line" &
+	read -r -t 5 line <&"${CODES[0]}"
+	echo "{\"id\":2,\"op\":\"unlocked\",\"token\":$(sed -nE 's/.*"token":([0-9]+).*/\1/p' <<<"$line"),\"ok\":true,\"open_ms\":1,\"why\":\"x\"}" >&"${CODES[1]}"
+	read -r -t 5 _ <&"${CODES[0]}"
+done
 kill "$CODES_JOB"
 python3 "$TOP/examples/authority.py" idp --socket "$CONTROL" --allow "$C4/32" 2>"$WORK/a.err" &
 SERVER=$!
@@ -159,7 +161,7 @@ for op in "${OPS[@]}"; do check "$op is exercised" grep -qx "op $op" "$WORK/repo
 for type in pended retransmit kernel-lost completed established closed classified limit ended note subscription-lost; do
 	check "an event $type is seen" grep -qx "event $type" "$WORK/report"
 done
-for what in 'line greeting' 'line question' 'line withdrawn' 'line unserved' 'line unlock' 'part pending' 'part rules' 'part objects' 'part metrics' \
+for what in 'line greeting' 'line question' 'line withdrawn' 'line unserved' 'line unlock' 'line lock' 'part pending' 'part rules' 'part objects' 'part metrics' \
 	'part show' 'code malformed' 'code invalid' 'code unknown-op' 'code not-found' 'code policy' 'code missing' 'code unsupported'; do
 	check "$what is seen" grep -qx "$what" "$WORK/report"
 done

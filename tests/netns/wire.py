@@ -70,7 +70,7 @@ class Schema:
         return "%s: %s: %s" % (name, "/".join(map(str, e.absolute_path)), e.message[:300])
 
 
-LINES = ("event", "question", "withdrawn", "unserved", "unlock")
+LINES = ("event", "question", "withdrawn", "unserved", "unlock", "lock")
 
 
 class Session:

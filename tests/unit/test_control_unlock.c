@@ -154,8 +154,34 @@ START_TEST(refused)
 	told(PERSON, "\"code\":\"denied\",\"message\":\"no\"");
 	says(PERSON, BRING("192.0.2.1", "1"));
 	word(SERVER, token(), "\"ok\":false");
-	told(PERSON, "the code was refused");
+	told(PERSON, "it was refused");
 	ck_assert_uint_eq(control_stats(c)->unlocks_refused, 2);
+}
+END_TEST
+
+START_TEST(locked)
+{
+	unsigned t;
+
+	says(SERVER, SERVE);
+	says(PERSON, "{\"id\":1,\"op\":\"lock\",\"authority\":\"door\"}");
+	told(PERSON, "\"code\":\"denied\"");
+	not_told(SERVER);
+	says(OTHER, "{\"id\":1,\"op\":\"lock\",\"authority\":\"door\"}");
+	told(SERVER, "{\"lock\":{\"authority\":\"door\",\"token\":");
+	ck_assert_ptr_null(strstr(out[SERVER].text, "source"));
+	t = token();
+	word(SERVER, t, "\"ok\":true,\"why\":\"2\"");
+	told(OTHER, "{\"id\":1,\"ok\":true,\"result\":{\"why\":\"2\"}}");
+	says(OTHER, "{\"id\":1,\"op\":\"lock\",\"authority\":\"door\",\"source\":\"::FFFF\"}");
+	told(SERVER, "\"source\":\"::ffff\"");
+	word(SERVER, token(), "\"ok\":false");
+	told(OTHER, "\"code\":\"denied\"");
+	ck_assert_uint_eq(control_stats(c)->unlocks_refused, 0); /* it was no code */
+	says(OTHER, "{\"id\":1,\"op\":\"lock\",\"authority\":\"door\",\"source\":7}");
+	told(OTHER, "\"code\":\"invalid\"");
+	says(OTHER, "{\"id\":1,\"op\":\"lock\",\"authority\":\"ops\"}");
+	told(OTHER, "\"code\":\"not-found\"");
 }
 END_TEST
 
@@ -262,6 +288,7 @@ Suite *suite(void)
 	tcase_set_timeout(t, 20);
 	tcase_add_test(t, opened);
 	tcase_add_test(t, refused);
+	tcase_add_test(t, locked);
 	tcase_add_loop_test(t, nothing_done, 0, sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_test(t, token_of_another_kind);
 	tcase_add_test(t, server_goes);
