@@ -451,6 +451,85 @@ START_TEST(withdrawn_questions_are_told)
 }
 END_TEST
 
+/* ---- codes ---- */
+
+#define CODE(kind, token)                                                              \
+	"{\"" kind "\":{\"token\":" token ",\"authority\":\"idp\",\"source\":\"::1\"," \
+	"\"code\":\"12 34\",\"user\":\"joe\",\"uid\":1000}}\n"
+
+static unsigned codes;
+static char brought[128];
+
+static void on_unlock(void *ctx, struct pend_client_server *s, const struct pend_client_unlock *u)
+{
+	(void)ctx;
+	codes++;
+	snprintf(brought, sizeof(brought), "%s %s %s %s %u", u->authority, u->source, u->code,
+		 u->user, u->uid);
+	ck_assert_int_eq(pend_client_server_unlocked(s, u->token, true, 5000, "of \"joe\"\n"),
+			 PEND_CLIENT_OK);
+}
+
+static void on_lock(void *ctx, struct pend_client_server *s, const struct pend_client_unlock *u)
+{
+	(void)ctx;
+	codes++;
+	snprintf(brought, sizeof(brought), "%s %s", u->authority, u->source);
+	ck_assert_int_eq(pend_client_server_unlocked(s, u->token, false, 0, NULL), PEND_CLIENT_OK);
+}
+
+START_TEST(codes_are_handed_over)
+{
+	static const struct step script[] = {
+		{ACCEPT, NULL},
+		{LINE, "serve"},
+		{SEND, SERVING CODE("unlock", "4097")},
+		{LINE, "\"ok\":true,\"open_ms\":5000,\"why\":\"of \\\"joe\\\"\\n\""},
+		{SEND, "{\"lock\":{\"token\":7,\"authority\":\"idp\",\"user\":\"\",\"uid\":0}}\n"},
+		{LINE, "\"token\":7,\"ok\":false"},
+		{WAIT_EOF, NULL},
+		{END, NULL}};
+	struct pend_client_handlers on = handlers;
+
+	on.unlock = on_unlock;
+	on.lock = on_lock;
+	codes = 0;
+	pend_client_server_free(server);
+	server = pend_client_server_new(sock, "idp", 7, &on, NULL);
+	ck_assert_int_eq(pend_client_server_unlocked(server, 1, true, 0, NULL),
+			 PEND_CLIENT_E_INVALID); /* not connected */
+	daemon_start(script);
+	serve_until(&codes, 1);
+	ck_assert_str_eq(brought, "idp ::1 12 34 joe 1000");
+	serve_until(&codes, 2);
+	ck_assert_str_eq(brought, "idp ");
+	round_once(0);
+	pend_client_server_free(server);
+	server = NULL;
+	daemon_was_content();
+}
+END_TEST
+
+/* A program that knows nothing of codes refuses them. */
+START_TEST(codes_are_refused)
+{
+	static const struct step script[] = {
+		{ACCEPT, NULL},
+		{LINE, "serve"},
+		{SEND, SERVING CODE("unlock", "4097") CODE("lock", "8")},
+		{LINE, "\"token\":4097,\"ok\":false"},
+		{LINE, "\"token\":8,\"ok\":false"},
+		{SEND, QUESTION("a0.1")},
+		{LINE, "a0.1"},
+		{END, NULL}};
+
+	saw.answer = PEND_CLIENT_ANSWER_PERMIT;
+	daemon_start(script);
+	serve_until(&saw.questions, 1);
+	daemon_was_content();
+}
+END_TEST
+
 /* Whatever ends the serving, it is told why, and begins again. */
 static const struct {
 	const char *text, *why;
@@ -666,6 +745,8 @@ Suite *suite(void)
 	tcase_add_test(t, what_is_no_answer_is_refused);
 	tcase_add_test(t, many_answers_in_lines_that_are_not_too_long);
 	tcase_add_test(t, withdrawn_questions_are_told);
+	tcase_add_test(t, codes_are_handed_over);
+	tcase_add_test(t, codes_are_refused);
 	tcase_add_loop_test(t, it_begins_again, 0, COUNT(ends));
 	tcase_add_loop_test(t, odd_lines_do_no_harm, 0, COUNT(odd));
 	tcase_add_test(t, signs_of_life);
