@@ -5,7 +5,6 @@
  * changes where a question goes.
  */
 #include "agents/http.h"
-#include "base/str.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -96,6 +95,17 @@ static void tell(struct http *h, const struct http_answer *a)
 	h->failing = failing;
 }
 
+static void say(struct agent_question *q, const struct http_answer *a)
+{
+	struct pend_client_say s = PEND_CLIENT_SAY(a->answer);
+
+	s.how = a->how;
+	s.why = a->why[0] ? a->why : NULL;
+	s.remember = a->told ? a->remember : NULL;
+	s.scope = a->scope;
+	agent_say(q, &s);
+}
+
 void http_done(struct http_work *w, long status, const char *why)
 {
 	struct agent_question *q = w->q;
@@ -108,7 +118,7 @@ void http_done(struct http_work *w, long status, const char *why)
 	count(w->http, a.answer);
 	tell(w->http, &a);
 	work_free(w); /* its request is the question's text */
-	agent_answer(q, a.answer, a.how, a.why[0] ? a.why : NULL);
+	say(q, &a);
 }
 
 static void question(struct agent_question *q)

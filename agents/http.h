@@ -8,6 +8,7 @@
 
 #include "agents/agent.h"
 #include "agents/watch.h"
+#include "base/str.h"
 #include <curl/curl.h>
 
 #define HTTP_OPEN_MAX    16    /* requests under way; what is more waits */
@@ -22,7 +23,9 @@
 
 struct http_answer {
 	enum pend_client_answer answer;
-	const char *how; /* static; NULL: as the rule says */
+	const char *how, *scope; /* static; NULL: as the rule says */
+	bool told;               /* of remembering; else as the rule says */
+	char remember[STR_DURATION_MAX];
 	char why[HTTP_WHY_MAX];
 };
 

@@ -4,9 +4,12 @@
  * else is an error, which never lets anybody in by itself.
  */
 #include "agents/http.h"
-#include "base/str.h"
 #include <stdio.h>
 #include <string.h>
+
+/* Of the protocol. */
+#define REMEMBER_MIN 1000000000ull
+#define REMEMBER_MAX (365 * 86400ull * 1000000000)
 
 static void is(struct http_answer *out, enum pend_client_answer answer, const char *why)
 {
@@ -28,15 +31,33 @@ static int verdict_of(const char *s)
 	return -1;
 }
 
-/* One that there is not blocks as the rule says: the block counts. */
-static const char *way_of(const char *s)
-{
-	static const char *const names[] = {"drop", "reset", "unreachable"};
+static const char *const ways[] = {"drop", "reset", "unreachable", NULL};
+static const char *const scopes[] = {"service", "source", "flow", NULL};
 
-	for (size_t i = 0; s && i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(s, names[i]))
-			return names[i];
+/* The same word of the list; NULL: it is none of them. */
+static const char *one_of(const char *const *list, const json_t *v)
+{
+	const char *s = json_string_value(v);
+
+	for (; *list; list++)
+		if (str_eq(s, *list))
+			return *list;
 	return NULL;
+}
+
+/* What is said wrongly is not remembered at all: it was meant to hold for less, or for others. */
+static void read_memory(const json_t *o, struct http_answer *out)
+{
+	const json_t *remember = json_object_get(o, "remember"),
+		     *scope = json_object_get(o, "scope");
+	const char *s = json_string_value(remember);
+	uint64_t ns;
+
+	out->scope = one_of(scopes, scope);
+	out->told = remember || (scope && !out->scope);
+	if (s && (!scope || out->scope) && !str_duration(s, &ns) && ns >= REMEMBER_MIN &&
+	    ns <= REMEMBER_MAX)
+		str_duration_print(ns, out->remember);
 }
 
 static void read_object(const json_t *o, struct http_answer *out)
@@ -50,7 +71,9 @@ static void read_object(const json_t *o, struct http_answer *out)
 	}
 	out->answer = (enum pend_client_answer)v;
 	if (out->answer == PEND_CLIENT_ANSWER_BLOCK)
-		out->how = way_of(json_string_value(json_object_get(o, "block")));
+		out->how = one_of(ways, json_object_get(o, "block"));
+	if (out->answer <= PEND_CLIENT_ANSWER_BLOCK)
+		read_memory(o, out);
 	str_sanitize(why ? why : "", out->why, sizeof(out->why));
 }
 

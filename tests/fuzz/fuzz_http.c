@@ -23,6 +23,10 @@ static void response(const char *body, size_t len)
 		abort();
 	if (a.how && a.answer != PEND_CLIENT_ANSWER_BLOCK)
 		abort();
+	if (strlen(a.remember) >= sizeof(a.remember) || (a.remember[0] && !a.told))
+		abort();
+	if (a.answer > PEND_CLIENT_ANSWER_BLOCK && (a.told || a.scope))
+		abort();
 	/* What lets somebody in names the verdict. */
 	if (a.answer == PEND_CLIENT_ANSWER_PERMIT && !memmem(body, len, "verdict", 7) &&
 	    !memchr(body, '\\', len))

@@ -117,6 +117,49 @@ START_TEST(long_why)
 }
 END_TEST
 
+/* "-": as the rule says; "": not. */
+START_TEST(memory)
+{
+	static const struct {
+		const char *keys, *remember, *scope;
+	} all[] = {
+		{"", "-", NULL},
+		{",\"remember\":\"8h\"", "8h", NULL},
+		{",\"remember\":\"90m\",\"scope\":\"source\"", "1h30m", "source"},
+		{",\"scope\":\"flow\"", "-", "flow"},
+		{",\"remember\":false", "", NULL},
+		{",\"remember\":\"365d\"", "365d", NULL},
+		{",\"remember\":\"1s\"", "1s", NULL},
+		/* What is wrong holds for this one alone. */
+		{",\"remember\":true", "", NULL},
+		{",\"remember\":3600", "", NULL},
+		{",\"remember\":\"\"", "", NULL},
+		{",\"remember\":\"0s\"", "", NULL},
+		{",\"remember\":\"999ms\"", "", NULL},
+		{",\"remember\":\"366d\"", "", NULL},
+		{",\"remember\":\"8 hours\"", "", NULL},
+		{",\"remember\":\"8h\",\"scope\":\"world\"", "", NULL},
+		{",\"scope\":\"world\"", "", NULL},
+		{",\"scope\":7", "", NULL},
+	};
+	char body[256];
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct http_answer a;
+
+		snprintf(body, sizeof(body), "{\"verdict\":\"permit\"%s}", all[i].keys);
+		a = read_one(200, body);
+		ck_assert_int_eq(a.answer, PEND_CLIENT_ANSWER_PERMIT);
+		ck_assert_msg(!strcmp(a.told ? a.remember : "-", all[i].remember), "%s: %s", body,
+			      a.remember);
+		ck_assert_pstr_eq(a.scope, all[i].scope);
+	}
+	/* No opinion is not remembered, and neither is an error. */
+	ck_assert(!read_one(200, "{\"verdict\":\"error\",\"remember\":\"8h\"}").told);
+	ck_assert(!read_one(204, "").told);
+}
+END_TEST
+
 static struct curl_slist *list;
 static struct err e;
 
@@ -208,6 +251,7 @@ Suite *suite(void)
 	tcase_add_test(t, verdicts);
 	tcase_add_test(t, no_verdict);
 	tcase_add_test(t, long_why);
+	tcase_add_test(t, memory);
 	tcase_add_test(t, headers);
 	tcase_add_test(t, header_lines);
 	tcase_add_test(t, header_file);
