@@ -83,9 +83,6 @@ static void answer(struct dnsbl *d, struct dnsbl_work *w, enum pend_client_answe
 /* Frees the work when it is clear. */
 static void settle(struct dnsbl *d, struct dnsbl_work *w)
 {
-	/* An allow list that does not have it says nothing against it. */
-	bool allows = d->listed == PEND_CLIENT_ANSWER_PERMIT;
-
 	switch (dnsbl_outcome(&w->score, d->threshold)) {
 	case DNSBL_OPEN:
 		break;
@@ -95,8 +92,7 @@ static void settle(struct dnsbl *d, struct dnsbl_work *w)
 		break;
 	case DNSBL_IS_NOT:
 		d->stats.not_listed++;
-		answer(d, w, allows ? PEND_CLIENT_ANSWER_CONTINUE : PEND_CLIENT_ANSWER_PERMIT,
-		       w->listed_len ? w->listed_by : "not listed");
+		answer(d, w, d->unlisted, w->listed_len ? w->listed_by : "not listed");
 		break;
 	case DNSBL_UNKNOWN:
 		d->stats.failed++;
@@ -221,13 +217,21 @@ static bool read_servers(struct dnsbl *d, const json_t *config)
 	return true;
 }
 
+static enum pend_client_answer read_answer(const json_t *config, const char *key)
+{
+	const char *s = json_string_value(json_object_get(config, key));
+
+	return str_eq(s, "permit")     ? PEND_CLIENT_ANSWER_PERMIT
+	       : str_eq(s, "continue") ? PEND_CLIENT_ANSWER_CONTINUE
+				       : PEND_CLIENT_ANSWER_BLOCK;
+}
+
 static bool read_config(struct dnsbl *d, const json_t *config)
 {
-	const char *listed = json_string_value(json_object_get(config, "listed"));
 	json_int_t threshold = json_integer_value(json_object_get(config, "threshold"));
 
-	d->listed = listed && !strcmp(listed, "permit") ? PEND_CLIENT_ANSWER_PERMIT
-							: PEND_CLIENT_ANSWER_BLOCK;
+	d->listed = read_answer(config, "listed");
+	d->unlisted = read_answer(config, "unlisted");
 	d->threshold = (unsigned)threshold;
 	return threshold >= 1 && threshold <= UINT16_MAX && read_zones(d, config) &&
 	       read_codes(d, config) && read_servers(d, config);

@@ -81,7 +81,7 @@ struct dnsbl {
 	unsigned nzones, threshold;
 	struct dnsbl_range codes[DNSBL_CODES_MAX];
 	unsigned ncodes;
-	enum pend_client_answer listed;
+	enum pend_client_answer listed, unlisted;
 	struct dnsbl_stats stats;
 	/* dnsbl_cache.c */
 	struct siphash_key hash_key;

@@ -163,6 +163,9 @@ struct pol_ready {
 	struct pol_range address;
 };
 
+/* What a list says of those whom it does not have. */
+enum pol_unlisted { UNLISTED_BY_KIND, UNLISTED_PERMIT, UNLISTED_BLOCK, UNLISTED_CONTINUE };
+
 /* The keys of the kinds that programs of ours serve. */
 struct pol_served {
 	const char *command, *start, *url, *ca, *header_file, *secrets;
@@ -170,8 +173,9 @@ struct pol_served {
 	struct pol_zone *zones;
 	struct pol_addr *codes, *servers;
 	struct pol_ready ready;
-	uint8_t mode; /* 1: once */
-	uint8_t listed;
+	uint8_t mode;     /* 1: once */
+	uint8_t listed;   /* enum pend_verdict */
+	uint8_t unlisted; /* enum pol_unlisted */
 	uint32_t processes, threshold;
 	uint64_t idle_stop_ns, open_ns;
 };
@@ -200,6 +204,7 @@ enum pol_authority_key {
 	AUTH_THRESHOLD,
 	AUTH_SERVERS,
 	AUTH_LISTED,
+	AUTH_UNLISTED,
 	AUTH_URL,
 	AUTH_CA,
 	AUTH_HEADER,

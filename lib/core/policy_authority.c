@@ -36,6 +36,7 @@ static const struct authority_key {
 	{"threshold", AUTH_THRESHOLD, TYPE(AUTHORITY_DNSBL), 0},
 	{"servers", AUTH_SERVERS, TYPE(AUTHORITY_DNSBL), 0},
 	{"listed", AUTH_LISTED, TYPE(AUTHORITY_DNSBL), 0},
+	{"unlisted", AUTH_UNLISTED, TYPE(AUTHORITY_DNSBL), 0},
 	{"url", AUTH_URL, TYPE(AUTHORITY_HTTP), TYPE(AUTHORITY_HTTP)},
 	{"ca", AUTH_CA, TYPE(AUTHORITY_HTTP), 0},
 	{"header", AUTH_HEADER, TYPE(AUTHORITY_HTTP), 0},
@@ -116,6 +117,7 @@ static bool authority_value(struct pol_parser *ps, struct pol_authority *a,
 	case AUTH_THRESHOLD:
 	case AUTH_SERVERS:
 	case AUTH_LISTED:
+	case AUTH_UNLISTED:
 	case AUTH_URL:
 	case AUTH_CA:
 	case AUTH_HEADER:

@@ -25,6 +25,10 @@
 #define ALNUM "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 static const struct pol_keyword modes[] = {{"stay", 0}, {"once", 1}, {NULL, 0}};
+static const struct pol_keyword unlisteds[] = {{"permit", UNLISTED_PERMIT},
+					       {"block", UNLISTED_BLOCK},
+					       {"continue", UNLISTED_CONTINUE},
+					       {NULL, 0}};
 static const struct pol_keyword transports[] = {{"tcp", 6}, {"udp", 17}, {NULL, 0}};
 
 static bool all_of(const char *s, const char *chars)
@@ -358,6 +362,8 @@ bool pol_parse_served(struct pol_parser *ps, struct pol_authority *a, enum pol_a
 		return pol_list(ps, element_server, &v->servers, "an address");
 	case AUTH_LISTED:
 		return value_keyword(ps, pol_verdicts, "verdict", &v->listed);
+	case AUTH_UNLISTED:
+		return value_keyword(ps, unlisteds, "answer", &v->unlisted);
 	case AUTH_URL:
 		return value_url(ps, v);
 	case AUTH_CA:
@@ -493,6 +499,8 @@ static void print_dnsbl(const struct pol_authority *a, struct pol_text *t)
 	print_addrs("servers", v->servers, t);
 	if (a->seen & POL_BIT(AUTH_LISTED))
 		pol_text_add(t, "\tlisted %s;\n", pol_keyword_name(pol_verdicts, v->listed));
+	if (v->unlisted)
+		pol_text_add(t, "\tunlisted %s;\n", pol_keyword_name(unlisteds, v->unlisted));
 }
 
 void pol_print_served(const struct pol_authority *a, struct pol_text *t)
@@ -535,6 +543,11 @@ static void json_exec(const struct pol_served *v, struct pol_text *t)
 
 static void json_dnsbl(const struct pol_served *v, struct pol_text *t)
 {
+	/* An allow list that does not have somebody says nothing against them. */
+	int not = v->unlisted                        ? v->unlisted
+		  : v->listed == PEND_VERDICT_PERMIT ? UNLISTED_CONTINUE
+						     : UNLISTED_PERMIT;
+
 	pol_text_add(t, "\"zones\":[");
 	for (const struct pol_zone *z = v->zones; z; z = z->next)
 		pol_text_add(t, "%s{\"name\":\"%s\",\"weight\":%u}", z == v->zones ? "" : ",",
@@ -551,7 +564,8 @@ static void json_dnsbl(const struct pol_served *v, struct pol_text *t)
 		print_addr(s, t);
 		pol_text_add(t, "\",\"port\":%u}", s->port ? s->port : 53);
 	}
-	pol_text_add(t, "],\"listed\":\"%s\"", pol_keyword_name(pol_verdicts, v->listed));
+	pol_text_add(t, "],\"listed\":\"%s\",\"unlisted\":\"%s\"",
+		     pol_keyword_name(pol_verdicts, v->listed), pol_keyword_name(unlisteds, not ));
 }
 
 static void json_http(const struct pol_served *v, struct pol_text *t)

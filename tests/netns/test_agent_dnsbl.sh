@@ -45,11 +45,14 @@ policy()
 	authority no { type static; answer block }
 	authority both { type dnsbl; zones { a.test, b.test weight 2, six.test weight 3 }; codes 127.0.0.2-127.0.0.9; threshold 2; servers $C4 port 5300; timeout 10s; $AGENT_USER }
 	authority allow { type dnsbl; zones { b.test, six.test }; listed permit; servers $C4 port 5300; timeout 10s; on-timeout block; $AGENT_USER }
+	authority next { type dnsbl; zones b.test; unlisted continue; servers $C4 port 5300; timeout 10s; $AGENT_USER }
+	authority now { type static; answer permit }
 	layer default {
 		pend proto tcp to port 7001 ask both complete buffer with reset
 		pend proto tcp to port 7002 ask allow complete buffer with reset
 		pend proto tcp to port 7003 ask chain { allow no } complete buffer with reset
 		pend proto tcp to port 7004 ask chain { both no } complete buffer with reset
+		pend proto tcp to port 7005 ask chain { next now } complete buffer with reset
 	END
 	for how in "${BAD[@]}"; do
 		i=$((i + 1))
@@ -65,7 +68,7 @@ PENDD_SETTINGS='' pendd_start < <(policy)
 
 try() { client -t 12000 "$@" | field result; }
 from() { try -s "$1" "${3:-$H4}" "$2"; }
-for name in both allow "${BAD[@]}"; do agent_serves "$name"; done
+for name in both allow next "${BAD[@]}"; do agent_serves "$name"; done
 
 is "$(from 203.0.113.1 7001)" connected "one list of weight 1 does not reach the threshold of 2"
 is "$(from 203.0.113.2 7001)" refused "two lists do"
@@ -81,6 +84,8 @@ is "$(from 203.0.113.5 7002)" refused "... and has no opinion of others: the tim
 is "$(from 203.0.113.3 7003)" connected "in a chain, too"
 is "$(from 203.0.113.5 7003)" refused "... where the next one is asked about others"
 is "$(from 203.0.113.5 7004)" connected "a block list that does not have it permits, and ends a chain"
+is "$(from 203.0.113.5 7005)" connected "... but for one that has no opinion of others: the next one is asked"
+is "$(from 203.0.113.3 7005)" refused "... and still blocks who is listed"
 
 # Answers are kept, and shared.
 n=$(agent_number both lookups)

@@ -99,13 +99,16 @@ START_TEST(served)
 		 "{\"command\":\"/x\",\"mode\":\"once\",\"processes\":1}"},
 		{"type dnsbl; zones a.org",
 		 "{\"zones\":[{\"name\":\"a.org\",\"weight\":1}],\"codes\":[\"127.0.0.2-127.0.0.255\"],"
-		 "\"threshold\":1,\"servers\":[],\"listed\":\"block\"}"},
+		 "\"threshold\":1,\"servers\":[],\"listed\":\"block\",\"unlisted\":\"permit\"}"},
 		{"type dnsbl; zones { a.org, b.org weight 2 }; codes { 127.0.0.4/31, 127.0.0.9 };"
 		 "threshold 3; servers { ::1 port 5353, 10.0.0.1 }; listed permit",
 		 "{\"zones\":[{\"name\":\"a.org\",\"weight\":1},{\"name\":\"b.org\",\"weight\":2}],"
 		 "\"codes\":[\"127.0.0.4-127.0.0.5\",\"127.0.0.9\"],\"threshold\":3,"
 		 "\"servers\":[{\"address\":\"::1\",\"port\":5353},"
-		 "{\"address\":\"10.0.0.1\",\"port\":53}],\"listed\":\"permit\"}"},
+		 "{\"address\":\"10.0.0.1\",\"port\":53}],\"listed\":\"permit\",\"unlisted\":\"continue\"}"},
+		{"type dnsbl; zones a.org; unlisted continue",
+		 "{\"zones\":[{\"name\":\"a.org\",\"weight\":1}],\"codes\":[\"127.0.0.2-127.0.0.255\"],"
+		 "\"threshold\":1,\"servers\":[],\"listed\":\"block\",\"unlisted\":\"continue\"}"},
 		{"type http; url \"https://a.org\"",
 		 "{\"url\":\"https://a.org\",\"ca\":\"\",\"headers\":[],\"header-file\":\"\"}"},
 		{"type http; url \"https://[2001:db8::1]:8/?x\"; ca \"/c\"; header \"A: b\"; header \"C:\";"
