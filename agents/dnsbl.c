@@ -32,30 +32,36 @@ static void work_free(struct dnsbl *d, struct dnsbl_work *w)
 	free(w);
 }
 
-static const char *code_text(uint32_t code, char out[INET_ADDRSTRLEN])
+/* " (127.0.0.2)" */
+static void code_text(uint32_t code, char out[INET_ADDRSTRLEN + 3])
 {
 	struct in_addr a = {htonl(code)};
+	char text[INET_ADDRSTRLEN];
 
-	return inet_ntop(AF_INET, &a, out, INET_ADDRSTRLEN);
+	inet_ntop(AF_INET, &a, text, sizeof(text));
+	snprintf(out, INET_ADDRSTRLEN + 3, " (%s)", text);
 }
 
 /* `l` NULL: it could not even be put. */
 static void count(struct dnsbl_work *w, uint8_t zone, const struct dnsbl_lookup *l)
 {
+	static const struct dnsbl_said full = {
+		.result = DNSBL_FAILED, .why = "too many lookups wait", .seconds = 0};
 	const struct dnsbl *d = agent_data(w->q->agent);
+	const struct dnsbl_said *said = l ? &l->said : &full;
 	const struct dnsbl_zone *z = &d->zone[zone];
-	char code[INET_ADDRSTRLEN];
+	char code[INET_ADDRSTRLEN + 3] = "";
 
+	if (said->code)
+		code_text(said->code, code);
 	w->score.waiting -= z->weight;
-	if (l && l->result == DNSBL_LISTED) {
+	if (said->result == DNSBL_LISTED) {
 		w->score.listed += z->weight;
-		str_append(w->listed_by, WHY_MAX, &w->listed_len, "%s %s (%s)",
-			   w->listed_len ? "," : "listed by", z->name, code_text(l->code, code));
-	} else if (!l || l->result == DNSBL_FAILED) {
+		str_append(w->listed_by, WHY_MAX, &w->listed_len, "%s %s%s",
+			   w->listed_len ? "," : "listed by", z->name, code);
+	} else if (said->result == DNSBL_FAILED) {
 		w->score.failed += z->weight;
-		snprintf(w->failed_by, WHY_MAX, "%s: %s%s%s%s", z->name,
-			 l ? l->why : "too many lookups wait", l && l->code ? " (" : "",
-			 l && l->code ? code_text(l->code, code) : "", l && l->code ? ")" : "");
+		snprintf(w->failed_by, WHY_MAX, "%s: %s%s", z->name, said->why, code);
 	}
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Inside `type dnsbl`: dnsbl.c has the kind and the questions, dnsbl_name.c what needs no network (names, codes,
- * the score), dnsbl_cache.c what is known of each address and zone, dnsbl_dns.c the name servers.
+ * the score), dnsbl_reply.c what an answer says, dnsbl_cache.c what is known of each address and zone, dnsbl_dns.c
+ * the name servers.
  */
 #ifndef AGENTS_DNSBL_H
 #define AGENTS_DNSBL_H
@@ -41,6 +42,14 @@ struct dnsbl_range {
 
 enum dnsbl_result { DNSBL_NOT, DNSBL_LISTED, DNSBL_FAILED };
 
+/* What a zone has said of an address. */
+struct dnsbl_said {
+	enum dnsbl_result result;
+	uint32_t code;    /* that made it listed or failed; 0 */
+	const char *why;  /* it failed; static */
+	unsigned seconds; /* that it counts */
+};
+
 /* Weights of the zones, by what they have said. */
 struct dnsbl_score {
 	unsigned listed, failed, waiting;
@@ -62,6 +71,12 @@ enum dnsbl_result dnsbl_judge(const struct dnsbl_range *codes, unsigned ncodes,
 			      const uint32_t *addr, int n, uint32_t *which);
 /* As soon as what is to come cannot change it. */
 enum dnsbl_outcome dnsbl_outcome(const struct dnsbl_score *s, unsigned threshold);
+
+/* ---- dnsbl_reply.c ---- */
+
+/* The answer to a query, as c-ares hands it over: its status, and with ARES_SUCCESS the packet. */
+struct dnsbl_said dnsbl_read(const struct dnsbl_range *codes, unsigned ncodes, int status,
+			     const unsigned char *packet, int len);
 
 /* ---- the kind ---- */
 
@@ -115,9 +130,7 @@ struct dnsbl_lookup {
 	struct dnsbl *dnsbl;
 	struct dnsbl_key key;
 	bool done;
-	enum dnsbl_result result;
-	uint32_t code;   /* that made it listed or failed; 0 */
-	const char *why; /* failed; static */
+	struct dnsbl_said said;
 	mono_t until;
 };
 
@@ -133,16 +146,14 @@ struct dnsbl_lookup *dnsbl_lookup(struct dnsbl *d, const struct dnsbl_key *key,
 				  struct dnsbl_vote *v);
 /* The next to be sent that somebody waits for, counted as open. NULL: none. */
 struct dnsbl_lookup *dnsbl_lookup_next(struct dnsbl *d);
-/* Its result is set, and counts for so many seconds: tell who waits. */
-void dnsbl_lookup_done(struct dnsbl_lookup *l, unsigned seconds);
+/* What it says is there: tell who waits. */
+void dnsbl_lookup_done(struct dnsbl_lookup *l);
 
 /* ---- dnsbl_dns.c ---- */
 
 int dnsbl_dns_init(struct dnsbl *d, struct err *e);
 void dnsbl_dns_deinit(struct dnsbl *d);
 void dnsbl_dns_pump(struct dnsbl *d); /* what waits goes out, as far as there is room */
-/* The answer to a query, as the resolver hands it over: `status` of it, and the packet (NULL: none). */
-void dnsbl_dns_reply(struct dnsbl_lookup *l, int status, const unsigned char *packet, int len);
 
 /* ---- dnsbl.c ---- */
 

@@ -123,13 +123,13 @@ struct dnsbl_lookup *dnsbl_lookup_next(struct dnsbl *d)
 }
 
 /* Telling may free votes, those of other lookups too, but no lookup. */
-void dnsbl_lookup_done(struct dnsbl_lookup *l, unsigned seconds)
+void dnsbl_lookup_done(struct dnsbl_lookup *l)
 {
 	struct dnsbl *d = l->dnsbl;
 	struct list *v;
 
 	l->done = true;
-	l->until = mono_add(loop_now(agent_loop(d->agent)), seconds * MONO_NS_PER_S);
+	l->until = mono_add(loop_now(agent_loop(d->agent)), l->said.seconds * MONO_NS_PER_S);
 	d->nopen--;
 	list_add_tail(&d->known, &l->link);
 	d->nknown++;

@@ -4,7 +4,6 @@
  * what it answers, and asks again by TCP what was cut short; here are its sockets and its clock in our loop.
  */
 #include "agents/dnsbl.h"
-#include <arpa/inet.h>
 #include <errno.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -156,70 +155,16 @@ void dnsbl_dns_deinit(struct dnsbl *d)
 
 /* ---- queries ---- */
 
-static const char *cause(int status)
+static void reply(struct dnsbl_lookup *l, int status, const unsigned char *packet, int len)
 {
-	return status == ARES_ETIMEOUT       ? "no answer in time"
-	       : status == ARES_ECONNREFUSED ? "the name servers refuse or fail"
-	       : status == ARES_EDESTRUCTION ? "the name servers have changed"
-	       : status == ARES_EBADRESP     ? "the answer is malformed"
-					     : ares_strerror(status);
-}
-
-static unsigned bounded_ttl(const struct ares_addrttl *a, int n)
-{
-	int ttl = DNSBL_TTL_MAX;
-
-	for (int i = 0; i < n; i++)
-		if (a[i].ttl < ttl)
-			ttl = a[i].ttl;
-	return ttl < DNSBL_TTL_MIN ? DNSBL_TTL_MIN : (unsigned)ttl;
-}
-
-/* The seconds that it counts. */
-static unsigned failed(struct dnsbl_lookup *l, uint32_t code, const char *why)
-{
-	l->result = DNSBL_FAILED;
-	l->code = code;
-	l->why = why;
-	return DNSBL_TTL_FAILED;
-}
-
-static unsigned judge(struct dnsbl_lookup *l, const struct ares_addrttl *a, int n)
-{
-	uint32_t addr[DNSBL_RECORDS_MAX], code;
-
-	for (int i = 0; i < n; i++)
-		addr[i] = ntohl(a[i].ipaddr.s_addr);
-	l->result = dnsbl_judge(l->dnsbl->codes, l->dnsbl->ncodes, addr, n, &code);
-	if (l->result == DNSBL_FAILED)
-		return failed(l, code,
-			      code >> 24 == 127 ? "the list refuses to answer"
-						: "the answer is no list's");
-	l->code = code;
-	return bounded_ttl(a, n);
-}
-
-void dnsbl_dns_reply(struct dnsbl_lookup *l, int status, const unsigned char *packet, int len)
-{
-	struct ares_addrttl a[DNSBL_RECORDS_MAX];
-	int n = DNSBL_RECORDS_MAX;
-	unsigned seconds = DNSBL_TTL_NOT;
-
-	if (status == ARES_SUCCESS)
-		status = ares_parse_a_reply(packet, len, NULL, a, &n);
-	if (status == ARES_SUCCESS && n > 0)
-		seconds = judge(l, a, n);
-	else if (status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_ENOTFOUND)
-		l->result = DNSBL_NOT;
-	else
-		seconds = failed(l, 0, cause(status));
-	dnsbl_lookup_done(l, seconds);
+	l->said = dnsbl_read(l->dnsbl->codes, l->dnsbl->ncodes, status, packet, len);
+	dnsbl_lookup_done(l);
 }
 
 static void on_reply(void *arg, int status, int timeouts, unsigned char *packet, int len)
 {
 	(void)timeouts;
-	dnsbl_dns_reply(arg, status, packet, len);
+	reply(arg, status, packet, len);
 }
 
 static void send_one(struct dnsbl *d, struct dnsbl_lookup *l)
@@ -229,7 +174,7 @@ static void send_one(struct dnsbl *d, struct dnsbl_lookup *l)
 	if (dnsbl_name(&l->key, d->zone[l->key.zone].name, name))
 		ares_query(d->channel, name, CLASS_IN, TYPE_A, on_reply, l);
 	else
-		dnsbl_dns_reply(l, ARES_EBADNAME, NULL, 0);
+		reply(l, ARES_EBADNAME, NULL, 0);
 }
 
 void dnsbl_dns_pump(struct dnsbl *d)

@@ -135,6 +135,70 @@ START_TEST(codes)
 }
 END_TEST
 
+/* An answer with `n` records of 127.0.0.2; how many bytes. */
+static int packet(unsigned char *p, unsigned n, uint32_t ttl)
+{
+	static const unsigned char question[] = "\x01x\x04test\0\0\x01\0\x01";
+	const unsigned char head[] = {0, 1, 0x81, 0x80, 0, 1, 0, (unsigned char)n, 0, 0, 0, 0};
+	const unsigned char record[] = {0xc0,
+					12,
+					0,
+					1,
+					0,
+					1,
+					(unsigned char)(ttl >> 24),
+					(unsigned char)(ttl >> 16),
+					(unsigned char)(ttl >> 8),
+					(unsigned char)ttl,
+					0,
+					4,
+					127,
+					0,
+					0,
+					2};
+	size_t len = sizeof(head) + sizeof(question) - 1;
+
+	memcpy(p, head, sizeof(head));
+	memcpy(p + sizeof(head), question, sizeof(question) - 1);
+	for (unsigned i = 0; i < n; i++, len += sizeof(record))
+		memcpy(p + len, record, sizeof(record));
+	return (int)len;
+}
+
+START_TEST(replies)
+{
+	static const struct dnsbl_range range = {A(2), A(2)};
+	static const struct {
+		uint32_t ttl;
+		unsigned seconds;
+	} ttls[] = {{0, 1}, {1, 1}, {60, 60}, {3600, 3600}, {86400, 3600}, {UINT32_MAX, 1}};
+	unsigned char p[4096];
+	struct dnsbl_said s;
+	int len;
+
+	for (size_t i = 0; i < sizeof(ttls) / sizeof(ttls[0]); i++) {
+		s = dnsbl_read(&range, 1, ARES_SUCCESS, p, packet(p, 1, ttls[i].ttl));
+		ck_assert_int_eq(s.result, DNSBL_LISTED);
+		ck_assert_uint_eq(s.code, A(2));
+		ck_assert_uint_eq(s.seconds, ttls[i].seconds);
+	}
+	s = dnsbl_read(&range, 1, ARES_SUCCESS, p, packet(p, 200, 60));
+	ck_assert_int_eq(s.result, DNSBL_LISTED);
+	s = dnsbl_read(&range, 1, ARES_SUCCESS, p, packet(p, 0, 60));
+	ck_assert_int_eq(s.result, DNSBL_NOT);
+	ck_assert_uint_eq(s.seconds, DNSBL_TTL_NOT);
+	/* Whatever is cut off, nobody is listed or let in by it. */
+	len = packet(p, 1, 60);
+	for (int i = 0; i < len; i++)
+		ck_assert_int_eq(dnsbl_read(&range, 1, ARES_SUCCESS, p, i).result, DNSBL_FAILED);
+	ck_assert_int_eq(dnsbl_read(&range, 1, ARES_ENOTFOUND, NULL, 0).result, DNSBL_NOT);
+	ck_assert_int_eq(dnsbl_read(&range, 1, ARES_ENODATA, NULL, 0).result, DNSBL_NOT);
+	s = dnsbl_read(&range, 1, ARES_ETIMEOUT, NULL, 0);
+	ck_assert_int_eq(s.result, DNSBL_FAILED);
+	ck_assert_str_eq(s.why, "no answer in time");
+}
+END_TEST
+
 START_TEST(outcomes)
 {
 	static const struct {
@@ -214,6 +278,7 @@ Suite *suite(void)
 	tcase_add_test(t, addresses);
 	tcase_add_test(t, ranges);
 	tcase_add_test(t, codes);
+	tcase_add_test(t, replies);
 	tcase_add_test(t, outcomes);
 	tcase_add_test(t, early_is_right);
 	suite_add_tcase(s, t);
