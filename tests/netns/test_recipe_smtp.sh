@@ -13,11 +13,11 @@ done
 id Debian-exim >/dev/null 2>&1 || skip_all "exim is not Debian's"
 ns_pair
 need_queue
+agent_let_in
 
 # Nothing of the host's own mail system: its configuration, spool and logs are in $WORK.
 mkdir "$WORK/spool" "$WORK/mail" "$WORK/lists"
 chown Debian-exim: "$WORK/spool" "$WORK/mail"
-chmod 711 "$WORK"
 cat >"$WORK/exim.conf" <<-END
 	exim_user = Debian-exim
 	exim_group = Debian-exim
@@ -59,7 +59,7 @@ chmod 755 "$WORK/lists"
 ip netns exec "$H" "${command[0]}" -n -r / "${command[@]:1}" >"$WORK/rbldnsd.out" 2>&1 &
 LIST=$!
 
-PENDD_SETTINGS='' pendd_start < <(recipe_policy smtp-dnsbl)
+PENDD_SETTINGS='' pendd_start < <(recipe_policy smtp-dnsbl | sed "s/user pend-agent/$AGENT_USER/")
 agent_serves lists
 # Deliver: from where, to where.
 mail() { c python3 "$TOP/tests/netns/smtp.py" "$1" "${3:-$H4}" 25 "postmaster@example.org" "$2"; }

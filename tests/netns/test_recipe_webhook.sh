@@ -13,13 +13,14 @@ done
 . "${0%/*}/certificates.sh"
 ns_pair
 need_queue
+agent_let_in
 ca_make idp-ca
 cert_make idp idp-ca "IP:$C4"
 server tcp:22
 
 # The page's files are in $WORK, its host is the other namespace.
 here() { sed -e "s|/etc/pend/|$WORK/|g" -e "s|idp.example.org|$C4|g"; }
-bash -e <(recipe_block webhook sh 1 | sed 's/ -g pend-agent//' | here)
+bash -e <(recipe_block webhook sh 1 | sed 's/-g pend-agent/-g 65534/' | here)
 is "$(stat -c %a "$WORK/idp.headers")" 640 "the token is nobody else's"
 recipe_block webhook python 1 | here >"$WORK/service.py"
 ip netns exec "$C" python3 "$WORK/service.py" >"$WORK/service.out" 2>&1 &
@@ -27,7 +28,7 @@ ask() { c bash <(recipe_block webhook sh 2 | here); }
 answers() { [ "$(ask)" = "$(recipe_block webhook '' 1)" ]; }
 holds 10 "the service answers by hand as the page says" answers
 
-PENDD_SETTINGS='' pendd_start < <(recipe_policy webhook | here)
+PENDD_SETTINGS='' pendd_start < <(recipe_policy webhook | here | sed "s/user pend-agent/$AGENT_USER/")
 agent_serves idp
 try() { client -t 8000 -s "$1" "$H4" 22 | field result; }
 is "$(try 203.0.113.1)" connected "it permits"
