@@ -11,8 +11,8 @@
 #include "base/str.h"
 #include <curl/curl.h>
 
-#define HTTP_OPEN_MAX    16    /* requests under way; what is more waits */
-#define HTTP_OPEN_TWO    64    /* ... where the server speaks HTTP/2 */
+#define HTTP_OPEN_MAX    64    /* requests under way, each with a connection; what is more waits */
+#define HTTP_OPEN_TWO    100   /* ... where the server speaks HTTP/2: over one, as curl has it */
 #define HTTP_BODY_MAX    65536 /* of a response; what is larger is an error */
 #define HTTP_HEADERS_MAX 16    /* of the policy, and as many of the file */
 #define HTTP_FILE_MAX    16384 /* of the file */

@@ -90,7 +90,7 @@ like "$asked" '"path": "/source".*\\"source\\":\\"203.0.113.1\\",.*\\"dest_port\
 like "$asked" '"type": "application/json", "token": "Bearer s3cret", "box": "one", "agent": "pend-agent/' \
 	"with the headers of the policy and of the file"
 like "$(client -n 300 -c 100 -q -s 203.0.113.6 "$H4" 7001)" '"good":300' "300 connections, 100 at a time"
-le "$(agent_number web connections)" 17 "... over at most 16 more connections"
+le "$(agent_number web connections)" 65 "... over at most 64 more connections"
 
 # Secrets that change.
 printf 'Authorization: Bearer n3w\n' >"$WORK/headers"
