@@ -50,6 +50,7 @@ NFQ_LIBS  := -lnetfilter_queue -lnfnetlink -lmnl -lnftnl
 GEO_LIBS  := -lmaxminddb
 JSON_LIBS := -ljansson
 CLI_LIBS  := $(JSON_LIBS) -lncursesw -ltinfo
+DB_LIBS   := -lsqlite3
 AGENT_LIBS := -loath -lcares -lcurl
 
 # lib/base <- lib/core <- lib/io <- daemon; lib/client <- cli; agents: base, client, the loop and the listeners of io.
@@ -126,7 +127,7 @@ TEST_LIBS := $(B)/daemon.a $(B)/cli.a $(B)/agents.a $(B)/libpend.a $(B)/libpend-
 
 $(B)/pendd: $(DAEMON_OBJ) $(B)/libpend.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(GEO_LIBS) $(JSON_LIBS) -lseccomp
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(GEO_LIBS) $(JSON_LIBS) $(DB_LIBS) -lseccomp
 
 $(B)/pendctl: $(call obj,$(CLI_SRC)) $(B)/libpend-client.a
 	$(call say,LD,$@)
@@ -146,7 +147,7 @@ $(B)/bench/%: $(B)/bench/%.o $(B)/libpend.a $(B)/libpend-client.a
 
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/main.o $(TEST_LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(NFQ_LIBS) $(GEO_LIBS) $(CLI_LIBS) -lseccomp $(AGENT_LIBS) \
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(NFQ_LIBS) $(GEO_LIBS) $(CLI_LIBS) $(DB_LIBS) -lseccomp $(AGENT_LIBS) \
 		$(shell pkg-config --libs check)
 
 # The simulated kernel of the engine's tests.
@@ -162,11 +163,11 @@ $(B)/tests/netns/%: $(B)/tests/netns/%.o
 # Programs that drive a part of ours for a script.
 $(B)/tests/tools/%: $(B)/tests/tools/%.o $(TEST_LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(GEO_LIBS) $(CLI_LIBS) -lseccomp $(AGENT_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(NFQ_LIBS) $(GEO_LIBS) $(CLI_LIBS) $(DB_LIBS) -lseccomp $(AGENT_LIBS)
 
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(TEST_LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(NFQ_LIBS) $(GEO_LIBS) $(CLI_LIBS) -lseccomp $(AGENT_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(NFQ_LIBS) $(GEO_LIBS) $(CLI_LIBS) $(DB_LIBS) -lseccomp $(AGENT_LIBS)
 
 .PRECIOUS: $(B)/%.o $(B)/libpend.so.$(VERSION) $(B)/libpend-client.so.$(VERSION)
 

@@ -91,6 +91,19 @@ static void status_hookup(const json_t *v)
 			   out_int(l, "examined"), out_int(l, "ended"));
 }
 
+/* Nothing to say of a store in memory that nobody has asked for. */
+static void status_store(const json_t *s)
+{
+	const char *state = out_get(s, "state"), *error = out_get(s, "error");
+
+	if (!s || (!strcmp(state, "memory") && !out_int(s, "dropped")))
+		return;
+	out_printf("store     %s, %lld written, %lld queued, %lld dropped, %lld %s%s%s\n", state,
+		   out_int(s, "written"), out_int(s, "queued"), out_int(s, "dropped"),
+		   out_int(s, "errors"), out_noun(out_int(s, "errors"), "error", "errors"),
+		   *error && strcmp(state, "file") ? ": " : "", strcmp(state, "file") ? error : "");
+}
+
 static void status_text(struct out *o, const json_t *v)
 {
 	const json_t *p = json_object_get(v, "policy"), *c = json_object_get(v, "control"),
@@ -116,6 +129,7 @@ static void status_text(struct out *o, const json_t *v)
 			   out_noun(out_int(p, "authorities"), "authority", "authorities"));
 	status_hookup(v);
 	status_totals(json_object_get(v, "totals"));
+	status_store(json_object_get(v, "store"));
 	out_printf("control   %lld %s, %lld %s, %lld %s\n", out_int(c, "clients"),
 		   out_noun(out_int(c, "clients"), "client", "clients"), out_int(c, "requests"),
 		   out_noun(out_int(c, "requests"), "request", "requests"), out_int(c, "errors"),

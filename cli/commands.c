@@ -66,6 +66,15 @@ const struct command commands[] = {
 	 "    --rule N           those of this rule (`pendctl rules` has the numbers)\n"
 	 "    -a, --all          all of them\n",
 	 cmd_decisions},
+	{"history", "[-n N] [--since TIME] [--until TIME] [FILTER...]",
+	 "what was held before: what became of it, by whom and why",
+	 "  -n, --limit N           the last so many (default 50)\n"
+	 "  --since T, --until T    '2026-01-31 12:00' or how long ago: 2h\n"
+	 "  --source ADDRESS[/LEN]  only from there\n"
+	 "  --rule TEXT             only of rules with this in their text\n"
+	 "  --authority NAME        only what it was asked about, or it or this user decided\n"
+	 "  --verdict V             only permit, or block\n",
+	 cmd_history},
 	{"layers", "", "what each layer of the policy has said", "", cmd_layers},
 	{"authorities", "", "who is asked", "", cmd_authorities},
 	{"unlock", "AUTHORITY ADDRESS|ssh [CODE]",

@@ -38,7 +38,7 @@ _pendctl_set() # action
 _pendctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' action='' i
-	local commands='status pending ask top permit block events rules layers decisions unlock lock authorities test show metrics reload
+	local commands='status pending ask top permit block events rules layers decisions history unlock lock authorities test show metrics reload
 		policy set reauthorize journal check hookup stop version help'
 	local globals='--socket --json --no-headers --color --help --version'
 	local filters='--port --proto --authority --rule'
@@ -74,6 +74,7 @@ _pendctl()
 	block) mapfile -t COMPREPLY < <(compgen -W "--all --reset --unreachable --drop --for --scope --once --why $filters $(_pendctl_ids)" -- "$cur") ;;
 	events) mapfile -t COMPREPLY < <(compgen -W "--last --follow --exec --type --source --family $filters" -- "$cur") ;;
 	test) mapfile -t COMPREPLY < <(compgen -W 'in out --hook --mark --trace --quiet' -- "$cur") ;;
+	history) mapfile -t COMPREPLY < <(compgen -W '--limit --since --until --source --rule --authority --verdict' -- "$cur") ;;
 	show) mapfile -t COMPREPLY < <(compgen -W 'policy settings' -- "$cur") ;;
 	policy)
 		mapfile -t COMPREPLY < <(compgen -W "$(_pendctl_policy "$action")" -- "$cur")

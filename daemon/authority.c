@@ -147,8 +147,10 @@ void authority_follow(void *ctx, uint32_t mask)
 
 static void worker_event(struct authority *a, const struct pend_event *ev)
 {
-	if (ev->type == PEND_EVENT_COMPLETED)
+	if (ev->type == PEND_EVENT_COMPLETED) {
 		ask_gone(askers_ask(a->askers), ev->info.context);
+		lasting_event(a->lasting, ev);
+	}
 	control_event(a->control, events_add(a->events, ev));
 }
 
@@ -167,6 +169,7 @@ static bool worker_message(struct authority *a, unsigned worker, const struct ms
 		worker_event(a, &m->u.event);
 		return true;
 	case MSG_REMEMBERED:
+		lasting_remembered(a->lasting, m);
 		sweep_want(&a->sweep);
 		return true;
 	case MSG_QUESTION:
@@ -397,6 +400,7 @@ static mono_t idle(void *ctx, mono_t now)
 		control_room(a->control);
 	}
 	askers_policy(a->askers);
+	lasting_policy(a->lasting);
 	usock_flush(a->usock);
 	for (unsigned i = 0; i < a->args->workers; i++)
 		peer_flush(&a->worker[i]);
@@ -483,6 +487,38 @@ static int open_askers(struct authority *a)
 	return askers_new(&a->askers, &env);
 }
 
+static int to_main(void *ctx, unsigned worker, const struct msg *m, int fd)
+{
+	return authority_post_fd(ctx, worker, m, fd);
+}
+
+static void on_synced(void *ctx, uint32_t seq, int status, const char *error)
+{
+	struct authority *a = ctx;
+
+	control_synced(a->control, seq, status, error);
+}
+
+static void on_found(void *ctx, uint32_t seq, int status, const struct store_found *f, size_t n)
+{
+	struct authority *a = ctx;
+
+	control_found(a->control, seq, status, f, n);
+}
+
+static int open_lasting(struct authority *a)
+{
+	const struct lasting_env env = {.ctx = a,
+					.loop = a->loop,
+					.view = &a->view,
+					.notes = a->notes,
+					.post_fd = to_main,
+					.synced = on_synced,
+					.found = on_found};
+
+	return lasting_new(&a->lasting, &env);
+}
+
 static int open_parts(struct authority *a)
 {
 	int r = events_new(&a->events);
@@ -491,6 +527,8 @@ static int open_parts(struct authority *a)
 		r = notes_new(&a->notes);
 	a->view.notes = a->notes;
 	sweep_init(&a->sweep, a->loop, a->args->workers, a, authority_post);
+	if (r == 0)
+		r = open_lasting(a);
 	if (r == 0)
 		r = open_askers(a);
 	return r == 0 ? authority_open_control(a) : r;
@@ -590,8 +628,13 @@ static int start(struct authority *a)
 		return r;
 	}
 	r = sandbox_syscalls(&e);
-	if (r < 0)
+	if (r < 0) {
 		log_error(MODULE, "%s", e.text);
+		return r;
+	}
+	r = lasting_start(a->lasting);
+	if (r < 0)
+		log_error("store", "cannot start its thread: %s", strerror(-r));
 	return r;
 }
 
@@ -614,6 +657,7 @@ static void stop(struct authority *a)
 	control_free(a->control);
 	askers_free(a->askers);
 	sweep_stop(&a->sweep);
+	lasting_free(a->lasting);
 	notes_free(a->notes);
 	changes_free(a->changes);
 	journal_free(a->journal);

@@ -180,6 +180,34 @@ static const struct overlay *env_overlay(void *ctx)
 	return changes_overlay(a->changes);
 }
 
+static int env_sync(void *ctx, uint32_t seq)
+{
+	struct authority *a = ctx;
+
+	return lasting_sync(a->lasting, seq);
+}
+
+static void env_forget_begin(void *ctx)
+{
+	struct authority *a = ctx;
+
+	lasting_forget_begin(a->lasting);
+}
+
+static void env_forget_end(void *ctx, const struct store_which *w)
+{
+	struct authority *a = ctx;
+
+	lasting_forget_end(a->lasting, w);
+}
+
+static int env_history(void *ctx, const struct store_query *q, uint32_t seq)
+{
+	struct authority *a = ctx;
+
+	return lasting_query(a->lasting, q, seq);
+}
+
 static void set_int(json_t *o, const char *key, uint64_t v)
 {
 	json_object_set_new(o, key, json_integer((json_int_t)v));
@@ -222,6 +250,7 @@ static void env_figures(void *ctx, json_t *status)
 	set_int(o, "policies_made", g->compiled);
 	set_int(o, "sets_edited", g->patched);
 	json_object_set_new(status, "control", o);
+	lasting_figures(a->lasting, status);
 }
 
 int authority_open_control(struct authority *a)
@@ -241,6 +270,10 @@ int authority_open_control(struct authority *a)
 		.change = env_change,
 		.session = env_session,
 		.overlay = env_overlay,
+		.sync = env_sync,
+		.forget_begin = env_forget_begin,
+		.forget_end = env_forget_end,
+		.history = env_history,
 		.journal = a->journal,
 		.follow = authority_follow,
 		.figures = env_figures,

@@ -11,6 +11,7 @@
 #include "daemon/changes.h"
 #include "daemon/control.h"
 #include "daemon/events.h"
+#include "daemon/lasting.h"
 #include "daemon/notes.h"
 #include "daemon/sweep.h"
 #include "daemon/view.h"
@@ -34,6 +35,7 @@ struct authority {
 	struct askers *askers;
 	struct notes *notes;
 	struct sweep sweep;
+	struct lasting *lasting;
 	struct journal *journal;
 	struct changes *changes;
 	struct usock *usock;

@@ -43,6 +43,8 @@ static const struct command commands[] = {
 	{"check", ROLE_OBSERVE, " policy ", act_check},
 	{"hookup", ROLE_OBSERVE, " action ", act_hookup},
 	{"decisions", ROLE_OBSERVE, " ", show_decisions},
+	{"history", ROLE_OBSERVE, " source since until rule authority verdict limit from ",
+	 show_history},
 	{"forget", ROLE_DECIDE, " source rule all ", act_forget},
 	/* ... or who its definition names: decide */
 	{"serve", ROLE_SERVE, " authority max heartbeat stop ", act_serve},
@@ -153,6 +155,9 @@ static void request_free(struct request *r)
 	json_decref(r->result);
 	collected_free(r->collected);
 	candidate_put(r->candidate);
+	if (r->forgetting && r->control->env.forget_end)
+		r->control->env.forget_end(r->control->env.ctx, NULL);
+	free(r->history);
 	free(r->ids);
 	free(r);
 }
@@ -294,6 +299,37 @@ void control_answer(struct control *c, unsigned worker, const struct msg *m, int
 		r->answer(r, worker, m->seq & ((1u << SEQ_INDEX_BITS) - 1), m, fd);
 	else
 		c->stats.stray++;
+}
+
+static void sync_late(struct request *r)
+{
+	request_fail(r, "store",
+		     "it holds, but could not be written in time: it may end with the daemon");
+}
+
+void request_sync(struct request *r,
+		  void (*synced)(struct request *r, int status, const char *error))
+{
+	const struct control_env *env = &r->control->env;
+	int ret = env->sync ? env->sync(env->ctx, request_seq(r, 0)) : 0;
+
+	if (ret <= 0) {
+		synced(r, ret, "out of memory");
+		return;
+	}
+	r->answer = NULL;
+	r->step = NULL;
+	r->synced = synced;
+	r->expired = sync_late;
+	request_wait(r, CONTROL_DEADLINE_MS);
+}
+
+void control_synced(struct control *c, uint32_t seq, int status, const char *error)
+{
+	struct request *r = request_find(c, seq);
+
+	if (r && r->synced)
+		r->synced(r, status, error);
 }
 
 static void request_step(struct request *r)

@@ -14,6 +14,7 @@
 #include "daemon/events.h"
 #include "daemon/msg.h"
 #include "daemon/reload.h"
+#include "daemon/store_db.h"
 #include "daemon/view.h"
 #include "io/loop.h"
 #include <jansson.h>
@@ -56,6 +57,14 @@ struct control_env {
 	/* What was changed so far. */
 	const struct overlay *(*overlay)(void *ctx);
 	const struct journal *journal;
+	/* What lasts: say by control_synced when all that was made before is written. Positive: it will; 0: there is
+	 * no file; negative: it cannot. NULL: as 0. */
+	int (*sync)(void *ctx, uint32_t seq);
+	/* Decisions are being forgotten; and were, `w` (NULL: none). */
+	void (*forget_begin)(void *ctx);
+	void (*forget_end)(void *ctx, const struct store_which *w);
+	/* Begin to read; control_found is called with `seq`. 0 or -ENOMEM. NULL: this cannot be done. */
+	int (*history)(void *ctx, const struct store_query *q, uint32_t seq);
 	/* Somebody follows these types of events, or nobody (0). */
 	void (*follow)(void *ctx, uint32_t mask);
 	/* Add figures of the process itself to the status. */
@@ -104,6 +113,10 @@ void control_reauthorized(struct control *c, const struct msg *m, int fd);
 void control_room(struct control *c);
 void control_reloaded(struct control *c, uint32_t seq, const struct reload_result *result);
 void control_changed(struct control *c, const struct amend *ch, const struct amend_result *result);
+/* It is written, or (status, a sentence) could not be. */
+void control_synced(struct control *c, uint32_t seq, int status, const char *error);
+void control_found(struct control *c, uint32_t seq, int status, const struct store_found *f,
+		   size_t n);
 /* Whose request it is; false: it is gone. */
 bool control_who(const struct control *c, uint32_t seq, struct overlay_who *out);
 /* Tell those who follow. */

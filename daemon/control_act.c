@@ -26,7 +26,7 @@ static json_t *failed_json(pend_context id, const char *code)
 	return o;
 }
 
-static void complete_finish(struct request *r)
+static json_t *complete_result(struct request *r)
 {
 	json_t *o = json_object();
 
@@ -35,7 +35,29 @@ static void complete_finish(struct request *r)
 	json_object_set_new(o, "failed", r->list ? r->list : json_array());
 	json_object_set_new(o, "incomplete", json_boolean(r->incomplete));
 	r->list = NULL;
-	request_ok(r, o);
+	return o;
+}
+
+static void complete_synced(struct request *r, int status, const char *error)
+{
+	char text[ERR_TEXT_MAX];
+
+	if (!status) {
+		request_ok(r, complete_result(r));
+		return;
+	}
+	snprintf(text, sizeof(text),
+		 "it is decided, but what others are to know ends with the daemon: %s", error);
+	request_fail_with(r, "store", text, complete_result(r));
+}
+
+/* What holds for others is said to hold when it is written. */
+static void complete_finish(struct request *r)
+{
+	if (r->remembered)
+		request_sync(r, complete_synced);
+	else
+		request_ok(r, complete_result(r));
 }
 
 static void complete_failed(struct request *r, pend_context id, const char *code)

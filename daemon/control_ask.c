@@ -240,11 +240,79 @@ static void add_failed(json_t **failed, const json_t *v, const char *code)
 	json_array_append_new(*failed, o);
 }
 
+static void answer_reply(struct request *r)
+{
+	json_t *o;
+
+	if (json_is_null(r->id) && !r->list) {
+		request_silent(r);
+		return;
+	}
+	o = json_object();
+	json_object_set_new(o, "answered", json_integer((json_int_t)r->count));
+	json_object_set_new(o, "failed", r->list ? r->list : json_array());
+	r->list = NULL;
+	request_ok(r, o);
+}
+
+static void answer_synced(struct request *r, int status, const char *error)
+{
+	if (status)
+		request_fail(r, "store",
+			     "taken, but what others are to know ends with the daemon: %s", error);
+	else
+		answer_reply(r);
+}
+
+/* Behind the workers' words about what they have remembered. */
+static void answer_step(struct request *r)
+{
+	struct msg m = {.type = MSG_FENCE};
+
+	for (; r->worker < r->control->env.workers; r->worker++) {
+		int ret;
+
+		if (!(r->fences[r->worker / 64] >> r->worker % 64 & 1))
+			continue;
+		ret = request_post(r, r->worker, r->worker, &m);
+		if (ret > 0)
+			return;
+		r->outstanding += ret == 0;
+	}
+	if (!r->outstanding)
+		request_sync(r, answer_synced);
+}
+
+static void answer_answer(struct request *r, unsigned worker, unsigned index, const struct msg *m,
+			  int fd)
+{
+	(void)worker;
+	(void)index;
+	(void)fd;
+	if (m->type == MSG_DONE && r->outstanding && !--r->outstanding)
+		answer_step(r);
+}
+
+/* Whoever asks for a reply gets it when what its answers made for others is written. */
+static void answer_finish(struct request *r)
+{
+	bool lasting = false;
+
+	for (size_t i = 0; i < sizeof(r->fences) / sizeof(r->fences[0]); i++)
+		lasting |= r->fences[i] != 0;
+	if (!lasting || json_is_null(r->id)) {
+		answer_reply(r);
+		return;
+	}
+	r->answer = answer_answer;
+	r->step = answer_step;
+	answer_step(r);
+}
+
 void act_answer(struct request *r, const json_t *args)
 {
 	const json_t *list = json_object_get(args, "answers");
-	json_t *failed = NULL, *o;
-	size_t n = json_array_size(list), ok = 0;
+	size_t n = json_array_size(list);
 
 	if (n < 1 || n > ANSWERS_MAX) {
 		request_fail(r, "invalid", "answers is an array of 1 to %d", ANSWERS_MAX);
@@ -259,23 +327,20 @@ void act_answer(struct request *r, const json_t *args)
 		enum ask_state s;
 
 		if (!answer_parse(v, &a, why)) {
-			add_failed(&failed, v, "invalid");
+			add_failed(&r->list, v, "invalid");
 			continue;
 		}
 		s = ask_answer(r->control->env.ask, r->client, &a);
-		if (s == ASK_OK)
-			ok++;
-		else
-			add_failed(&failed, v, state_code(s));
+		if (s != ASK_OK) {
+			add_failed(&r->list, v, state_code(s));
+			continue;
+		}
+		r->count++;
+		if (a.lasting.ns && a.lasting.ns != MSG_REMEMBER_NOT)
+			r->fences[ids_worker(a.context) / 64] |= UINT64_C(1)
+								 << ids_worker(a.context) % 64;
 	}
-	if (json_is_null(r->id) && !failed) {
-		request_silent(r);
-		return;
-	}
-	o = json_object();
-	json_object_set_new(o, "answered", json_integer((json_int_t)ok));
-	json_object_set_new(o, "failed", failed ? failed : json_array());
-	request_ok(r, o);
+	answer_finish(r);
 }
 
 void act_ping(struct request *r, const json_t *args)

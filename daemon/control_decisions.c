@@ -5,6 +5,7 @@
 #include "daemon/control_json.h"
 #include "daemon/remembered.h"
 #include "io/policyfile.h"
+#include <stdio.h>
 #include <string.h>
 
 static void set_text(json_t *o, const char *key, const char *text)
@@ -153,11 +154,24 @@ void show_decisions(struct request *r, const json_t *args)
 
 /* ---- forget ---- */
 
+static void forget_synced(struct request *r, int status, const char *error)
+{
+	json_t *o = json_object();
+	char text[ERR_TEXT_MAX];
+
+	set_number(o, "forgotten", r->count);
+	if (!status) {
+		request_ok(r, o);
+		return;
+	}
+	snprintf(text, sizeof(text), "forgotten, but it may be known again at the next start: %s",
+		 error);
+	request_fail_with(r, "store", text, o);
+}
+
 static void forget_answer(struct request *r, unsigned worker, unsigned index, const struct msg *m,
 			  int fd)
 {
-	json_t *o;
-
 	(void)index;
 	(void)fd;
 	if (worker != MSG_MAIN || m->type != MSG_DONE)
@@ -166,9 +180,11 @@ static void forget_answer(struct request *r, unsigned worker, unsigned index, co
 		request_fail(r, cj_status_code(m->u.done.status), "nothing was forgotten");
 		return;
 	}
-	o = json_object();
-	set_number(o, "forgotten", m->u.done.count);
-	request_ok(r, o);
+	r->count = m->u.done.count;
+	r->forgetting = false;
+	if (r->control->env.forget_end)
+		r->control->env.forget_end(r->control->env.ctx, &r->which);
+	request_sync(r, forget_synced);
 }
 
 static bool filter_of(struct request *r, const json_t *args, struct msg *m)
@@ -215,6 +231,13 @@ void act_forget(struct request *r, const json_t *args)
 	if (!filter_of(r, args, &m))
 		return;
 	r->answer = forget_answer;
+	r->which = (struct store_which){.rule = m.u.decisions.rule,
+					.family = m.u.decisions.family,
+					.prefix_len = m.u.decisions.prefix_len};
+	memcpy(r->which.source, m.u.decisions.source, sizeof(r->which.source));
+	r->forgetting = r->control->env.forget_begin != NULL;
+	if (r->forgetting)
+		r->control->env.forget_begin(r->control->env.ctx);
 	if (request_post(r, MSG_MAIN, 0, &m) != 0)
 		request_fail(r, "system", "the verdict process does not take requests");
 }

@@ -36,6 +36,8 @@ struct request {
 	void (*step)(struct request *r);
 	/* Instead of a timeout error. */
 	void (*expired)(struct request *r);
+	/* What it has made lasts, or (status, a sentence) does not. */
+	void (*synced)(struct request *r, int status, const char *error);
 	bool stalled; /* step is owed */
 
 	/* for the commands */
@@ -59,7 +61,11 @@ struct request {
 	void (*rows_end)(struct request *r);
 	struct candidate *candidate; /* reload, dry */
 	json_t *result;              /* ... what the last reply will have besides */
-	const char *text;            /* show: what is still to be said, while this is in force */
+	struct store_query *history;
+	uint64_t fences[4]; /* answer: workers that are still to say that it is done */
+	bool forgetting;    /* forget: the store was told that it began */
+	struct store_which which;
+	const char *text; /* show: what is still to be said, while this is in force */
 	uint64_t shown;
 	struct control_client *told; /* unlock: who is to answer */
 };
@@ -113,6 +119,12 @@ struct control {
 int request_post(struct request *r, unsigned worker, unsigned index, struct msg *m);
 /* Number that names the request itself. */
 uint32_t request_seq(const struct request *r, unsigned index);
+/*
+ * Go on by `synced` when what was made is written; at once where there is no file. `late` says what is true when that
+ * takes too long.
+ */
+void request_sync(struct request *r,
+		  void (*synced)(struct request *r, int status, const char *error));
 /* Wait for so long from now. */
 void request_wait(struct request *r, uint64_t ms);
 /* The client cannot take more: `step` is called when it can, and no deadline runs meanwhile. */
@@ -185,6 +197,8 @@ void act_forget(struct request *r, const json_t *args);
 void show_authorities(struct request *r, const json_t *args);
 /* Of each that is asked: health, as the metrics have it. */
 void authority_lines(struct request *r, json_t *lines);
+/* control_history.c */
+void show_history(struct request *r, const json_t *args);
 /* control_ask.c */
 /* Its role suffices, or the authority names it. */
 bool control_may_serve(const struct control_client *cc, const char *name);

@@ -75,24 +75,26 @@ json_t *cj_field(const char *s, size_t size)
 	return v;
 }
 
+json_t *cj_wall_time(int64_t ms)
+{
+	time_t t = (time_t)(ms / 1000);
+	char day[32], text[48];
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text, sizeof(text), "%s.%03uZ", day, (unsigned)(ms % 1000));
+	return json_string(text);
+}
+
 json_t *cj_time(uint64_t boottime_ns)
 {
-	uint64_t ago = mono_since(loop_clock(), mono_ns(boottime_ns));
+	uint64_t ago = mono_since(loop_clock(), mono_ns(boottime_ns)), wall;
 	struct timespec ts;
-	struct tm tm;
-	char day[32], text[48];
-	uint64_t wall;
-	time_t t;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	wall = (uint64_t)ts.tv_sec * MONO_NS_PER_S + (uint64_t)ts.tv_nsec;
-	wall = wall > ago ? wall - ago : 0;
-	t = (time_t)(wall / MONO_NS_PER_S);
-	gmtime_r(&t, &tm);
-	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text, sizeof(text), "%s.%03uZ", day,
-		 (unsigned)(wall % MONO_NS_PER_S / MONO_NS_PER_MS));
-	return json_string(text);
+	return cj_wall_time((int64_t)((wall > ago ? wall - ago : 0) / MONO_NS_PER_MS));
 }
 
 static const char *const states[] = {

@@ -27,6 +27,8 @@ json_t *cj_field(const char *s, size_t size);
 /* "2026-01-31T12:00:00.000Z" for a time of CLOCK_BOOTTIME. */
 json_t *cj_time(uint64_t boottime_ns);
 
+json_t *cj_wall_time(int64_t ms); /* ... for a time of the wall clock */
+
 /* Names; NULL for values that are none. */
 const char *cj_state_name(unsigned state);       /* "pended" */
 const char *cj_event_name(unsigned type);        /* "retransmit" */

@@ -318,6 +318,12 @@ static int start_authority(struct pendd *d)
 	return r ? fail(d, EXIT_FAILURE, "cannot start the authority process") : 0;
 }
 
+static int await_decisions(struct pendd *d)
+{
+	pendd_decisions_await(d);
+	return d->stopping ? -EIO : 0;
+}
+
 /* The rules come last: from here on packets arrive, and there is somebody to take them. */
 static int install_hook(struct pendd *d)
 {
@@ -371,9 +377,9 @@ static int drop_rights(struct pendd *d)
 static int start(struct pendd *d)
 {
 	int (*const steps[])(struct pendd *) = {
-		start_policy,         start_loop,      start_control, start_hook,
-		start_workers,        start_ifaces,    start_clock,   drop_rights,
-		pendd_start_resolver, start_authority, install_hook,
+		start_policy,         start_loop,      start_control,   start_hook,
+		start_workers,        start_ifaces,    start_clock,     drop_rights,
+		pendd_start_resolver, start_authority, await_decisions, install_hook,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {

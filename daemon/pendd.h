@@ -92,6 +92,7 @@ struct pendd {
 	uint32_t agents_generation;    /* of the policy that they are for; 0: none was seen */
 	struct remembered *remembered; /* decisions that hold for a while */
 	struct offers offers;          /* ... and what the kernel has of them */
+	bool restored;                 /* ... and those of before are among them */
 	/* re-authorization of live flows */
 	struct listeners *listeners; /* that thread's */
 	pthread_t reauth_thread;
@@ -141,6 +142,9 @@ bool pendd_swap(struct pendd *d, struct snapshot *s);
 /* daemon/pendd_decisions.c */
 void pendd_decisions_watch(struct pendd *d); /* once a second */
 void pendd_decisions_list(struct pendd *d, const struct msg *m);
+/* Before the rules are installed: wait a moment for the decisions of before. */
+void pendd_decisions_await(struct pendd *d);
+void pendd_decisions_restore(struct pendd *d, const struct msg *m, int fd);
 void pendd_decisions_forget(struct pendd *d, const struct msg *m);
 /* daemon/pendd_offers.c: decisions in the kernel. Failures are logged; none of them stops anything. */
 int pendd_offers_init(struct pendd *d); /* 0 or -errno; before workers are started */

@@ -103,6 +103,55 @@ void pendd_decisions_list(struct pendd *d, const struct msg *m)
 	pendd_send_fd(d, &out, fd);
 }
 
+/* From a file, by way of the other process: every field is looked at. */
+static bool entry_valid(const struct remembered_entry *e, uint64_t now)
+{
+	return (e->k.family == FLOW_V4 || e->k.family == FLOW_V6) &&
+	       e->k.scope <= CLASSIFY_SCOPE_FLOW && e->k.rule && !e->k.pad &&
+	       (e->v.verdict == PEND_VERDICT_PERMIT || e->v.verdict == PEND_VERDICT_BLOCK) &&
+	       (e->v.reason == REASON_OPERATOR || e->v.reason == REASON_AUTHORITY) &&
+	       e->v.end <= 1 && e->v.since_ns && e->v.since_ns <= now && e->v.until_ns > now &&
+	       e->v.until_ns - now <= CLASSIFY_REMEMBER_MAX;
+}
+
+/* One that is there already stays as it is, but for the number of its note. */
+static void restore_one(struct pendd *d, const struct remembered_entry *e, uint64_t now)
+{
+	struct remembered_value v = e->v, is;
+
+	if (!entry_valid(e, now)) {
+		d->bad_messages += e->v.until_ns > now;
+		return;
+	}
+	if (remembered_find(d->remembered, &e->k, now, &is)) {
+		v = is;
+		v.note = e->v.note;
+	}
+	remembered_add(d->remembered, &e->k, &v, now);
+}
+
+void pendd_decisions_restore(struct pendd *d, const struct msg *m, int fd)
+{
+	uint32_t n = m->u.decisions.count;
+	uint64_t now = loop_clock().ns;
+	const void *image = NULL;
+	size_t size = n * sizeof(struct remembered_entry);
+
+	if (n > MSG_FLOWS || (n && (fd < 0 || policyfile_image_map(fd, size, &image) < 0))) {
+		d->bad_messages++;
+		n = 0;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct remembered_entry e;
+
+		memcpy(&e, (const char *)image + i * sizeof(e), sizeof(e));
+		restore_one(d, &e, now);
+	}
+	if (image)
+		policyfile_image_unmap(image, size);
+	d->restored = d->restored || !m->u.decisions.cursor;
+}
+
 static bool matches(const struct msg *m, const struct remembered_key *k)
 {
 	if (m->u.decisions.family &&

@@ -8,6 +8,7 @@
 #include "io/policyfile.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #define MAIN_BACKLOG     256u
+#define RESTORE_MS       3000u /* at start, for what was remembered before */
 #define RESPAWN_FIRST_MS 100u
 #define RESPAWN_LAST_MS  6400u
 #define RESPAWN_CALM_NS  (60 * MONO_NS_PER_S)
@@ -278,6 +280,9 @@ static void message(struct pendd *d, const struct msg *m, int fd)
 	case MSG_DECISIONS:
 		pendd_decisions_list(d, m);
 		break;
+	case MSG_RESTORE:
+		pendd_decisions_restore(d, m, fd);
+		break;
 	case MSG_FORGET:
 		pendd_decisions_forget(d, m);
 		break;
@@ -330,6 +335,20 @@ static void on_main(void *ctx, uint32_t events)
 			close(fd);
 	}
 	flush(d);
+}
+
+void pendd_decisions_await(struct pendd *d)
+{
+	mono_t end = mono_add(loop_clock(), RESTORE_MS * MONO_NS_PER_MS);
+
+	while (d->chan && !d->restored && !d->stopping && mono_before(loop_clock(), end)) {
+		struct pollfd p = {.fd = chan_fd(d->chan), .events = POLLIN};
+
+		if (poll(&p, 1, 50) > 0)
+			on_main(d, 0);
+	}
+	if (d->chan && !d->restored)
+		log_warning("store", "the decisions of before are not read yet: going on");
 }
 
 void pendd_authority_gone(struct pendd *d)

@@ -123,6 +123,16 @@ static const int allowed[] = {
 	SCMP_SYS(faccessat),
 	SCMP_SYS(faccessat2),
 	SCMP_SYS(access),
+	/* the database of decisions: its log, its index and what is put aside */
+	SCMP_SYS(fsync),
+	SCMP_SYS(fdatasync),
+	SCMP_SYS(unlink),
+	SCMP_SYS(unlinkat),
+	SCMP_SYS(rename),
+	SCMP_SYS(renameat),
+	SCMP_SYS(renameat2),
+	SCMP_SYS(fchmod),
+	SCMP_SYS(fchown),
 	/* memory and threads */
 	SCMP_SYS(brk),
 	SCMP_SYS(munmap),
@@ -185,6 +195,13 @@ static int filter_arguments(scmp_filter_ctx f)
 			      SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 			      SCMP_A1(SCMP_CMP_EQ, F_SETFD, 0));
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+			      SCMP_A1(SCMP_CMP_EQ, F_GETFD, 0));
+	/* the database's locks, which never wait */
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+			      SCMP_A1(SCMP_CMP_EQ, F_SETLK, 0));
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+			      SCMP_A1(SCMP_CMP_EQ, F_GETLK, 0));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 			      SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS, 0));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,

@@ -7,6 +7,7 @@
 enum kind {
 	KIND_PATH,     /* char[size], an absolute path as a string */
 	KIND_FILE,     /* the same, or "" */
+	KIND_STATE,    /* the same, or the word auto */
 	KIND_NAME,     /* char[size], a name or "" */
 	KIND_TABLE,    /* char[size], [a-z][a-z0-9_-]{0,15} */
 	KIND_QUEUES,   /* queue_first and queue_count */
@@ -49,6 +50,13 @@ static const struct pol_keyword hook_bits[] = {
 	{"input", PEND_HOOK_INPUT}, {"forward", PEND_HOOK_FORWARD}, {NULL, 0}};
 static const struct pol_keyword variants[] = {{"auto", 0}, {"nft", 1}, {"legacy", 2}, {NULL, 0}};
 
+static const struct pol_keyword histories[] = {{"all", SETTINGS_HISTORY_ALL},
+					       {"decided", SETTINGS_HISTORY_DECIDED},
+					       {"none", SETTINGS_HISTORY_NONE},
+					       {NULL, 0}};
+
+#define HISTORY_KEEP_MAX (3650ull * 24 * 3600 * 1000000000)
+
 #define FIELD(f) offsetof(struct settings, f), sizeof(((struct settings *)0)->f)
 
 /* In the order in which they are printed. */
@@ -85,6 +93,10 @@ static const struct setting settings[] = {
 	{"on-malformed", KIND_WORD8, FIELD(on_malformed), 0, 0, limit_actions},
 	{"on-stop", KIND_WORD8, FIELD(on_stop), 0, 0, pol_verdicts},
 	{"country-database", KIND_FILE, FIELD(country_database), 0, 0, NULL},
+	{"state", KIND_STATE, FIELD(state), 0, 0, NULL},
+	{"history", KIND_WORD8, FIELD(history), 0, 0, histories},
+	{"history-keep", KIND_TIME, FIELD(history_keep), 1, HISTORY_KEEP_MAX, NULL},
+	{"history-max", KIND_U32, FIELD(history_max), 1, 100000000, NULL},
 	{"timeout", KIND_TIME, FIELD(timeout_ns), 1, POLICY_TIMEOUT_MAX, NULL},
 };
 
@@ -95,7 +107,7 @@ _Static_assert(NSETTINGS <= 64, "settings_seen has a bit for each");
 static bool read_text(struct pol_parser *ps, const struct setting *st, char *out)
 {
 	struct pol_loc loc;
-	bool path = st->kind == KIND_PATH || st->kind == KIND_FILE;
+	bool path = st->kind == KIND_PATH || st->kind == KIND_FILE || st->kind == KIND_STATE;
 	const char *s = path ? pol_string(ps, "a path as a string", &loc)
 			     : pol_value(ps, "a name", &loc);
 	size_t i;
@@ -113,6 +125,16 @@ static bool read_text(struct pol_parser *ps, const struct setting *st, char *out
 					 st->name);
 	memset(out, 0, st->size);
 	memcpy(out, s, strlen(s));
+	return true;
+}
+
+static bool read_state(struct pol_parser *ps, const struct setting *st, char *out)
+{
+	if (!pol_is(ps, SETTINGS_STATE_AUTO))
+		return read_text(ps, st, out);
+	pol_advance(ps);
+	memset(out, 0, st->size);
+	strcpy(out, SETTINGS_STATE_AUTO);
 	return true;
 }
 
@@ -255,6 +277,8 @@ static bool read_setting(struct pol_parser *ps, const struct setting *st)
 	case KIND_FILE:
 	case KIND_NAME:
 		return read_text(ps, st, field);
+	case KIND_STATE:
+		return read_state(ps, st, field);
 	case KIND_TABLE:
 		return read_table(ps, st, field);
 	case KIND_QUEUES:
@@ -329,6 +353,12 @@ static void print_value(const struct setting *st, const struct settings *s, stru
 	case KIND_NAME:
 	case KIND_TABLE:
 		pol_text_quote(t, field);
+		break;
+	case KIND_STATE:
+		if (strcmp(field, SETTINGS_STATE_AUTO) == 0)
+			pol_text_add(t, "%s", SETTINGS_STATE_AUTO);
+		else
+			pol_text_quote(t, field);
 		break;
 	case KIND_QUEUES:
 		pol_text_add(t, "%u", s->queue_first);

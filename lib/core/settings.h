@@ -24,6 +24,16 @@ enum settings_reauthorize {
 	SETTINGS_REAUTHORIZE_LAZY, /* each by its next packet */
 };
 
+/* Which of what was pended is written down. */
+enum settings_history {
+	SETTINGS_HISTORY_NONE = 0,
+	SETTINGS_HISTORY_DECIDED, /* what somebody has decided */
+	SETTINGS_HISTORY_ALL,
+};
+
+/* settings.state: in the state directory that the service manager gives; without one in memory. */
+#define SETTINGS_STATE_AUTO "auto"
+
 struct settings {
 	/* who and where */
 	char control[SETTINGS_PATH_MAX];       /* control "/run/pend/control.sock" */
@@ -58,6 +68,12 @@ struct settings {
 
 	/* country-database "/usr/share/GeoIP/GeoLite2-Country.mmdb"; "" without one */
 	char country_database[SETTINGS_FILE_MAX];
+
+	/* what lasts: state auto|"/var/lib/pend/state.db"; "" keeps it in memory */
+	char state[SETTINGS_FILE_MAX];
+	uint8_t history;       /* history all|decided|none: enum settings_history */
+	uint64_t history_keep; /* history-keep 90d: ns */
+	uint32_t history_max;  /* history-max 1000000 */
 
 	/* defaults for pend rules */
 	uint64_t timeout_ns; /* timeout 30s */

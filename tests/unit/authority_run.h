@@ -252,6 +252,7 @@ static inline void on_main(const struct msg *q, int fd)
 		ready++;
 		return;
 	case MSG_KEEP:
+	case MSG_RESTORE:
 		return;
 	case MSG_RELOADED:
 		reloaded_status = (unsigned)q->u.done.status;

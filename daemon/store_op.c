@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See store_op.h. */
+#include "daemon/store_op.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct text {
+	struct list link;
+	char s[];
+};
+
+struct store_op *store_op_new(enum store_op_type type)
+{
+	struct store_op *op = calloc(1, sizeof(*op));
+
+	if (!op)
+		return NULL;
+	op->type = type;
+	list_init(&op->texts);
+	return op;
+}
+
+void store_op_free(struct store_op *op)
+{
+	struct list *at;
+
+	if (!op)
+		return;
+	while ((at = list_pop(&op->texts)) != NULL)
+		free(container_of(at, struct text, link));
+	free(op->decisions);
+	free(op->events);
+	free(op);
+}
+
+/* A copy that lives as long as `op`. False: no memory; it is "". */
+static bool keep(struct store_op *op, const char **text)
+{
+	size_t len = *text ? strlen(*text) : 0;
+	struct text *t = len ? malloc(sizeof(*t) + len + 1) : NULL;
+
+	if (!t) {
+		*text = "";
+		return !len;
+	}
+	memcpy(t->s, *text, len + 1);
+	list_add_tail(&op->texts, &t->link);
+	*text = t->s;
+	return true;
+}
+
+static bool keep_decision(struct store_op *op, struct store_decision *d)
+{
+	bool ok = keep(op, &d->layer);
+
+	ok &= keep(op, &d->rule);
+	ok &= keep(op, &d->by);
+	return keep(op, &d->why) && ok;
+}
+
+static bool keep_event(struct store_op *op, struct store_event *e)
+{
+	const char **texts[] = {&e->interface, &e->authority, &e->layer, &e->rule,
+				&e->file,      &e->by,        &e->why};
+	bool ok = true;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		ok &= keep(op, texts[i]);
+	return ok;
+}
+
+struct store_op *store_op_decision(const struct store_decision *d)
+{
+	struct store_op *op = store_op_new(OP_DECISION);
+
+	if (!op)
+		return NULL;
+	op->u.decision = *d;
+	keep_decision(op, &op->u.decision); /* without a text it is a decision all the same */
+	return op;
+}
+
+struct store_op *store_op_event(const struct store_event *e)
+{
+	struct store_op *op = store_op_new(OP_EVENT);
+
+	if (!op)
+		return NULL;
+	op->u.event = *e;
+	keep_event(op, &op->u.event);
+	return op;
+}
+
+/* Room for one more result of that size. */
+static void *grow(struct store_op *op, void *array, size_t size)
+{
+	size_t cap = op->cap ? 2 * op->cap : 64;
+	void *p;
+
+	if (op->n < op->cap)
+		return array;
+	p = realloc(array, cap * size);
+	if (!p) {
+		op->status = -ENOMEM;
+		return NULL;
+	}
+	op->cap = cap;
+	return p;
+}
+
+static bool on_decision(void *ctx, const struct store_decision *d)
+{
+	struct store_op *op = ctx;
+	struct store_decision *all = grow(op, op->decisions, sizeof(*all));
+
+	if (!all)
+		return false;
+	op->decisions = all;
+	all[op->n] = *d;
+	if (!keep_decision(op, &all[op->n++]))
+		op->status = -ENOMEM;
+	return true;
+}
+
+static void on_event(void *ctx, const struct store_found *f)
+{
+	struct store_op *op = ctx;
+	struct store_found *all = grow(op, op->events, sizeof(*all));
+
+	if (!all)
+		return;
+	op->events = all;
+	all[op->n] = *f;
+	if (!keep_event(op, &all[op->n++].e))
+		op->status = -ENOMEM;
+}
+
+int store_op_run(struct store_op *op, struct store_db *db)
+{
+	switch (op->type) {
+	case OP_DECISION:
+		return store_db_decision(db, &op->u.decision);
+	case OP_DROP:
+		return store_db_drop(db, &op->u.key);
+	case OP_FORGET:
+		return store_db_forget(db, &op->u.which);
+	case OP_EVENT:
+		return store_db_event(db, &op->u.event);
+	case OP_SYNC:
+		return 0;
+	case OP_LOAD:
+		return store_db_load(db, op->u.now_ms, on_decision, op);
+	case OP_QUERY:
+		return store_db_query(db, &op->u.query, on_event, op);
+	}
+	return -EINVAL;
+}
+
+void store_op_tell(struct store_op *op)
+{
+	if (op->done)
+		op->done(op->ctx, op->tag, op->status, op->error);
+	if (op->loaded)
+		op->loaded(op->ctx, op->status, op->decisions, op->n);
+	if (op->found)
+		op->found(op->ctx, op->tag, op->status, op->events, op->n);
+}

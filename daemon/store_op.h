@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What waits for the store's thread, and what comes back from it: each a piece of memory with its texts behind it. */
+#ifndef DAEMON_STORE_OP_H
+#define DAEMON_STORE_OP_H
+
+#include "base/list.h"
+#include "daemon/store.h"
+
+enum store_op_type { OP_DECISION, OP_DROP, OP_FORGET, OP_EVENT, OP_SYNC, OP_LOAD, OP_QUERY };
+
+struct store_op {
+	struct list link;
+	enum store_op_type type;
+	union {
+		struct store_decision decision;
+		struct remembered_key key;
+		struct store_which which;
+		struct store_event event;
+		struct store_query query;
+		int64_t now_ms;
+	} u;
+	/* results */
+	store_done_fn *done;
+	store_loaded_fn *loaded;
+	store_found_fn *found;
+	void *ctx;
+	uint32_t tag;
+	int status;
+	char error[160];
+	struct store_decision *decisions;
+	struct store_found *events;
+	size_t n, cap;
+	struct list texts; /* of the results */
+};
+
+/* NULL: no memory. */
+struct store_op *store_op_new(enum store_op_type type);
+struct store_op *store_op_decision(const struct store_decision *d);
+struct store_op *store_op_event(const struct store_event *e);
+void store_op_free(struct store_op *op); /* NULL is allowed */
+
+/* It must be written for the state to be right; others are questions and records. */
+static inline bool store_op_counts(const struct store_op *op)
+{
+	return op->type == OP_DECISION || op->type == OP_DROP || op->type == OP_FORGET;
+}
+
+/* In the thread: does it. 0 or -errno; a result that has no memory is cut, with -ENOMEM in op->status. */
+int store_op_run(struct store_op *op, struct store_db *db);
+/* In the loop's thread: tells whoever waits. */
+void store_op_tell(struct store_op *op);
+
+#endif
