@@ -116,6 +116,8 @@ int cmd_decisions(struct cli *cli, int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "forget") == 0)
 		return forget(cli, argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "import") == 0)
+		return cli_import(cli, argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "list") == 0)
 		return cli_list(cli, argc - 1, argv + 1, &list);
 	return cli_list(cli, argc, argv, &list);

@@ -171,6 +171,24 @@ static int parts_end(struct parts *p, int r)
 	return r == CLI_OK && p->o->session ? cli_session(p->cli) : r;
 }
 
+int cli_set_add(struct cli *cli, const char *set, const char *const *elements, size_t n,
+		const char *duration, const char *why)
+{
+	const struct set_opts o = {.why = why, .duration = duration};
+	struct parts p = {.cli = cli, .o = &o, .set = set, .action = "add"};
+	int r = CLI_OK;
+
+	p.elements = json_array();
+	for (size_t i = 0; i < n && r == CLI_OK; i++)
+		r = element_add(&p, elements[i], 0);
+	if (r == CLI_OK)
+		r = part_send(&p, true);
+	json_decref(p.result);
+	json_decref(p.elements);
+	free(p.lines);
+	return r;
+}
+
 /* ----------------------------------------------------------------------- actions ---- */
 
 static int set_change(struct cli *cli, int argc, char **argv, const struct set_opts *o)

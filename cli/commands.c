@@ -58,13 +58,18 @@ const struct command commands[] = {
 	 "                  classified limit loop ended note\n" FILTERS,
 	 cmd_events},
 	{"rules", "", "rules in force and how often each matched", "", cmd_rules},
-	{"decisions", "[list] | forget --from PREFIX|--rule N|--all",
+	{"decisions", "[list] | forget --from PREFIX|--rule N|--all | import FILE|-",
 	 "what was said and is remembered, and so not asked again",
 	 "  list                 all that hold (the default)\n"
 	 "  forget               ask again; with `remember ... end` live flows end\n"
 	 "    -f, --from PREFIX  those of these sources\n"
 	 "    --rule N           those of this rule (`pendctl rules` has the numbers)\n"
-	 "    -a, --all          all of them\n",
+	 "    -a, --all          all of them\n"
+	 "  import FILE          a ban list into a set of the policy, each entry with its own end\n"
+	 "    --set NAME         which (default: banned); --allow-set NAME: for what is to be let in\n"
+	 "    --format F         auto (the default), list, fail2ban or crowdsec\n"
+	 "    --for DURATION     of entries that do not say when they end\n"
+	 "    -w, --why TEXT     kept beside them\n",
 	 cmd_decisions},
 	{"history", "[-n N] [--since TIME] [--until TIME] [FILTER...]",
 	 "what was held before: what became of it, by whom and why",

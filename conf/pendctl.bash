@@ -58,6 +58,7 @@ _pendctl()
 	--color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur"); return ;;
 	--proto | --protocol) mapfile -t COMPREPLY < <(compgen -W 'tcp udp icmp icmpv6 sctp' -- "$cur"); return ;;
 	--scope) mapfile -t COMPREPLY < <(compgen -W 'service source flow' -- "$cur"); return ;;
+	--format) mapfile -t COMPREPLY < <(compgen -W 'auto list fail2ban crowdsec' -- "$cur"); return ;;
 	--hook) mapfile -t COMPREPLY < <(compgen -W 'input forward output' -- "$cur"); return ;;
 	in | out) mapfile -t COMPREPLY < <(compgen -W "$(cd /sys/class/net && echo *)" -- "$cur"); return ;;
 	-s | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
@@ -74,6 +75,7 @@ _pendctl()
 	block) mapfile -t COMPREPLY < <(compgen -W "--all --reset --unreachable --drop --for --scope --once --why $filters $(_pendctl_ids)" -- "$cur") ;;
 	events) mapfile -t COMPREPLY < <(compgen -W "--last --follow --exec --type --source --family $filters" -- "$cur") ;;
 	test) mapfile -t COMPREPLY < <(compgen -W 'in out --hook --mark --trace --quiet' -- "$cur") ;;
+	decisions) mapfile -t COMPREPLY < <(compgen -W 'list forget import --from --rule --all --set --allow-set --format --for --why' -- "$cur"; [[ ${COMP_WORDS[*]} != *import* ]] || compgen -f -- "$cur") ;;
 	history) mapfile -t COMPREPLY < <(compgen -W '--limit --since --until --source --rule --authority --verdict' -- "$cur") ;;
 	show) mapfile -t COMPREPLY < <(compgen -W 'policy settings' -- "$cur") ;;
 	policy)

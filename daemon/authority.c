@@ -216,6 +216,9 @@ static void main_answer(struct authority *a, const struct msg *m, int fd)
 			a->view.generation = m->u.main.generation;
 		/* what is in force was sent before this */
 		changes_go(a->changes);
+		/* nothing was changed yet: this daemon has just started */
+		if (a->view.generation == 1 && !a->view.revision)
+			lasting_sets(a->lasting);
 		askers_again(a->askers);
 	} else if (!changes_answer(a->changes, m)) {
 		control_answer(a->control, MSG_MAIN, m, fd);
@@ -370,6 +373,8 @@ static void change_done(void *ctx, const struct amend *ch, const struct amend_re
 	change_note(a, ch, res);
 	if (ch->kind == AMEND_RELOAD)
 		reload_done(a, res->reload);
+	if (!res->code)
+		lasting_set(a->lasting, ch);
 	if (ch->seq == RELOAD_SEQ_NONE)
 		return;
 	if (ch->kind == AMEND_POLICY || ch->kind == AMEND_SET)
@@ -492,6 +497,13 @@ static int to_main(void *ctx, unsigned worker, const struct msg *m, int fd)
 	return authority_post_fd(ctx, worker, m, fd);
 }
 
+static int again(void *ctx, struct amend *ch)
+{
+	struct authority *a = ctx;
+
+	return changes_add(a->changes, ch);
+}
+
 static void on_synced(void *ctx, uint32_t seq, int status, const char *error)
 {
 	struct authority *a = ctx;
@@ -513,6 +525,7 @@ static int open_lasting(struct authority *a)
 					.view = &a->view,
 					.notes = a->notes,
 					.post_fd = to_main,
+					.change = again,
 					.synced = on_synced,
 					.found = on_found};
 

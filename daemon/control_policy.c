@@ -274,6 +274,20 @@ static json_t *changed_json(const struct amend *ch, const struct amend_result *r
 	return o;
 }
 
+static void set_synced(struct request *r, int status, const char *error)
+{
+	json_t *o = r->result;
+	char text[ERR_TEXT_MAX];
+
+	r->result = NULL;
+	if (!status) {
+		request_ok(r, o);
+		return;
+	}
+	snprintf(text, sizeof(text), "it is in force, but ends with the daemon: %s", error);
+	request_fail_with(r, "store", text, o);
+}
+
 void act_changed(struct request *r, const struct amend *ch, const struct amend_result *res)
 {
 	json_t *o = changed_json(ch, res);
@@ -284,7 +298,13 @@ void act_changed(struct request *r, const struct amend *ch, const struct amend_r
 	}
 	if (ch->kind == AMEND_SET)
 		set_result(r, ch, o);
-	request_ok(r, o);
+	if (ch->kind != AMEND_SET || ch->terms.session) {
+		request_ok(r, o);
+		return;
+	}
+	json_decref(r->result);
+	r->result = o;
+	request_sync(r, set_synced);
 }
 
 /* --------------------------------------------------------------------- objects ---- */

@@ -25,6 +25,7 @@ struct lasting {
 	uint64_t epoch;   /* grows with each */
 	uint64_t asked;   /* ... when the store was asked */
 	bool loading, again;
+	bool sets; /* their changes were asked for */
 	bool told; /* the verdict process has had all there is */
 };
 
@@ -298,6 +299,76 @@ void lasting_forget_end(struct lasting *l, const struct store_which *w)
 	}
 	if (!l->forgets && l->again)
 		load(l);
+}
+
+/* ---- sets ---- */
+
+/* What was done again (no connection has asked for it) is in the file already. */
+void lasting_set(struct lasting *l, const struct amend *ch)
+{
+	const struct overlay_terms *t = &ch->terms;
+	const struct store_set c = {.set = ch->set,
+				    .action = (uint8_t)ch->action,
+				    .since_s = (int64_t)t->since,
+				    .until_s = (int64_t)t->until,
+				    .uid = t->who.uid,
+				    .spans = ch->spans.span,
+				    .size = ch->spans.n * sizeof(*ch->spans.span),
+				    .by = t->who.user,
+				    .why = t->why};
+
+	if (ch->kind == AMEND_SET && !t->session && ch->seq != RELOAD_SEQ_NONE)
+		store_set(l->store, &c);
+}
+
+static struct amend *amend_of(const struct store_set *s)
+{
+	struct amend *ch = amend_new(AMEND_SET);
+	size_t n = s->size / sizeof(struct policy_span);
+
+	if (!ch)
+		return NULL;
+	ch->seq = RELOAD_SEQ_NONE;
+	ch->action = (enum overlay_action)s->action;
+	ch->terms.since = (uint64_t)s->since_s;
+	ch->terms.until = (uint64_t)s->until_s;
+	ch->terms.who.uid = s->uid;
+	ch->named = n;
+	snprintf(ch->set, sizeof(ch->set), "%s", s->set);
+	snprintf(ch->terms.who.user, sizeof(ch->terms.who.user), "%s", s->by);
+	snprintf(ch->terms.why, sizeof(ch->terms.why), "%s", s->why);
+	if (n && !policy_spans_make(&ch->spans, s->spans, n)) {
+		amend_free(ch);
+		return NULL;
+	}
+	return ch;
+}
+
+static void on_sets(void *ctx, int status, const struct store_set *s, size_t n)
+{
+	struct lasting *l = ctx;
+	size_t done = 0;
+
+	if (status)
+		log_error(MODULE, "the changes of sets cannot be read: %s", strerror(-status));
+	for (size_t i = 0; i < n; i++) {
+		struct amend *ch = amend_of(&s[i]);
+
+		if (ch && l->env.change(l->env.ctx, ch) == 0)
+			done++;
+		else
+			amend_free(ch);
+	}
+	if (n)
+		log_notice(MODULE, "%zu of %zu changes of sets are made again", done, n);
+}
+
+void lasting_sets(struct lasting *l)
+{
+	if (l->sets || !l->env.change)
+		return;
+	l->sets = true;
+	store_sets(l->store, wall_ms(), on_sets, l);
 }
 
 /* ---- for others ---- */

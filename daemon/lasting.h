@@ -9,6 +9,7 @@
 #ifndef DAEMON_LASTING_H
 #define DAEMON_LASTING_H
 
+#include "daemon/changes.h"
 #include "daemon/msg.h"
 #include "daemon/notes.h"
 #include "daemon/store.h"
@@ -22,6 +23,8 @@ struct lasting_env {
 	struct notes *notes;
 	/* To the main thread, with a descriptor (-1: none) that is the callee's on 0. As struct control_env has it. */
 	int (*post_fd)(void *ctx, unsigned worker, const struct msg *m, int fd);
+	/* Take it as a change of the policy; -EBUSY: too many wait. NULL: sets are not kept. */
+	int (*change)(void *ctx, struct amend *ch);
 	/* A word on what was asked with `seq`: as control_synced. */
 	void (*synced)(void *ctx, uint32_t seq, int status, const char *error);
 	void (*found)(void *ctx, uint32_t seq, int status, const struct store_found *f, size_t n);
@@ -37,6 +40,10 @@ void lasting_free(struct lasting *l); /* NULL is allowed; before its loop is fre
 /* MSG_REMEMBERED, PEND_EVENT_COMPLETED */
 void lasting_remembered(struct lasting *l, const struct msg *m);
 void lasting_event(struct lasting *l, const struct pend_event *ev);
+/* A change of a set is in force. */
+void lasting_set(struct lasting *l, const struct amend *ch);
+/* The daemon has just started, and changes can be made: those of before. Done once. */
+void lasting_sets(struct lasting *l);
 /* The policy that is shown may be another one. Cheap when it is not. */
 void lasting_policy(struct lasting *l);
 

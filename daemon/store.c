@@ -139,7 +139,7 @@ static unsigned take(struct store *s, struct list *batch)
 	pthread_mutex_lock(&s->lock);
 	while (n < STORE_BATCH && !list_empty(&s->queue)) {
 		struct store_op *op = container_of(s->queue.next, struct store_op, link);
-		bool asks = op->type == OP_LOAD || op->type == OP_QUERY;
+		bool asks = store_op_asks(op);
 
 		if (asks && n)
 			break;
@@ -161,7 +161,7 @@ static int run_all(struct store *s, struct list *batch)
 	int r;
 
 	/* questions are answered also when nothing can be written */
-	if (!s->db || first->type == OP_LOAD || first->type == OP_QUERY)
+	if (!s->db || store_op_asks(first))
 		return s->db ? store_op_run(first, s->db) : -EIO;
 	r = store_db_begin(s->db);
 	list_foreach(at, tmp, batch) {
@@ -184,7 +184,7 @@ static void leave_queue(struct store *s, const struct store_op *op)
 static void dispose(struct store *s, struct store_op *op, int status, const char *error)
 {
 	leave_queue(s, op);
-	if (!op->done && !op->loaded && !op->found) {
+	if (!op->done && !op->loaded && !op->told && !op->found) {
 		store_op_free(op);
 		return;
 	}
@@ -204,6 +204,7 @@ static void written(struct store *s, struct list *batch)
 		struct store_op *op = container_of(at, struct store_op, link);
 
 		s->stats.written += op->type == OP_EVENT || store_op_counts(op);
+		s->stats.lost += op->type == OP_SET && op->status > 0;
 		dispose(s, op, 0, "");
 	}
 	s->stats.commits++;
@@ -576,6 +577,23 @@ bool store_load(struct store *s, int64_t now_ms, store_loaded_fn *fn, void *ctx)
 	if (op) {
 		op->u.now_ms = now_ms;
 		op->loaded = fn;
+		op->ctx = ctx;
+	}
+	return add(s, op);
+}
+
+bool store_set(struct store *s, const struct store_set *c)
+{
+	return add(s, store_op_set(c));
+}
+
+bool store_sets(struct store *s, int64_t now_ms, store_sets_fn *fn, void *ctx)
+{
+	struct store_op *op = store_op_new(OP_SETS);
+
+	if (op) {
+		op->u.now_ms = now_ms;
+		op->told = fn;
 		op->ctx = ctx;
 	}
 	return add(s, op);

@@ -23,6 +23,9 @@ static const char schema[] =
 	"since INTEGER NOT NULL,until INTEGER NOT NULL,layer TEXT NOT NULL,text TEXT NOT NULL,"
 	"by TEXT NOT NULL,why TEXT NOT NULL,PRIMARY KEY(" KEY "))WITHOUT ROWID;"
 	"CREATE INDEX decision_until ON decision(until);"
+	"CREATE TABLE set_change(id INTEGER PRIMARY KEY,name TEXT NOT NULL,action INTEGER NOT NULL,"
+	"since INTEGER NOT NULL,until INTEGER NOT NULL,uid INTEGER NOT NULL,spans BLOB NOT NULL,"
+	"by TEXT NOT NULL,why TEXT NOT NULL);"
 	"CREATE TABLE rule(id INTEGER PRIMARY KEY,hash INTEGER NOT NULL UNIQUE,layer TEXT NOT NULL,"
 	"text TEXT NOT NULL,file TEXT NOT NULL,line INTEGER NOT NULL);"
 	"CREATE TABLE history(id INTEGER PRIMARY KEY,time INTEGER NOT NULL,context INTEGER NOT NULL,"
@@ -68,6 +71,15 @@ static const char *const statements[SQL_STATEMENTS] = {
 		"DELETE FROM history WHERE id IN(SELECT id FROM history WHERE time<?1 LIMIT ?2)",
 	[SQL_COUNT] = "SELECT(SELECT max(id)FROM history)-(SELECT min(id)FROM history)+1",
 	[SQL_MANY] = "DELETE FROM history WHERE id IN(SELECT id FROM history ORDER BY id LIMIT ?1)",
+	[SQL_SET_ADD] = "INSERT INTO set_change(name,action,since,until,uid,spans,by,why)"
+			"VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+	[SQL_SET_CLEAR] = "DELETE FROM set_change WHERE name=?1",
+	[SQL_SET_SAME] =
+		"DELETE FROM set_change WHERE name=?1 AND action=?2 AND until=?3 AND spans=?4",
+	[SQL_SET_COUNT] = "SELECT count(*)FROM set_change",
+	[SQL_SET_LOAD] = "SELECT name,action,since,until,uid,spans,by,why FROM set_change "
+			 "WHERE until=0 OR until>?1 ORDER BY id",
+	[SQL_SET_ENDED] = "DELETE FROM set_change WHERE until>0 AND until<=?1",
 };
 
 /* ---- errors ---- */

@@ -28,6 +28,19 @@ struct store_decision {
 	const char *by, *why;     /* "": not known */
 };
 
+#define STORE_SETS_MAX 4000u /* changes of sets that are kept */
+
+/* A change of a set at run time that stays. */
+struct store_set {
+	const char *set;
+	uint8_t action;           /* enum overlay_action */
+	int64_t since_s, until_s; /* until 0: for good */
+	uint32_t uid;
+	const void *spans; /* of struct policy_span */
+	size_t size;       /* bytes */
+	const char *by, *why;
+};
+
 /* What became of a connection that was pended. */
 struct store_event {
 	int64_t time_ms, pended_ms;
@@ -94,6 +107,12 @@ int store_db_forget(struct store_db *db, const struct store_which *w);
 /* All that have not ended by then. `fn` false: enough. */
 int store_db_load(struct store_db *db, int64_t now_ms,
 		  bool (*fn)(void *ctx, const struct store_decision *d), void *ctx);
+
+/* 1: there are STORE_SETS_MAX already, and it is not kept. */
+int store_db_set(struct store_db *db, const struct store_set *s);
+/* In their order; all that have not ended by then. `fn` false: enough. */
+int store_db_sets(struct store_db *db, int64_t now_s,
+		  bool (*fn)(void *ctx, const struct store_set *s), void *ctx);
 
 int store_db_event(struct store_db *db, const struct store_event *e);
 int store_db_query(struct store_db *db, const struct store_query *q,

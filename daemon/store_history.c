@@ -187,7 +187,10 @@ int store_db_prune(struct store_db *db, int64_t now_ms, int64_t oldest_ms, uint6
 	int r;
 
 	*more = false;
-	r = prune(db, SQL_ENDED, now_ms, STORE_PRUNE_STEP, more);
+	sqlite3_bind_int64(db->stmt[SQL_SET_ENDED], 1, now_ms / 1000);
+	r = store_sql_run(db, SQL_SET_ENDED);
+	if (!r)
+		r = prune(db, SQL_ENDED, now_ms, STORE_PRUNE_STEP, more);
 	if (!r)
 		r = prune(db, SQL_OLD, oldest_ms, STORE_PRUNE_STEP, more);
 	if (!r)

@@ -31,6 +31,7 @@ void store_op_free(struct store_op *op)
 		free(container_of(at, struct text, link));
 	free(op->decisions);
 	free(op->events);
+	free(op->sets);
 	free(op);
 }
 
@@ -59,6 +60,25 @@ static bool keep_decision(struct store_op *op, struct store_decision *d)
 	return keep(op, &d->why) && ok;
 }
 
+static bool keep_bytes(struct store_op *op, const void **data, size_t size)
+{
+	struct text *t = size ? malloc(sizeof(*t) + size) : NULL;
+
+	if (!t)
+		return !size;
+	memcpy(t->s, *data, size);
+	list_add_tail(&op->texts, &t->link);
+	*data = t->s;
+	return true;
+}
+
+static bool keep_set(struct store_op *op, struct store_set *s)
+{
+	bool ok = keep_bytes(op, &s->spans, s->size) && keep(op, &s->set);
+
+	return ok && keep(op, &s->by) && keep(op, &s->why);
+}
+
 static bool keep_event(struct store_op *op, struct store_event *e)
 {
 	const char **texts[] = {&e->interface, &e->authority, &e->layer, &e->rule,
@@ -79,6 +99,19 @@ struct store_op *store_op_decision(const struct store_decision *d)
 	op->u.decision = *d;
 	keep_decision(op, &op->u.decision); /* without a text it is a decision all the same */
 	return op;
+}
+
+struct store_op *store_op_set(const struct store_set *s)
+{
+	struct store_op *op = store_op_new(OP_SET);
+
+	if (!op)
+		return NULL;
+	op->u.set = *s;
+	if (keep_set(op, &op->u.set))
+		return op;
+	store_op_free(op);
+	return NULL;
 }
 
 struct store_op *store_op_event(const struct store_event *e)
@@ -136,6 +169,22 @@ static void on_event(void *ctx, const struct store_found *f)
 		op->status = -ENOMEM;
 }
 
+static bool on_set(void *ctx, const struct store_set *s)
+{
+	struct store_op *op = ctx;
+	struct store_set *all = grow(op, op->sets, sizeof(*all));
+
+	if (!all)
+		return false;
+	op->sets = all;
+	all[op->n] = *s;
+	if (keep_set(op, &all[op->n]))
+		op->n++;
+	else
+		op->status = -ENOMEM;
+	return true;
+}
+
 int store_op_run(struct store_op *op, struct store_db *db)
 {
 	switch (op->type) {
@@ -147,6 +196,11 @@ int store_op_run(struct store_op *op, struct store_db *db)
 		return store_db_forget(db, &op->u.which);
 	case OP_EVENT:
 		return store_db_event(db, &op->u.event);
+	case OP_SET:
+		op->status = store_db_set(db, &op->u.set);
+		return op->status < 0 ? op->status : 0;
+	case OP_SETS:
+		return store_db_sets(db, op->u.now_ms / 1000, on_set, op);
 	case OP_SYNC:
 		return 0;
 	case OP_LOAD:
@@ -163,6 +217,8 @@ void store_op_tell(struct store_op *op)
 		op->done(op->ctx, op->tag, op->status, op->error);
 	if (op->loaded)
 		op->loaded(op->ctx, op->status, op->decisions, op->n);
+	if (op->told)
+		op->told(op->ctx, op->status, op->sets, op->n);
 	if (op->found)
 		op->found(op->ctx, op->tag, op->status, op->events, op->n);
 }

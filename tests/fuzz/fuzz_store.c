@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A database file of any bytes: opened, read, searched, written to and cleared up. */
+#include "daemon/overlay.h"
 #include "daemon/store_db.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,6 +49,16 @@ static void on_event(void *ctx, const struct store_found *f)
 	*n += (unsigned)(strlen(f->e.by) + strlen(f->e.rule) + strlen(f->e.file));
 }
 
+static bool on_set(void *ctx, const struct store_set *s)
+{
+	unsigned *n = ctx;
+
+	if (s->action > OVERLAY_LOAD ||
+	    !policy_spans_valid(s->spans, s->size / sizeof(struct policy_span)))
+		abort();
+	return ++*n < 200;
+}
+
 static void use(struct store_db *db)
 {
 	struct store_query q = {.verdict = -1, .limit = 100, .rule = "tcp"};
@@ -66,6 +77,7 @@ static void use(struct store_db *db)
 
 	store_db_load(db, 0, on_decision, &n);
 	store_db_query(db, &q, on_event, &n);
+	store_db_sets(db, 0, on_set, &n);
 	q.rule[0] = '\0';
 	q.family = 4;
 	q.prefix_len = 8;

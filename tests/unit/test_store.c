@@ -2,6 +2,7 @@
 /* The store: what is written is there again, by a thread and without; full queues; files that are none of ours. */
 #include "unit.h"
 #include "daemon/msg.h"
+#include "daemon/overlay.h"
 #include "daemon/store.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -307,6 +308,75 @@ START_TEST(clearing_up)
 		ck_assert_int_eq(store_db_prune(db, 3000, 0, 100, &more), 0);
 	while (more);
 	ck_assert_uint_eq(query(q), 100);
+}
+END_TEST
+
+/* ---- sets ---- */
+
+static struct store_set sets[16];
+static unsigned nsets;
+
+static bool take_set(void *ctx, const struct store_set *s)
+{
+	(void)ctx;
+	ck_assert_uint_lt(nsets, 16);
+	sets[nsets++] = *s;
+	return true;
+}
+
+static unsigned load_sets(int64_t now)
+{
+	nsets = 0;
+	ck_assert_int_eq(store_db_sets(db, now, take_set, NULL), 0);
+	return nsets;
+}
+
+static int change(const char *set, enum overlay_action action, uint8_t n, int64_t until)
+{
+	static struct policy_span span;
+	struct store_set s = {.set = set,
+			      .action = (uint8_t)action,
+			      .since_s = 5,
+			      .until_s = until,
+			      .spans = &span,
+			      .size = n ? sizeof(span) : 0,
+			      .by = "root",
+			      .why = ""};
+
+	span = (struct policy_span){.family = 4, .lo = {10, 0, 0, n}, .hi = {10, 0, 0, n}};
+	return store_db_set(db, &s);
+}
+
+START_TEST(changes_of_sets)
+{
+	ck_assert_int_eq(open_at("", NULL), STORE_OPEN_OK);
+	ck_assert_int_eq(change("a", OVERLAY_ADD, 1, 0), 0);
+	ck_assert_int_eq(change("a", OVERLAY_ADD, 2, 1000), 0);
+	ck_assert_int_eq(change("b", OVERLAY_ADD, 3, 0), 0);
+	ck_assert_int_eq(change("a", OVERLAY_DELETE, 1, 0), 0);
+	ck_assert_int_eq(change("a", OVERLAY_ADD, 1, 0),
+			 0); /* the same again: behind the others now */
+	ck_assert_uint_eq(load_sets(500), 4);
+	ck_assert_int_eq(sets[0].until_s, 1000);
+	ck_assert_int_eq(sets[2].action, OVERLAY_DELETE);
+	ck_assert_int_eq(sets[3].action, OVERLAY_ADD);
+	ck_assert_uint_eq(sets[3].size, sizeof(struct policy_span));
+	ck_assert_uint_eq(load_sets(1000), 3); /* one is over */
+	ck_assert_int_eq(change("a", OVERLAY_FLUSH, 0, 0), 0);
+	ck_assert_uint_eq(load_sets(500), 2); /* and what stands in b */
+	ck_assert_int_eq(change("a", OVERLAY_LOAD, 7, 0), 0);
+	ck_assert_uint_eq(load_sets(500), 2);
+}
+END_TEST
+
+START_TEST(changes_of_sets_have_a_bound)
+{
+	ck_assert_int_eq(open_at("", NULL), STORE_OPEN_OK);
+	ck_assert_int_eq(store_db_begin(db), 0);
+	for (unsigned i = 0; i < STORE_SETS_MAX; i++)
+		ck_assert_int_eq(change("a", OVERLAY_ADD, 1, 1000 + i), 0);
+	ck_assert_int_eq(change("a", OVERLAY_ADD, 1, 7), 1);
+	ck_assert_int_eq(store_db_commit(db), 0);
 }
 END_TEST
 
@@ -633,6 +703,8 @@ Suite *suite(void)
 	tcase_add_test(tc, forget_by_rule_and_source);
 	tcase_add_test(tc, history_and_its_filters);
 	tcase_add_test(tc, clearing_up);
+	tcase_add_test(tc, changes_of_sets);
+	tcase_add_test(tc, changes_of_sets_have_a_bound);
 	tcase_add_test(tc, a_newer_or_foreign_file_is_left_alone);
 	tcase_add_test(tc, a_damaged_file_is_known);
 	tcase_add_test(tc, rows_are_not_believed);
