@@ -144,6 +144,13 @@ static void client_check_eof(struct control_client *cc)
 		client_close(cc);
 }
 
+void forget_end(struct request *r, const struct store_which *w)
+{
+	if (r->forgetting)
+		r->control->env.forget_end(r->control->env.ctx, w);
+	r->forgetting = false;
+}
+
 static void request_free(struct request *r)
 {
 	loop_timer_cancel(r->control->env.loop, &r->deadline);
@@ -155,8 +162,8 @@ static void request_free(struct request *r)
 	json_decref(r->result);
 	collected_free(r->collected);
 	candidate_put(r->candidate);
-	if (r->forgetting && r->control->env.forget_end)
-		r->control->env.forget_end(r->control->env.ctx, NULL);
+	/* nobody waits for the answer any more: it is forgotten, or will be, all the same */
+	forget_end(r, &r->which);
 	free(r->history);
 	free(r->ids);
 	free(r);

@@ -177,13 +177,12 @@ static void forget_answer(struct request *r, unsigned worker, unsigned index, co
 	if (worker != MSG_MAIN || m->type != MSG_DONE)
 		return;
 	if (m->u.done.status != PEND_OK) {
+		forget_end(r, NULL);
 		request_fail(r, cj_status_code(m->u.done.status), "nothing was forgotten");
 		return;
 	}
 	r->count = m->u.done.count;
-	r->forgetting = false;
-	if (r->control->env.forget_end)
-		r->control->env.forget_end(r->control->env.ctx, &r->which);
+	forget_end(r, &r->which);
 	request_sync(r, forget_synced);
 }
 
@@ -238,6 +237,8 @@ void act_forget(struct request *r, const json_t *args)
 	r->forgetting = r->control->env.forget_begin != NULL;
 	if (r->forgetting)
 		r->control->env.forget_begin(r->control->env.ctx);
-	if (request_post(r, MSG_MAIN, 0, &m) != 0)
-		request_fail(r, "system", "the verdict process does not take requests");
+	if (request_post(r, MSG_MAIN, 0, &m) == 0)
+		return;
+	forget_end(r, NULL);
+	request_fail(r, "system", "the verdict process does not take requests");
 }

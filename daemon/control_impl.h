@@ -197,6 +197,8 @@ void act_forget(struct request *r, const json_t *args);
 void show_authorities(struct request *r, const json_t *args);
 /* Of each that is asked: health, as the metrics have it. */
 void authority_lines(struct request *r, json_t *lines);
+/* The store is told what was forgotten (NULL: nothing), once. */
+void forget_end(struct request *r, const struct store_which *w);
 /* control_history.c */
 void show_history(struct request *r, const json_t *args);
 /* control_ask.c */

@@ -108,7 +108,7 @@ asks '{"op":"rules"}' '{"op":"objects"}' '{"op":"show","what":"policy"}' '{"op":
 client_bg held -n 50 -c 50 -t 15000 "$H4" 80
 holds 5 "as many are held as one source may have" pends 40
 asks '{"op":"pending"}' '{"op":"pending","source":"192.0.2.2","family":4,"protocol":6,"port":80,"authority":"ops","rule":3,"limit":1,"from":"0.0"}' \
-	'{"op":"reload","dry_run":true}' '{"op":"complete","ids":["a0.1","z7.7"],"verdict":"block","block":"reset"}'
+	'{"op":"reload","dry_run":true}' '{"op":"complete","ids":["a0.1","z7.7"],"verdict":"block","block":"reset","remember":false}'
 c ping -c 1 -W 1 "$H4" >/dev/null
 h nft add table inet other
 h nft 'add chain inet other in { type filter hook input priority 0; }'
@@ -116,6 +116,7 @@ h nft delete table inet other
 holds 12 "the kernel loses what it held" stat_least totals.reattached 1
 asks '{"op":"complete","match":{"port":80},"verdict":"permit"}'
 client_wait held
+asks '{"op":"history","limit":3,"since":"1h"}' '{"op":"history","source":"192.0.2.0/24","verdict":"permit"}'
 asks '{"op":"decisions"}' '{"op":"forget","source":"192.0.2.2"}' '{"op":"forget","all":true}' '{"op":"complete","match":{},"all":true,"verdict":"block"}'
 coproc CODES { socat - "UNIX-CONNECT:$CONTROL"; }
 CODES_JOB=$CODES_PID
