@@ -94,9 +94,17 @@ void lasting_free(struct lasting *l)
 
 /* ---- to the store ---- */
 
-static bool rule_of(const struct view *v, uint64_t key, struct classify_rule *out)
+/* By its number, as long as that is of the policy that is shown; else by its key. */
+static bool rule_of(const struct view *v, const struct msg *m, struct classify_rule *out)
 {
-	for (uint32_t i = 0; v->classifier && i < classify_rules(v->classifier); i++)
+	uint64_t key = m->u.remembered.entry.k.rule;
+
+	if (!v->classifier)
+		return false;
+	if (m->u.remembered.generation == v->generation &&
+	    classify_rule_key(v->classifier, m->u.remembered.rule) == key)
+		return classify_rule(v->classifier, m->u.remembered.rule, out);
+	for (uint32_t i = 0; i < classify_rules(v->classifier); i++)
 		if (classify_rule_key(v->classifier, i) == key)
 			return classify_rule(v->classifier, i, out);
 	return false;
@@ -109,7 +117,7 @@ void lasting_remembered(struct lasting *l, const struct msg *m)
 		.e = *e, .since_ms = to_wall(e->v.since_ns), .until_ms = to_wall(e->v.until_ns)};
 	struct classify_rule rule = {.layer = "", .text = ""};
 
-	rule_of(l->env.view, e->k.rule, &rule);
+	rule_of(l->env.view, m, &rule);
 	d.layer = rule.layer;
 	d.rule = rule.text;
 	notes_find(l->env.notes, e->v.note, &d.by, &d.why);

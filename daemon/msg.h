@@ -288,6 +288,7 @@ struct msg {
 		} layers;
 		struct {
 			pend_context context;
+			uint32_t rule, generation; /* by which it is known */
 			struct remembered_entry entry;
 			struct remembered_key evicted; /* had to go for it; `rule` 0: none */
 		} remembered;

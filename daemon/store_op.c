@@ -35,29 +35,35 @@ void store_op_free(struct store_op *op)
 	free(op);
 }
 
-/* A copy that lives as long as `op`. False: no memory; it is "". */
-static bool keep(struct store_op *op, const char **text)
+/* Copies of these, in one piece, that live as long as `op`. False: no memory; they are "". */
+static bool keep_texts(struct store_op *op, const char **const *texts, size_t n)
 {
-	size_t len = *text ? strlen(*text) : 0;
-	struct text *t = len ? malloc(sizeof(*t) + len + 1) : NULL;
+	size_t len = 0;
+	struct text *t;
+	char *at;
 
-	if (!t) {
-		*text = "";
-		return !len;
+	for (size_t i = 0; i < n; i++)
+		len += *texts[i] ? strlen(*texts[i]) + 1 : 1;
+	t = malloc(sizeof(*t) + len);
+	if (t)
+		list_add_tail(&op->texts, &t->link);
+	at = t ? t->s : NULL;
+	for (size_t i = 0; i < n; i++) {
+		size_t size = *texts[i] ? strlen(*texts[i]) + 1 : 1;
+
+		if (at)
+			memcpy(at, *texts[i] ? *texts[i] : "", size);
+		*texts[i] = at ? at : "";
+		at = at ? at + size : NULL;
 	}
-	memcpy(t->s, *text, len + 1);
-	list_add_tail(&op->texts, &t->link);
-	*text = t->s;
-	return true;
+	return t != NULL;
 }
 
 static bool keep_decision(struct store_op *op, struct store_decision *d)
 {
-	bool ok = keep(op, &d->layer);
+	const char **const texts[] = {&d->layer, &d->rule, &d->by, &d->why};
 
-	ok &= keep(op, &d->rule);
-	ok &= keep(op, &d->by);
-	return keep(op, &d->why) && ok;
+	return keep_texts(op, texts, 4);
 }
 
 static bool keep_bytes(struct store_op *op, const void **data, size_t size)
@@ -74,20 +80,17 @@ static bool keep_bytes(struct store_op *op, const void **data, size_t size)
 
 static bool keep_set(struct store_op *op, struct store_set *s)
 {
-	bool ok = keep_bytes(op, &s->spans, s->size) && keep(op, &s->set);
+	const char **const texts[] = {&s->set, &s->by, &s->why};
 
-	return ok && keep(op, &s->by) && keep(op, &s->why);
+	return keep_bytes(op, &s->spans, s->size) && keep_texts(op, texts, 3);
 }
 
 static bool keep_event(struct store_op *op, struct store_event *e)
 {
-	const char **texts[] = {&e->interface, &e->authority, &e->layer, &e->rule,
-				&e->file,      &e->by,        &e->why};
-	bool ok = true;
+	const char **const texts[] = {&e->interface, &e->authority, &e->layer, &e->rule,
+				      &e->file,      &e->by,        &e->why};
 
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		ok &= keep(op, texts[i]);
-	return ok;
+	return keep_texts(op, texts, sizeof(texts) / sizeof(texts[0]));
 }
 
 struct store_op *store_op_decision(const struct store_decision *d)

@@ -96,6 +96,8 @@ static void remember(struct worker *w, struct saying *by, const struct pend_info
 				       .verdict = i->verdict,
 				       .reason = (uint8_t)code,
 				       .end = end && i->verdict == PEND_VERDICT_PERMIT};
+	m.u.remembered.rule = i->rule;
+	m.u.remembered.generation = w->snapshot->generation;
 	m.u.remembered.entry.k = remembered_key_of(
 		classify_rule_key(w->snapshot->classifier, i->rule), scope, i->family, i->protocol,
 		i->source, i->source_port, i->dest, i->dest_port);
