@@ -24,7 +24,7 @@ policy()
 	}
 	END
 }
-pendd_start < <(policy)
+PENDD_SETTINGS='observe-group "nogroup";' pendd_start < <(policy)
 
 # Names come from a file of the test's, seen by what runs in the terminals only.
 printf '127.0.0.1 localhost\n203.0.113.1 evil\033[2J\033]0;owned\007.example\n203.0.113.2 good.example\n' >"$WORK/hosts"
@@ -50,6 +50,15 @@ is $? 2 "2: without a terminal"
 like "$OUT" 'ask is for a person at a terminal' "... and what to use instead"
 ask_start stopped --port 1
 shows 5 "without a question it says so" stopped "$idle"
+
+if setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null; then
+	chmod 755 "$WORK" "$WORK/run"
+	chmod 666 "$CONTROL"
+	screen_start looks 100 10 "setpriv --reuid=65534 --regid=65534 --clear-groups '$BIN/pendctl' --socket '$CONTROL' ask; echo \"status \$?\"; sleep 1000"
+	shows 5 "who may not decide is told so" looks '^pendctl: your role is observe: you may look \(pendctl top\), not decide'
+	shows 5 "... with its status" looks '^status 5'
+	screen_end looks
+fi
 
 # ---- one question, yes ----
 
@@ -161,6 +170,20 @@ wait_for 5 screen_has one "$prompt"
 sleep 0.5
 screen_keys one n
 client_wait evil
+
+client_bg why -t 20000 -s 203.0.113.6 $H4 7001
+wait_for 5 pending_is 1
+h_pendctl permit 203.0.113.6 --for 1h --why $'x\033[2J\033]0;owned\007y' >/dev/null
+client_wait why
+client_bg why -t 6000 -s 203.0.113.6 $H4 7002
+shows 5 "another service of that source is asked about" one '203\.0\.113\.6:.*7002  asks people'
+wait_for 5 screen_has one "$prompt"
+sleep 0.4
+screen_keys one i
+shows 3 "a hostile reason is shown harmless" one '^    permit service 192\.0\.2\.1:7001, by root, for .* more: x.*\[2J.*y$'
+unlike "$(screen_colors one)" $'\033\\]0|owned\007' "... and the terminal did not obey it"
+screen_keys one n
+client_wait why
 
 # ---- sizes, stopping, the daemon going, quitting ----
 
