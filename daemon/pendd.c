@@ -389,6 +389,7 @@ static int start(struct pendd *d)
 			return r;
 	}
 	d->started_ns = loop_clock().ns;
+	pendd_announce(d);
 	pendd_reauth_begin(d);
 	loop_timer_arm(d->loop, &d->second, mono_add(loop_clock(), MONO_NS_PER_S));
 	loop_timer_arm(d->loop, &d->queues, mono_add(loop_clock(), MONO_NS_PER_S / 5));

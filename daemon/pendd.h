@@ -119,6 +119,8 @@ int pendd_main(int argc, char **argv);
 /* daemon/pendd_msg.c: the channel to the authority process. */
 int pendd_start_authority(struct pendd *d);
 void pendd_authority_gone(struct pendd *d);
+/* Once, when all is started (the rules are in place) and the authority process serves: the service is ready. */
+void pendd_announce(struct pendd *d);
 void pendd_send(struct pendd *d, const struct msg *m);
 void pendd_send_fd(struct pendd *d, struct msg *m, int fd); /* takes fd; -1: none */
 /* daemon/pendd_change.c */

@@ -240,11 +240,9 @@ static void take_kept(struct pendd *d, const struct msg *m, int fd)
 	d->kept_fd = copy;
 }
 
-static void authority_ready(struct pendd *d)
+void pendd_announce(struct pendd *d)
 {
-	d->authority_ready = true;
-	pendd_agents_policy(d);
-	if (d->ready)
+	if (d->ready || !d->authority_ready || !d->started_ns)
 		return;
 	d->ready = true;
 	log_notice("daemon", "ready: %u queue%s from %u, hookup %s, policy %u", d->workers,
@@ -262,7 +260,9 @@ static void message(struct pendd *d, const struct msg *m, int fd)
 	}
 	switch (m->type) {
 	case MSG_READY:
-		authority_ready(d);
+		d->authority_ready = true;
+		pendd_agents_policy(d);
+		pendd_announce(d);
 		break;
 	case MSG_POLICY:
 	case MSG_SETS:
