@@ -28,6 +28,9 @@ struct agent {
 	struct pend_client_server *server;
 	int fd; /* of the server, as the loop knows it; -1 */
 	bool writing, failed;
+	bool served; /* it has been connected before */
+	bool again;  /* its definition is another one: begin anew */
+	json_t *definition;
 	struct list questions;
 	struct htable by_id;
 	unsigned open;
@@ -247,13 +250,38 @@ static void drop_all(struct agent *a)
 
 /* ---- the connection ---- */
 
+static bool same(const json_t *one, const json_t *other, const char *key)
+{
+	return json_equal(json_object_get(one, key), json_object_get(other, key));
+}
+
+/*
+ * Connected again: to another daemon, or because the policy has changed. pendd starts those anew that it has started; others
+ * see by themselves that they are to do something else now.
+ */
+static void look_again(struct agent *a)
+{
+	struct err e = {0};
+	json_t *def = a->served ? agent_definition(a->socket, a->name, 0, &e) : NULL;
+
+	if (a->served &&
+	    (!def || !same(def, a->definition, "type") || !same(def, a->definition, "config"))) {
+		agent_fail(a, "%s", def ? "its definition has changed: beginning anew" : e.text);
+		a->again = def != NULL;
+	}
+	json_decref(def);
+	a->served = true;
+}
+
 static void on_state(void *ctx, struct pend_client_server *s, bool serving, const char *why)
 {
 	struct agent *a = ctx;
 
 	(void)s;
-	if (serving)
+	if (serving) {
+		look_again(a);
 		return;
+	}
 	agent_log(a, "not serving: %s", why);
 	if (a->fd >= 0)
 		loop_del(a->loop, a->fd);
@@ -351,8 +379,8 @@ static int run(struct agent *a, unsigned generation)
 		json_decref(def);
 		return 1;
 	}
+	a->definition = def;
 	r = a->kind->start(a, json_object_get(def, "config"), &e);
-	json_decref(def);
 	if (r < 0)
 		agent_log(a, "%s", e.text);
 	else
@@ -388,6 +416,7 @@ static int run_all(struct agent *a, unsigned generation)
 		r = run(a, generation);
 	loop_free(a->loop);
 	htable_deinit(&a->by_id);
+	json_decref(a->definition);
 	return r;
 }
 
@@ -417,5 +446,8 @@ int agent_main(int argc, char **argv)
 	}
 	if (!a.name || optind != argc)
 		return usage();
-	return run_all(&a, (unsigned)generation);
+	c = run_all(&a, (unsigned)generation);
+	if (a.again)
+		execv("/proc/self/exe", argv);
+	return c;
 }

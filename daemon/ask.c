@@ -134,12 +134,61 @@ static enum ask_vote by_default(uint8_t d)
 
 /* ---- asking ---- */
 
+static uint64_t time_left(const struct ask *a, const struct part *p)
+{
+	uint64_t all = p->question->info.deadline_ns, now = loop_now(a->env.loop).ns;
+	uint64_t left = all > now ? all - now : 0;
+
+	return left < p->authority->def.timeout_ns ? left : p->authority->def.timeout_ns;
+}
+
+static void arm(struct ask *a, struct part *p)
+{
+	mono_t when = mono_add(loop_now(a->env.loop), time_left(a, p));
+
+	if (p->patient && p->authority->patient_until_ns < when.ns)
+		when.ns = p->authority->patient_until_ns;
+	loop_timer_arm(a->env.loop, &p->deadline, when);
+}
+
+/* Nobody serves it yet, and somebody is about to. */
+static bool is_patient(const struct ask *a, const struct authority *au)
+{
+	return au->live && !au->nservers && loop_now(a->env.loop).ns < au->patient_until_ns;
+}
+
+static void wait_patiently(struct ask *a, struct part *p)
+{
+	if (p->authority->def.on_absent == ASK_BY_WAIT)
+		return;
+	p->patient = true;
+	arm(a, p);
+}
+
+/* Somebody came, and has no room yet; or nobody did. */
+static void patience_over(struct ask *a, struct part *p)
+{
+	struct authority *au = p->authority;
+
+	p->patient = false;
+	if (au->nservers) {
+		arm(a, p);
+		return;
+	}
+	au->stats.absent++;
+	vote(p, by_default(au->def.on_absent), UINT8_MAX, REASON_ABSENT);
+}
+
 static void on_deadline(void *ctx)
 {
 	struct part *p = ctx;
 	struct ask *a = p->question->ask;
 	struct authority *au = p->authority;
 
+	if (p->patient) {
+		patience_over(a, p);
+		return;
+	}
 	au->stats.timeouts++;
 	if (p->server && p->server->fails < ASK_BREAKER_FAILS)
 		p->server->fails++;
@@ -151,14 +200,6 @@ static void on_deadline(void *ctx)
 	vote(p, by_default(au->def.on_timeout), UINT8_MAX, REASON_TIMEOUT);
 }
 
-static uint64_t time_left(const struct ask *a, const struct part *p)
-{
-	uint64_t all = p->question->info.deadline_ns, now = loop_now(a->env.loop).ns;
-	uint64_t left = all > now ? all - now : 0;
-
-	return left < p->authority->def.timeout_ns ? left : p->authority->def.timeout_ns;
-}
-
 static void send_part(struct ask *a, struct part *p, struct ask_server *s)
 {
 	struct authority *au = p->authority;
@@ -166,6 +207,10 @@ static void send_part(struct ask *a, struct part *p, struct ask_server *s)
 	if (list_linked(&p->link)) {
 		list_del(&p->link);
 		au->nwaiting--;
+	}
+	if (p->patient) {
+		p->patient = false;
+		arm(a, p);
 	}
 	p->server = s;
 	p->sent_ns = loop_now(a->env.loop).ns;
@@ -209,8 +254,10 @@ void ask_desert(struct ask *a, struct authority *au, bool error)
 	while ((at = list_pop(&all)) != NULL) {
 		struct part *p = container_of(at, struct part, link);
 
-		if (au->live && au->def.on_absent == ASK_BY_WAIT) {
+		if ((au->live && au->def.on_absent == ASK_BY_WAIT) ||
+		    (!error && is_patient(a, au))) {
 			list_add_tail(&au->waiting, &p->link);
+			wait_patiently(a, p);
 			continue;
 		}
 		au->nwaiting--;
@@ -231,7 +278,8 @@ static bool ask_programs(struct ask *a, struct part *p)
 	struct authority *au = p->authority;
 	struct ask_server *s;
 
-	if (!au->live || (!au->nservers && au->def.on_absent != ASK_BY_WAIT)) {
+	if (!au->live ||
+	    (!au->nservers && au->def.on_absent != ASK_BY_WAIT && !is_patient(a, au))) {
 		au->stats.absent++;
 		vote(p, by_default(au->def.on_absent), UINT8_MAX, REASON_ABSENT);
 		return false;
@@ -254,6 +302,8 @@ static bool ask_programs(struct ask *a, struct part *p)
 	}
 	list_add_tail(&au->waiting, &p->link);
 	au->nwaiting++;
+	if (!au->nservers)
+		wait_patiently(a, p);
 	return true;
 }
 
@@ -267,7 +317,7 @@ static bool start_part(struct ask *a, struct question *q, struct authority *au)
 	list_init(&p->link);
 	list_add_tail(&q->parts, &p->of_question);
 	loop_timer_init(&p->deadline, on_deadline, p);
-	loop_timer_arm(a->env.loop, &p->deadline, mono_add(loop_now(a->env.loop), time_left(a, p)));
+	arm(a, p);
 	if (au->def.fixed)
 		vote(p, (enum ask_vote)au->def.fixed, UINT8_MAX, REASON_STATIC);
 	else if (au->def.served)

@@ -57,6 +57,11 @@ struct ask_def {
 	uint16_t member[ASK_MEMBERS_MAX];
 	uint32_t max_pending;
 	uint64_t timeout_ns;
+	/* While its program is being started, and after it has gone: how long a question waits for it,
+	 * whatever on_absent says. 0: not at all. */
+	uint64_t patience_ns;
+	/* Of what its programs are told: those that serve another one are sent away. */
+	uint64_t version;
 };
 
 struct ask_answer {

@@ -185,6 +185,11 @@ enum ask_state ask_serve(struct ask *a, void *client, const char *authority, uin
 	return ASK_OK;
 }
 
+static void be_patient(const struct ask *a, struct authority *au)
+{
+	au->patient_until_ns = loop_now(a->env.loop).ns + au->def.patience_ns;
+}
+
 static void server_free(struct ask *a, struct ask_server *s)
 {
 	struct authority *au = s->authority;
@@ -196,10 +201,12 @@ static void server_free(struct ask *a, struct ask_server *s)
 	list_del(&s->of_authority);
 	list_del(&s->of_client);
 	free(s);
-	if (--au->nservers)
+	if (--au->nservers) {
 		ask_pump(a, au);
-	else
-		ask_desert(a, au, asked);
+		return;
+	}
+	be_patient(a, au);
+	ask_desert(a, au, asked && !au->changed);
 }
 
 enum ask_state ask_unserve(struct ask *a, void *client, const char *authority)
@@ -352,7 +359,7 @@ static void drop_servers(struct ask *a, struct authority *au)
 		a->env.unserved(a->env.ctx, s->client, au->name, ASK_WHY_POLICY);
 		server_free(a, s);
 	}
-	ask_desert(a, au, true);
+	ask_desert(a, au, !au->changed);
 }
 
 int ask_configure(struct ask *a, uint32_t generation, const struct ask_def *def, uint32_t n)
@@ -365,8 +372,13 @@ int ask_configure(struct ask *a, uint32_t generation, const struct ask_def *def,
 	list_foreach(at, tmp, &a->authorities)
 		container_of(at, struct authority, link)->live = false;
 	for (uint32_t i = 0; i < n; i++) {
-		d->authority[i]->live = true;
-		d->authority[i]->def = d->ask[i];
+		struct authority *au = d->authority[i];
+
+		au->live = true;
+		au->changed = au->def.version != d->ask[i].version;
+		au->def = d->ask[i];
+		if (au->changed)
+			be_patient(a, au);
 	}
 	if (old)
 		old->users++;
@@ -375,9 +387,10 @@ int ask_configure(struct ask *a, uint32_t generation, const struct ask_def *def,
 	list_foreach(at, tmp, &a->authorities) {
 		struct authority *au = container_of(at, struct authority, link);
 
-		if (!au->live || !au->def.served) {
+		if (!au->live || !au->def.served || au->changed) {
 			au->refs++; /* questions that end here may be the last that name it */
 			drop_servers(a, au);
+			au->changed = false;
 			tmp = au->link.next;
 			ask_authority_put(au);
 		}

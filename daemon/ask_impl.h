@@ -29,6 +29,7 @@ struct ask_server {
 struct part {
 	uint32_t free;    /* the slab's */
 	bool probe;       /* the one question of a half-open breaker */
+	bool patient;     /* `deadline` is the end of the authority's patience */
 	struct list link; /* server->parts, or authority->waiting */
 	struct list of_question;
 	struct question *question;
@@ -67,9 +68,11 @@ struct authority {
 	char *name;
 	struct ask_def def; /* of the newest generation that has it */
 	bool live;          /* it is in the policy in force */
+	bool changed;       /* ... and its servers are those of another definition */
 	unsigned refs;      /* definitions that name it */
 	struct list servers, waiting;
 	uint32_t nservers, open, nwaiting;
+	uint64_t patient_until_ns; /* questions wait for a server until then */
 	/* circuit breaker */
 	enum ask_breaker breaker;
 	unsigned fails;

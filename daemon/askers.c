@@ -10,7 +10,8 @@
 
 _Static_assert(CLASSIFY_MEMBERS_MAX == ASK_MEMBERS_MAX, "members");
 
-#define MAX_PENDING 50000u /* of an authority that does not say */
+#define PATIENCE_NS (2 * MONO_NS_PER_S) /* with programs of ours, which pendd is starting */
+#define MAX_PENDING 50000u              /* of an authority that does not say */
 
 struct askers {
 	struct askers_env env;
@@ -119,6 +120,16 @@ static enum ask_vote vote_of(uint8_t verdict)
 	return verdict == PEND_VERDICT_PERMIT ? ASK_PERMIT : ASK_BLOCK;
 }
 
+/* FNV-1a; never 0. */
+static uint64_t version_of(const struct classify_authority *c)
+{
+	uint64_t h = (14695981039346656037u ^ c->type) * 1099511628211u;
+
+	for (const char *p = c->config; *p; p++)
+		h = (h ^ (unsigned char)*p) * 1099511628211u;
+	return h | 1;
+}
+
 static struct ask_def def_of(const struct classify_authority *c)
 {
 	static const uint8_t rules[] = {[AUTHORITY_ANY] = ASK_ANY,
@@ -143,6 +154,11 @@ static struct ask_def def_of(const struct classify_authority *c)
 		.members = c->members,
 		.max_pending = c->max_pending ? c->max_pending : MAX_PENDING,
 		.timeout_ns = c->timeout_ns};
+
+	if (d.served)
+		d.version = version_of(c);
+	if (classify_authority_is_ours(c->type))
+		d.patience_ns = PATIENCE_NS;
 
 	memcpy(d.member, c->member, sizeof(d.member));
 	return d;

@@ -41,7 +41,7 @@ try() { client -t 8000 "$@" | field result; }
 agent() { pgrep -P "$PENDD_PID" -f -- "^$BIN/pend-agent .*--authority $1\$"; }
 agents() { pgrep -P "$PENDD_PID" -f -- "^$BIN/pend-agent " | wc -l; }
 agents_are() { [ "$(agents)" = "$1" ]; }
-health() { h_pendctl authorities --json | tr -d ' \n' | grep -oE "\"name\":\"$1\"[^}]*" | head -n 1; }
+health() { h_pendctl authorities --json | tr -d '\n ' | sed 's/{"config"/\n&/g' | grep "\"name\":\"$1\"" | grep -oE "\"$2\":\"?[a-z0-9-]+" | sed 's/.*[:"]//'; }
 state() { h_pendctl authorities | awk -v n="$1" '$1 == n { print $5 }'; }
 state_is() { [ "$(state "$1")" = "$2" ]; }
 reload() { policy "$@" | pendd_config && h_pendctl reload; }
@@ -92,7 +92,13 @@ check "it is gone" reload
 check "... its program ends" wait_for 5 agents_are 2
 is "$(agent two)" "$two" "the others go on"
 sed "s,$WORK/no,$WORK/yes," "$CONFIG" >"$WORK/changed" && cp "$WORK/changed" "$CONFIG"
+client_bg meanwhile -n 300 -i 2 -t 9000 "$H4" 7002
+sleep 0.2
 check "a definition changes" h_pendctl reload
+client_wait meanwhile
+is "$(($(ended meanwhile connected) + $(ended meanwhile refused)))" 300 "... nobody waits in vain meanwhile"
+gt "$(ended meanwhile connected)" 50 "... and later ones are decided by it"
+is "$(health two absent)$(health two errors)" 00 "... with no question lost"
 check "... the program is another one" wait_for 5 eval '[ "$(try "$H4" 7002)" = connected ] && [ "$(agent two)" != "$two" ]'
 h_pendctl reload >/dev/null; policy | pendd_config; h_pendctl reload >/dev/null
 
@@ -174,7 +180,16 @@ is "$(proc Uid "$pid")" 65533 "... and is the user that pendd is"
 ip netns exec "$H" setpriv --reuid 65534 --regid 65534 --clear-groups "$BIN/pend-agent" --authority one --socket "$CONTROL" >"$WORK/agent.log" 2>&1 &
 check "pend-agent, started by hand as the user that is named, serves" wait_for 5 state_is one ok
 is "$(try "$H4" 7001)" connected "it decides"
+by_hand=$(pgrep -f -- "^$BIN/pend-agent --authority one --socket $CONTROL")
+sed "s,$WORK/yes,$WORK/no," "$CONFIG" >"$WORK/changed" && cat "$WORK/changed" >"$CONFIG"
+check "its definition changes" h_pendctl reload
+check "... it begins anew by itself" wait_for 5 eval '[ "$(try "$H4" 7001)" = refused ] && state_is one ok'
+is "$(pgrep -f -- "^$BIN/pend-agent --authority one --socket $CONTROL")" "$by_hand" "... in the same process"
 check_not "as another it does not" as 12345 12345 "$BIN/pend-agent" --authority one --socket "$CONTROL"
 pendd_kill
 check "pendd is killed: its programs end too" wait_for 5 gone "$pid"
+pendd_start < <(policy)
+check "it is started again: who served it serves again" wait_for 10 state_is one ok
+is "$(pgrep -f -- "^$BIN/pend-agent --authority one --socket $CONTROL")" "$by_hand" "... the same process"
+is "$(try "$H4" 7001)" connected "... with what the policy says now"
 finish

@@ -654,6 +654,78 @@ START_TEST(random_lives)
 }
 END_TEST
 
+/* Its program is being started: the same definitions, with patience and another version. */
+static void begin_anew(uint64_t patience_ms, uint64_t version)
+{
+	defs[IDP].patience_ns = patience_ms * MS;
+	defs[IDP].version = version;
+	ck_assert_int_eq(ask_configure(a, 2, defs, DEFS), 0);
+}
+
+START_TEST(questions_wait_for_a_program_that_is_being_started)
+{
+	question(1, IDP);
+	ended(1, PEND_VERDICT_BLOCK, REASON_ABSENT);
+	begin_anew(200, 1);
+	question(2, IDP);
+	run_ms(50);
+	ck_assert_int_eq(seen.done[2], 0);
+	serve(0, IDP, 0);
+	ck_assert_uint_eq(seen.held[0], 1);
+	run_ms(300); /* it has all its time, once it is asked */
+	ck_assert_int_eq(seen.done[2], 0);
+	ck_assert_int_eq(answer(0, 2, ASK_PERMIT), ASK_OK);
+	ended(2, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+}
+END_TEST
+
+START_TEST(nobody_is_waited_for_for_ever)
+{
+	begin_anew(100, 1);
+	question(1, IDP);
+	run_ms(150);
+	ended(1, PEND_VERDICT_BLOCK, REASON_ABSENT);
+	question(2, IDP);
+	ended(2, PEND_VERDICT_BLOCK, REASON_ABSENT);
+	ck_assert_uint_eq(stats_of(IDP).absent, 2);
+}
+END_TEST
+
+START_TEST(behind_its_end_a_program_is_waited_for)
+{
+	begin_anew(200, 1);
+	run_ms(250);
+	serve(0, IDP, 0);
+	question(1, IDP);
+	ask_client_gone(a, &client_id[0]);
+	ended(1, PEND_VERDICT_BLOCK, REASON_TIMEOUT); /* an error, which has no opinion */
+	question(2, IDP);
+	run_ms(50);
+	ck_assert_int_eq(seen.done[2], 0);
+	serve(1, IDP, 0);
+	ck_assert_int_eq(answer(1, 2, ASK_PERMIT), ASK_OK);
+	ended(2, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+}
+END_TEST
+
+START_TEST(those_of_another_definition_are_sent_away)
+{
+	begin_anew(200, 1);
+	serve(0, IDP, 0);
+	question(1, IDP);
+	begin_anew(200, 1);
+	ck_assert(ask_serves(a, &client_id[0], "idp"));
+	begin_anew(200, 2);
+	ck_assert(!ask_serves(a, &client_id[0], "idp"));
+	ck_assert_int_eq(seen.done[1], 0); /* it is put to the next one */
+	serve(1, IDP, 0);
+	ck_assert_uint_eq(seen.held[1], 1);
+	ck_assert_int_eq(answer(1, 1, ASK_PERMIT), ASK_OK);
+	ended(1, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+	ck_assert_uint_eq(stats_of(IDP).errors, 0);
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *s = suite_create("ask");
@@ -676,6 +748,10 @@ Suite *suite(void)
 	tcase_add_test(tc, gone_and_no_room);
 	tcase_add_test(tc, lasting_and_why);
 	tcase_add_test(tc, policies_come_and_go);
+	tcase_add_test(tc, questions_wait_for_a_program_that_is_being_started);
+	tcase_add_test(tc, nobody_is_waited_for_for_ever);
+	tcase_add_test(tc, behind_its_end_a_program_is_waited_for);
+	tcase_add_test(tc, those_of_another_definition_are_sent_away);
 	tcase_add_test(tc, random_lives);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(s, tc);
