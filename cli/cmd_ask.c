@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define LIST_MS   1000 /* between listings of what waits; sooner when something is pended */
-#define SOON_MS   50
+#define SOON_MS   200  /* ... but not sooner than this behind the last */
 #define FOUND_MS  400  /* so long a question waits for what is looked up about it */
 #define SETTLE_MS 1000 /* at most, for what the last decision does to others */
 #define RULES_MS  2000 /* between attempts to get the rules of a newer policy */
@@ -34,7 +34,7 @@ struct asking {
 	bool names, dumb; /* the terminal cannot erase a line */
 	bool quit;
 	int exit;
-	int64_t now, list_at, show_at, rules_at;
+	int64_t now, list_at, listed_at, show_at, rules_at;
 	int64_t settled_at; /* a decision may hold for what would be asked next: until then, or a list */
 	bool listing, deciding, printed, have_country, have_history;
 	unsigned countries, histories; /* replies to come */
@@ -122,13 +122,29 @@ static void listed(void *ctx, const json_t *result, const char *code, const char
 			 json_object_get(result, "next") != NULL, s->now);
 }
 
+/* Many that wait are listed less often: 10,000 of them every two seconds at most. */
+static int64_t rest(const struct asking *s)
+{
+	return (int64_t)s->ask.n / 5;
+}
+
 static void list(struct asking *s)
 {
 	json_t *args = cli_filter_json(s->filter);
 
 	json_object_set_new(args, "limit", json_integer(ASK_ROWS));
 	s->listing = live_ask(&s->live, "pending", args, listed, s->now);
-	s->list_at = s->now + LIST_MS;
+	s->listed_at = s->now;
+	s->list_at = s->now + LIST_MS + rest(s);
+}
+
+/* Something was pended: look soon, but not for each of many. */
+static void list_soon(struct asking *s)
+{
+	int64_t at = s->listed_at + SOON_MS + rest(s);
+
+	if (s->list_at > at)
+		s->list_at = at;
 }
 
 static void rules_come(void *ctx, const json_t *result, const char *code, const char *message)
@@ -156,10 +172,14 @@ static void past_come(void *ctx, const json_t *result, const char *code, const c
 
 static void follow(struct asking *s)
 {
-	live_ask(&s->live, "events",
-		 json_pack("{s:i,s:b,s:[ss]}", "last", ASK_PAST, "follow", 1, "types", "pended",
-			   "completed"),
-		 past_come, s->now);
+	json_t *args = json_pack("{s:i,s:b,s:[ss]}", "last", ASK_PAST, "follow", 1, "types",
+				 "pended", "completed");
+	json_t *match = cli_filter_json(s->filter);
+
+	if (json_object_size(match))
+		json_object_set(args, "match", match);
+	json_decref(match);
+	live_ask(&s->live, "events", args, past_come, s->now);
 }
 
 static void up(void *ctx)
@@ -191,8 +211,8 @@ static void event(void *ctx, json_t *e)
 
 	if (!strcmp(type, "completed") && interview_ended(&s->ask, e))
 		interview_text_ended(e, put, s);
-	else if (!strcmp(type, "pended") && s->list_at > s->now + SOON_MS)
-		s->list_at = s->now + SOON_MS;
+	else if (!strcmp(type, "pended"))
+		list_soon(s);
 	else if (!strcmp(type, "subscription-lost"))
 		follow(s);
 }

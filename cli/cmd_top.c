@@ -101,10 +101,16 @@ static json_t *pending_args(const struct watching *w)
 	return args;
 }
 
-static json_t *events_args(int follow)
+static json_t *events_args(const struct watching *w, int follow)
 {
-	return json_pack("{s:i,s:b,s:[ssssss]}", "last", EVENTS_AT_ONCE, "follow", follow, "types",
+	json_t *match = cli_filter_json(w->filter), *args;
+
+	args = json_pack("{s:i,s:b,s:[ssssss]}", "last", EVENTS_AT_ONCE, "follow", follow, "types",
 			 "pended", "completed", "kernel-lost", "limit", "ended", "note");
+	if (json_object_size(match))
+		json_object_set(args, "match", match);
+	json_decref(match);
+	return args;
 }
 
 static void refresh_all(struct watching *w)
@@ -125,7 +131,7 @@ static void up(void *ctx)
 
 	top_up(&w->top, live_role(&w->live));
 	w->decisions_at = w->now;
-	live_ask(&w->live, "events", events_args(1), events_come, w->now);
+	live_ask(&w->live, "events", events_args(w, 1), events_come, w->now);
 	refresh_all(w);
 }
 
@@ -142,7 +148,7 @@ static void event(void *ctx, json_t *e)
 	struct watching *w = ctx;
 
 	if (!strcmp(out_get(e, "type"), "subscription-lost"))
-		live_ask(&w->live, "events", events_args(1), events_come, w->now);
+		live_ask(&w->live, "events", events_args(w, 1), events_come, w->now);
 	else if (!w->top.paused)
 		top_event(&w->top, e);
 }
@@ -384,7 +390,7 @@ static int batch_once(struct watching *w)
 		r = batch_gather(w, "decisions", NULL, decisions_come);
 	json_array_clear(w->top.events);
 	if (r == CLI_OK)
-		r = batch_gather(w, "events", events_args(0), events_come);
+		r = batch_gather(w, "events", events_args(w, 0), events_come);
 	if (r != CLI_OK)
 		return r;
 	n = top_lines(&w->top, BATCH_COLUMNS, 0, w->now, w->line, NULL);
