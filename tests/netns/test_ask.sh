@@ -24,7 +24,7 @@ policy()
 	}
 	END
 }
-PENDD_SETTINGS='observe-group "nogroup";' pendd_start < <(policy)
+PENDD_SETTINGS="observe-group \"nogroup\"; state \"$WORK/run/state.db\";" pendd_start < <(policy)
 
 # Names come from a file of the test's, seen by what runs in the terminals only.
 printf '127.0.0.1 localhost\n203.0.113.1 evil\033[2J\033]0;owned\007.example\n203.0.113.2 good.example\n' >"$WORK/hosts"
@@ -202,6 +202,7 @@ pendd_run
 wait_for 10 pendd_ready
 client_bg again -t 20000 -s 203.0.113.2 $H4 7001
 shows 8 "it is back" one "$prompt"
+like "$(screen one | tail -n 8)" '^  earlier  [1-9][0-9]* permitted, [1-9][0-9]* blocked, .* last permitted at' "... and knows what it has kept of earlier"
 sleep 0.5
 screen_keys one y
 client_wait again
