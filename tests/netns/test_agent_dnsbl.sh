@@ -8,7 +8,7 @@
 . "${0%/*}/agent.sh"
 command -v rbldnsd >/dev/null || skip_all "no rbldnsd"
 command -v python3 >/dev/null || skip_all "no python3"
-ns_pair 40
+ns_pair 42
 need_queue
 agent_let_in
 
@@ -34,6 +34,13 @@ ip netns exec "$C" rbldnsd -n -e -r / -b "$C4/5300" -w "$WORK" \
 RBLDNSD=$!
 ip netns exec "$C" python3 "$TOP/tests/netns/dns.py" "$C4" 5301 >"$WORK/dns.out" 2>"$WORK/dns.err" &
 DNS=$!
+# Those of the system, now and later. What ip netns exec runs has mounts of its own.
+for n in 1 2; do
+	ip netns exec "$C" python3 "$TOP/tests/netns/dns.py" 203.0.113.4$n 53 >"$WORK/system$n" 2>&1 &
+done
+echo "nameserver 203.0.113.41" >"$WORK/resolv.conf"
+printf '#!/bin/sh\nmount --bind %s /etc/resolv.conf && exec "$@"\n' "$WORK/resolv.conf" >"$WORK/wrapper"
+chmod 755 "$WORK/wrapper"
 check "a name server answers from bad lists" wait_for 5 has_line "$WORK/dns.out" ready
 server tcp:{7001..7030}
 
@@ -46,12 +53,14 @@ policy()
 	authority both { type dnsbl; zones { a.test, b.test weight 2, six.test weight 3 }; codes 127.0.0.2-127.0.0.9; threshold 2; servers $C4 port 5300; timeout 10s; $AGENT_USER }
 	authority allow { type dnsbl; zones { b.test, six.test }; listed permit; servers $C4 port 5300; timeout 10s; on-timeout block; $AGENT_USER }
 	authority next { type dnsbl; zones b.test; unlisted continue; servers $C4 port 5300; timeout 10s; $AGENT_USER }
+	authority system { type dnsbl; zones yes.test; timeout 10s; $AGENT_USER }
 	authority now { type static; answer permit }
 	layer default {
 		pend proto tcp to port 7001 ask both complete buffer with reset
 		pend proto tcp to port 7002 ask allow complete buffer with reset
 		pend proto tcp to port 7003 ask chain { allow no } complete buffer with reset
 		pend proto tcp to port 7004 ask chain { both no } complete buffer with reset
+		pend proto tcp to port 7006 ask system complete buffer with reset
 		pend proto tcp to port 7005 ask chain { next now } complete buffer with reset
 	END
 	for how in "${BAD[@]}"; do
@@ -64,11 +73,11 @@ policy()
 	done
 }
 port_of() { local i; for i in "${!BAD[@]}"; do [ "${BAD[i]}" != "$1" ] || echo $((7011 + i)); done; }
-PENDD_SETTINGS='' pendd_start < <(policy)
+PENDD_WRAPPER=$WORK/wrapper PENDD_SETTINGS='' pendd_start < <(policy)
 
 try() { client -t 12000 "$@" | field result; }
 from() { try -s "$1" "${3:-$H4}" "$2"; }
-for name in both allow next "${BAD[@]}"; do agent_serves "$name"; done
+for name in both allow next system "${BAD[@]}"; do agent_serves "$name"; done
 
 is "$(from 203.0.113.1 7001)" connected "one list of weight 1 does not reach the threshold of 2"
 is "$(from 203.0.113.2 7001)" refused "two lists do"
@@ -107,6 +116,15 @@ ip netns exec "$C" rbldnsd -n -e -r / -b "$C4/5300" -w "$WORK" a.test:ip4set:a.z
 RBLDNSD=$!
 comes_back() { [ "$(from 203.0.113.6 7001)" = connected ]; }
 check "it comes back, and they are let in" wait_for 10 comes_back
+
+# Without servers in the policy: the system's, and new ones when there are.
+is "$(from 203.0.113.7 7006)" refused "the system's name server is asked"
+like "$(cat "$WORK/system1")" 'udp 7.113.0.203.yes.test' "... that of resolv.conf"
+echo "nameserver 203.0.113.42" >"$WORK/resolv.conf"
+sleep 5.2
+is "$(from 203.0.113.8 7006)" refused "another one, when it has changed"
+like "$(cat "$WORK/system2")" 'udp 8.113.0.203.yes.test' "... is asked from then on"
+unlike "$(cat "$WORK/system1")" 'udp 8.113.0.203.yes.test' "... and the old one not"
 
 # Wrong ones. An error permits here, so that it is told from a block.
 verdict() { # authority: what it counted, after one connection from 203.0.113.30
