@@ -1,46 +1,72 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Accounts by getpwnam(3) and getgrnam(3), dates in the local time zone; see policylookup.h. */
+/* Accounts by /etc/passwd and /etc/group, dates in the local time zone; see policylookup.h. */
 #include "io/policylookup.h"
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-#define ID_BUF_MAX (1u << 20) /* of a group with very many members */
+#define LINE_MAX_BYTES (1u << 20) /* of a group with very many members */
 
-/* One try with so much memory; ERANGE: more is needed. */
-static int id_try(bool group, const char *name, uint32_t *out, size_t size)
+struct account {
+	struct passwd pw;
+	struct group gr;
+	char *buf;
+};
+
+/* The next of the file: its name and number. 0, or an errno; ENOENT at its end. */
+static int account_next(struct account *a, bool group, FILE *f, const char **name, uint32_t *id)
 {
-	struct passwd pw, *user = NULL;
-	struct group gr, *grp = NULL;
-	char *buf = malloc(size);
-	int err = ENOMEM;
+	struct passwd *pw = NULL;
+	struct group *gr = NULL;
+	int err = group ? fgetgrent_r(f, &a->gr, a->buf, LINE_MAX_BYTES, &gr)
+			: fgetpwent_r(f, &a->pw, a->buf, LINE_MAX_BYTES, &pw);
 
-	if (buf && group)
-		err = getgrnam_r(name, &gr, buf, size, &grp);
-	else if (buf)
-		err = getpwnam_r(name, &pw, buf, size, &user);
-	if (grp)
-		*out = grp->gr_gid;
-	else if (user)
-		*out = user->pw_uid;
-	else if (!err || err == ESRCH || err == EBADF || err == EPERM) /* getpwnam(3) */
-		err = ENOENT;
-	free(buf);
+	if (gr) {
+		*name = gr->gr_name;
+		*id = gr->gr_gid;
+	} else if (pw) {
+		*name = pw->pw_name;
+		*id = pw->pw_uid;
+	}
 	return err;
 }
 
+static int account_find(struct account *a, bool group, const char *name, uint32_t *out)
+{
+	FILE *f = fopen(group ? "/etc/group" : "/etc/passwd", "re");
+	const char *found = "";
+	uint32_t id = 0;
+	int err = f ? 0 : errno;
+
+	while (err == 0) {
+		err = account_next(a, group, f, &found, &id);
+		if (err == 0 && strcmp(found, name) == 0)
+			break;
+	}
+	if (err == 0)
+		*out = id;
+	if (f)
+		fclose(f);
+	return err;
+}
+
+/*
+ * By the files, and not by getpwnam(3): what that asks (a cache, a directory server, modules to be loaded) takes
+ * system calls that the process which loads policies anew may not make, and a name has to mean the same at each
+ * loading.
+ */
 static int id_find(void *ctx, bool group, const char *name, uint32_t *out)
 {
-	size_t size = 1024;
-	int err;
+	struct account a = {.buf = malloc(LINE_MAX_BYTES)};
+	int err = a.buf ? account_find(&a, group, name, out) : ENOMEM;
 
 	(void)ctx;
-	do {
-		err = id_try(group, name, out, size);
-		size *= 4;
-	} while (err == ERANGE && size <= ID_BUF_MAX);
+	free(a.buf);
 	return -err;
 }
 
