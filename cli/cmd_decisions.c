@@ -120,5 +120,7 @@ int cmd_decisions(struct cli *cli, int argc, char **argv)
 		return cli_import(cli, argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "list") == 0)
 		return cli_list(cli, argc - 1, argv + 1, &list);
+	if (argc > 1 && argv[1][0] != '-')
+		return cli_usage("decisions", "there is no \"decisions %s\"", argv[1]);
 	return cli_list(cli, argc, argv, &list);
 }

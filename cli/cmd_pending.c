@@ -283,6 +283,10 @@ static int decide(struct decision *d, int argc, char **argv)
 		return cli_usage(d->verb, "%s: --once goes without --for and --scope", d->verb);
 	if (!cli_utf8(d->why))
 		return cli_usage(d->verb, "%s: --why is not UTF-8", d->verb);
+	if (d->remember && d->remember[strspn(d->remember, "0123456789.dhms")])
+		return cli_usage(d->verb,
+				 "%s: --for takes a duration from 1s to 365d, like 8h or 1h30m",
+				 d->verb);
 	if (argc < 2 && !d->all && !filtered)
 		return cli_usage(d->verb, "%s: which? Give an id, an address or --all", d->verb);
 	if (d->all && (argc > 1 || filtered))

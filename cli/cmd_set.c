@@ -158,13 +158,20 @@ static void changed_text(struct out *o, const json_t *v)
 		   out_noun(n, "element", "elements"), generation);
 }
 
+static void refused_text(struct out *o, const json_t *v)
+{
+	(void)o;
+	out_lines(json_object_get(v, "diagnostics"));
+}
+
 /* The last part, what came of it, and the session. Ends the parts. */
 static int parts_end(struct parts *p, int r)
 {
 	if (r == CLI_OK)
 		r = part_send(p, true);
 	if (p->result)
-		p->cli->out.ops->object(&p->cli->out, p->result, changed_text);
+		p->cli->out.ops->object(&p->cli->out, p->result,
+					r == CLI_OK ? changed_text : refused_text);
 	json_decref(p->result);
 	json_decref(p->elements);
 	free(p->lines);

@@ -237,8 +237,10 @@ bool request_denied(struct request *r, enum role need)
 	if (r->client->role >= need)
 		return false;
 	r->control->stats.denied++;
-	request_fail(r, "denied", "this needs the role \"%s\", and you have \"%s\"",
-		     role_name(need), role_name(r->client->role));
+	request_fail(r, "denied", "this needs the role \"%s\", and you have \"%s\": %s",
+		     role_name(need), role_name(r->client->role),
+		     need == ROLE_OBSERVE ? "be in the control-group or the observe-group"
+					  : "be in the control-group");
 	return true;
 }
 

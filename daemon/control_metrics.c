@@ -171,6 +171,8 @@ static const struct metric metrics[] = {
 	{"control", "requests", "control_requests", COUNTER, "Requests"},
 	{"control", "errors", "control_errors", COUNTER, "Requests answered with an error"},
 	{"control", "malformed", "control_malformed", COUNTER, "Lines that were no request"},
+	{"control", "swept", "swept", COUNTER,
+	 "Pended connections that were decided by what is remembered of one like them"},
 	{"control", "unlocks", "unlocks", COUNTER, "Codes that were brought to authorities"},
 	{"control", "unlocks_refused", "unlocks_refused", COUNTER, "Codes that opened nothing"},
 	{"control", "subscriptions_lost", "control_subscriptions_lost", COUNTER,

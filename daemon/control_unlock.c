@@ -57,7 +57,7 @@ static bool find_server(struct request *r, const char *authority)
 	}
 	r->told = ask_server_client(ask, authority);
 	if (!r->told) {
-		request_fail(r, "absent", "nobody serves \"%.40s\" now", authority);
+		request_fail(r, "absent", "nobody serves \"%.40s\" now: see the log", authority);
 		return false;
 	}
 	r->expired = expired;
@@ -83,7 +83,11 @@ void act_unlock(struct request *r, const json_t *args)
 	char source[FLOW_ADDR_TEXT];
 	json_t *in;
 
-	if (!authority || !source_parse(from, source) || !code_ok(code)) {
+	if (from && !source_parse(from, source)) {
+		request_fail(r, "invalid", "\"%.40s\" is not an address", from);
+		return;
+	}
+	if (!authority || !from || !code_ok(code)) {
 		request_fail(
 			r, "invalid",
 			"unlock takes \"authority\", a name, \"source\", an address, and \"code\"");
@@ -105,7 +109,11 @@ void act_lock(struct request *r, const json_t *args)
 	char source[FLOW_ADDR_TEXT];
 	json_t *in;
 
-	if (!authority || (from && !source_parse(json_string_value(from), source))) {
+	if (json_is_string(from) && !source_parse(json_string_value(from), source)) {
+		request_fail(r, "invalid", "\"%.40s\" is not an address", json_string_value(from));
+		return;
+	}
+	if (!authority || (from && !json_is_string(from))) {
 		request_fail(r, "invalid",
 			     "lock takes \"authority\", a name, and \"source\", an address");
 		return;

@@ -23,8 +23,11 @@ static int types_parse(const json_t *types, uint32_t *mask, struct err *e)
 	uint32_t m = 0;
 
 	for (size_t i = 0; i < json_array_size(types); i++) {
-		int t = type_parse(json_string_value(json_array_get(types, i)));
+		const char *name = json_string_value(json_array_get(types, i));
+		int t = type_parse(name);
 
+		if (t < 0 && name)
+			return err_set(e, -EINVAL, "there is no type of event \"%.40s\"", name);
 		if (t < 0)
 			return err_set(e, -EINVAL, "types is an array of names of events");
 		m |= 1u << t;
