@@ -22,8 +22,11 @@ INSTALL_ITEMS = \
 	644:systemd/pend.sysusers:$(SYSUSERSDIR)/pend.conf \
 	644:systemd/pend.tmpfiles:$(TMPFILESDIR)/pend.conf \
 	644:systemd/pend.modules-load:$(MODULESDIR)/pend.conf \
-	$(call item,644,$(call have,README.md docs/semantics.md docs/architecture.md docs/protocol.md),$(DOCDIR)) \
+	$(call item,644,$(call have,README.md docs/semantics.md docs/architecture.md docs/protocol.md docs/protocol.schema.json),$(DOCDIR)) \
 	$(call item,644,$(wildcard docs/recipes/*.md),$(DOCDIR)/recipes) \
+	644:$(B)/README.md:$(DOCDIR) 644:CONTRIBUTING.md:$(DOCDIR) \
+	$(call item,644,$(wildcard docs/captures/*.md docs/captures/*.txt docs/captures/*.svg),$(DOCDIR)/captures) \
+	$(call item,644,$(wildcard LICENSES/*),$(DOCDIR)/LICENSES) \
 	644:systemd/pend.sysctl:$(DOCDIR)/examples/60-pend.conf \
 	$(call item,644,$(wildcard examples/*.c),$(DOCDIR)/examples) \
 	$(call item,755,$(call have,examples/mfa-push),$(DOCDIR)/examples) \
@@ -40,7 +43,7 @@ INSTALL_LINKS = \
 	libpend-client.so.$(VERSION):$(LIBDIR)/libpend-client.so.$(SOVERSION) \
 	libpend-client.so.$(SOVERSION):$(LIBDIR)/libpend-client.so
 
-INSTALL_DIRS = $(LIBEXECDIR) $(DOCDIR)/examples $(DOCDIR)/recipes $(DOCDIR) $(SYSCONFDIR)/pend/policy.d $(SYSCONFDIR)/pend
+INSTALL_DIRS = $(LIBEXECDIR) $(addprefix $(DOCDIR)/,examples recipes captures LICENSES) $(DOCDIR) $(SYSCONFDIR)/pend/policy.d $(SYSCONFDIR)/pend
 
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
 	-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@BINDIR@|$(BINDIR)|g' \
@@ -51,11 +54,14 @@ $(B)/pend.pc: lib/pend.pc.in FORCE
 	@mkdir -p $(@D) && $(FILL) $< >$@
 $(B)/pend-client.pc: lib/client/pend-client.pc.in FORCE
 	@mkdir -p $(@D) && $(FILL) $< >$@
+# What is in docs/ here is beside it there.
+$(B)/README.md: README.md FORCE
+	@mkdir -p $(@D) && sed 's|](docs/|](|g' $< >$@
 $(B)/systemd/%.service: systemd/%.service.in FORCE
 	@mkdir -p $(@D) && $(FILL) $< >$@
 FORCE:
 
-install: all $(B)/pend.pc $(B)/pend-client.pc $(B)/systemd/pendd.service $(B)/systemd/pend-agent@.service ## install below DESTDIR and PREFIX
+install: all $(B)/README.md $(B)/pend.pc $(B)/pend-client.pc $(B)/systemd/pendd.service $(B)/systemd/pend-agent@.service ## install below DESTDIR and PREFIX
 	@tools/install-items put "$(DESTDIR)" $(INSTALL_ITEMS)
 	@tools/install-items keep "$(DESTDIR)" $(CONF_ITEMS)
 	@tools/install-items link "$(DESTDIR)" $(INSTALL_LINKS)
