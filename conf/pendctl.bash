@@ -55,6 +55,12 @@ _pendctl()
 	done
 
 	case $prev in
+	--by) mapfile -t COMPREPLY < <(compgen -W 'source' -- "$cur"); return ;;
+	--verdict) mapfile -t COMPREPLY < <(compgen -W 'permit block' -- "$cur"); return ;;
+	--family) mapfile -t COMPREPLY < <(compgen -W '4 6' -- "$cur"); return ;;
+	--authority) mapfile -t COMPREPLY < <(compgen -W "$(_pendctl_names authorities)" -- "$cur"); return ;;
+	--layer) mapfile -t COMPREPLY < <(compgen -W "$(_pendctl_names layers)" -- "$cur"); return ;;
+	--set | --allow-set) mapfile -t COMPREPLY < <(compgen -W "$(_pendctl_names set list)" -- "$cur"); return ;;
 	--color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur"); return ;;
 	--proto | --protocol) mapfile -t COMPREPLY < <(compgen -W 'tcp udp icmp icmpv6 sctp' -- "$cur"); return ;;
 	--scope) mapfile -t COMPREPLY < <(compgen -W 'service source flow' -- "$cur"); return ;;

@@ -42,8 +42,26 @@ like "$ERR" 'start it with' "... and how to start it"
 rc_is 2 "2: no such command" frobnicate
 rc_is 2 "2: no such option" status --frobnicate
 rc_is 0 "help" help
+# What the completion offers behind these words.
+offers() {
+	(
+		# shellcheck source=/dev/null
+		. "$TOP/conf/pendctl.bash"
+		pendctl() { h_pendctl "$@"; }
+		COMP_WORDS=(pendctl "$@" '') COMP_CWORD=$(($# + 1)) COMPREPLY=()
+		_pendctl
+		printf '%s\n' "${COMPREPLY[@]}"
+	)
+}
+# Long options in the help of a command that neither it nor one of its actions is offered with.
+not_offered() { # command
+	local all action
+	all=$(offers "$1"; for action in add delete replace apply; do offers "$1" "$action"; done)
+	h_pendctl help "$1" | grep -oE -- '--[a-z][a-z-]+' | sort -u | grep -vxF -- "$all"
+}
 for cmd in $(sed -nE 's/^  ([a-z]+) .*/\1/p' <<<"$OUT"); do
 	check "help of $cmd" h_pendctl help "$cmd"
+	[ "$cmd" = help ] || is "$(not_offered "$cmd")" "" "... and the completion has its options"
 	# shellcheck disable=SC2086
 	like "$(cat "$TOP/man/pendctl.1" "$TOP/conf/pendctl.bash" | grep -cw -- $cmd)" '^([2-9]|[1-9][0-9])' \
 		"$cmd is in the manual and in the completion"
