@@ -202,7 +202,8 @@ void control_found(struct control *c, uint32_t seq, int status, const struct sto
 	if (!r || !r->history)
 		return;
 	if (status) {
-		request_fail(r, "system", "the history cannot be read: %s", strerror(-status));
+		request_fail(r, "system", "the history cannot be read: %s; see 'pendctl status'",
+			     strerror(-status));
 		return;
 	}
 	o = json_object();

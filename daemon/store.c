@@ -213,10 +213,13 @@ static void written(struct store *s, struct list *batch)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* Decisions go back to the head of the queue, in their order. */
+/*
+ * Decisions go back to the head of the queue, in their order. What only asks does not wait behind them: it goes before
+ * them, or fails where there is nothing to be asked.
+ */
 static void failed(struct store *s, struct list *batch, int status, const char *error)
 {
-	struct list back = LIST_INIT(back), *at;
+	struct list back = LIST_INIT(back), asks = LIST_INIT(asks), *at;
 
 	pthread_mutex_lock(&s->lock);
 	while ((at = list_pop(batch)) != NULL) {
@@ -232,11 +235,12 @@ static void failed(struct store *s, struct list *batch, int status, const char *
 	while ((at = list_pop(&s->queue)) != NULL) {
 		struct store_op *op = container_of(at, struct store_op, link);
 
-		if (op->type == OP_SYNC)
+		if (op->type == OP_SYNC || (store_op_asks(op) && !s->db))
 			dispose(s, op, status, error);
 		else
-			list_add_tail(&back, &op->link);
+			list_add_tail(store_op_asks(op) ? &asks : &back, &op->link);
 	}
+	list_splice_tail(&s->queue, &asks);
 	list_splice_tail(&s->queue, &back);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -280,17 +284,19 @@ static void on_failure(struct store *s, struct list *batch, int r)
 static void do_batch(struct store *s)
 {
 	struct list batch = LIST_INIT(batch);
+	bool asks;
 	int r;
 
 	if (!s->db)
 		open_db(s);
 	if (!take(s, &batch))
 		return;
+	asks = store_op_asks(container_of(batch.next, struct store_op, link));
 	r = run_all(s, &batch);
 	if (r) {
 		on_failure(s, &batch, r);
 	} else {
-		if (s->stats.state == STORE_FAILING) {
+		if (s->stats.state == STORE_FAILING && !asks) {
 			set_state(s, STORE_FILE, NULL);
 			log_notice(MODULE, "%s can be written again", s->c.path);
 		}

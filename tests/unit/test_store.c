@@ -608,6 +608,7 @@ END_TEST
 
 START_TEST(what_cannot_be_written_is_tried_again)
 {
+	const struct store_query q = {.limit = 10};
 	struct store_decision d = decision(1, wall() - 1000, wall() + HOUR);
 	struct store_event e = event(1);
 	char folder[128];
@@ -626,6 +627,10 @@ START_TEST(what_cannot_be_written_is_tried_again)
 	ck_assert_uint_ge(s.errors, 1);
 	ck_assert_uint_eq(s.queued, 1); /* the decision */
 	ck_assert_uint_eq(s.dropped, 1);
+	/* who asks does not wait behind what cannot be written */
+	ck_assert(store_query(st, &q, on_found, &seen, 1));
+	wait_until(&seen.found, 1);
+	ck_assert_int_lt(seen.status, 0);
 	ck_assert_int_eq(mkdir(folder, 0700), 0);
 	for (int i = 0; i < 100 && (store_stats(st, &s), s.queued); i++)
 		usleep(100000);
