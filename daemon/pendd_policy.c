@@ -2,6 +2,7 @@
 /* Policies of the verdict process: the first one is read here, all later ones come as images. */
 #include "core/policy.h"
 #include "daemon/log.h"
+#include "daemon/missing.h"
 #include "daemon/pendd.h"
 #include "io/policyfile.h"
 #include <errno.h>
@@ -20,9 +21,10 @@ static void print_diag(const struct policy_diag *diag)
 static int check(struct pendd *d, const struct policy *p)
 {
 	char *text = NULL;
+	int r = missing_warn(p);
 
-	if (!d->opts.verbose)
-		return 0;
+	if (r < 0 || !d->opts.verbose)
+		return r;
 	if (policy_print(p, &text))
 		return -ENOMEM;
 	fputs(text, stdout);

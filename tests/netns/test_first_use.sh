@@ -48,6 +48,9 @@ is "$(authority)" "$asked" "the process that loads policies is the same one"
 
 # ---- a program that does not exist ----
 
+out=$("$BIN/pendd" -t -c "$CONFIG" 2>&1)
+is "$?" 0 "a check of the policy takes it: it may come later"
+is "$out" 'pendd: warning: authority "mine": /no/such/program: No such file or directory' "... and tells"
 tells() { [[ $(h_pendctl status) =~ problem\ +the\ programs\ of\ 1\ of\ 1\ authorities\ do\ not\ run:\ the\ log\ says\ why ]]; }
 check "status tells of it" wait_for 10 tells
 wait_for 5 has_line "$WORK/pendd.log" '/no/such/program cannot be started: No such file or directory'
