@@ -149,6 +149,8 @@ void pendd_decisions_restore(struct pendd *d, const struct msg *m, int fd)
 	}
 	if (image)
 		policyfile_image_unmap(image, size);
+	if (n) /* what the kernel has may be over, or of a wider scope */
+		pendd_offers_flush(d);
 	d->restored = d->restored || !m->u.decisions.cursor;
 }
 
