@@ -267,6 +267,21 @@ is "$(packets)" "$before" "by the kernel, and not asked about again"
 isnt "$(ct_mark 7001)" "$first" "its flow bears the new number"
 pendd_stop
 
+# ---- what was kept in a file over a restart ----
+mkdir -m 700 "$WORK/state"
+PENDD_SETTINGS="state \"$WORK/state/decisions.db\";" pendd_start < <(policy)
+is "$(asked permit "$H4" 7001)" connected "a permit that is kept"
+check "the kernel has it" wait_for 3 elements_are 1
+pendd_stop
+check_not "stopped, nothing is left" h nft list table inet pend
+pendd_run
+check "started again" wait_for 10 pendd_ready
+is "$(elements)" 0 "the kernel has nothing at first"
+seen connected "it is remembered" "$H4" 7001
+check "and comes back by use" wait_for 3 elements_are 1
+unseen connected "..." "$H4" 7001
+pendd_stop
+
 # ---- where it cannot be, or shall not ----
 for how in 'kernel-decisions no;=off=kernel-decisions is no' 'hookup iptables;=iptables=iptables has no place'; do
 	IFS='=' read -r setting state words <<<"$how"
