@@ -4,7 +4,9 @@
 #define TESTS_CONTROL_FAKE_H
 
 #include "core/policy.h"
+#include "daemon/askers.h"
 #include "daemon/control.h"
+#include "daemon/ids.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@ struct fake_control {
 	struct loop *loop;
 	struct view view;
 	struct events *events;
+	struct askers *askers;
 	struct control *control;
 	struct control_client *client;
 	struct msg posted[FAKE_POSTED]; /* the last ones, for answers that fit */
@@ -85,6 +88,7 @@ static inline void fake_close(void *client)
 static inline int fake_load(void *ctx, const char *from, const char *path, char **data, size_t *len)
 {
 	static const char text[] = "authority ops { type operator; timeout 9s }\n"
+				   "authority idp { type socket; on-absent wait }\n"
 				   "layer guard { weight 9; permit mark !7 log\n default block }\n"
 				   "layer default {\n\tpermit proto icmp icmp-type 8\n"
 				   "\tpend proto tcp from !10.0.0.0/8 to port 22 in eth* ask ops\n"
@@ -120,8 +124,27 @@ static inline const struct view *fake_policy(void)
 	return &view;
 }
 
+/* A context of the number's slot was pended for the authority that programs serve, or is gone. */
+static inline void fake_question(struct fake_control *f, unsigned number)
+{
+	struct pend_info i = {
+		.context = ids_make(0, number % 16, 1),
+		.family = 4,
+		.protocol = 6,
+		.dest_port = 22,
+		.deadline_ns = mono_add(loop_now(f->loop), 9 * MONO_NS_PER_S).ns,
+		.tag = MSG_TAG(f->view.generation, view_authority_find(&f->view, "idp"))};
+
+	if (number % 4)
+		askers_question(f->askers, &i);
+	else
+		ask_gone(askers_ask(f->askers), i.context);
+}
+
 static inline void fake_open(struct fake_control *f)
 {
+	struct askers_env ask = {
+		.ctx = f, .view = &f->view, .workers = 2, .max_questions = 16, .post = fake_post};
 	struct control_env env = {
 		.ctx = f,
 		.workers = 2,
@@ -138,10 +161,15 @@ static inline void fake_open(struct fake_control *f)
 
 	memset(f, 0, sizeof(*f));
 	f->view = *fake_policy();
+	f->view.serial = 1;
 	if (loop_new(&f->loop) < 0 || events_new(&f->events) < 0)
 		abort();
-	env.loop = f->loop;
+	env.loop = ask.loop = f->loop;
 	env.events = f->events;
+	if (askers_new(&f->askers, &ask) < 0)
+		abort();
+	askers_policy(f->askers);
+	env.ask = askers_ask(f->askers);
 	if (control_new(&f->control, &env) < 0)
 		abort();
 	f->client = control_open(f->control, f, ROLE_ADMIN, 0);
@@ -170,6 +198,7 @@ static inline void fake_shut(struct fake_control *f)
 {
 	control_closed(f->client);
 	control_free(f->control);
+	askers_free(f->askers);
 	events_free(f->events);
 	loop_free(f->loop);
 }

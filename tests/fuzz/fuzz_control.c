@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Lines of a client to the control server; each request is then answered, as a worker would. */
+/*
+ * Lines of a client to the control server; each request is then answered, as a worker would. A line "?x" is no
+ * line of the client but a connection that is pended, or gone; "!x" is an event.
+ */
 #include "control_fake.h"
 #include "daemon/log.h"
 
@@ -24,12 +27,26 @@ static void answer(struct fake_control *f, unsigned from)
 			m.u.hits.first = first;
 			m.u.hits.count = 2;
 		}
+		if (askers_answer(f->askers, worker, &m))
+			continue;
 		control_answer(f->control, worker, &m, -1);
 		if (m.type != MSG_CONTEXT)
 			continue;
 		m.type = MSG_DONE;
 		control_answer(f->control, worker, &m, -1);
 	}
+}
+
+static void happen(struct fake_control *f, unsigned char what)
+{
+	struct pend_event e = {.type = (enum pend_event_type)(what % 12),
+			       .info = {.family = what & 1 ? 4 : 6,
+					.protocol = what & 2 ? 6 : 17,
+					.dest_port = 22,
+					.rule = what % 3,
+					.tag = MSG_TAG(f->view.generation, what % 3)}};
+
+	control_event(f->control, events_add(f->events, &e));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -44,7 +61,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t len = (size_t)((nl ? nl : end) - p);
 		unsigned from = f.nposted;
 
-		if (len > CONTROL_LINE_MAX)
+		if (len == 2 && *p == '?')
+			fake_question(&f, (unsigned char)p[1]);
+		else if (len == 2 && *p == '!')
+			happen(&f, (unsigned char)p[1]);
+		else if (len > CONTROL_LINE_MAX)
 			control_overlong(f.client);
 		else
 			control_line(f.client, p, len);

@@ -108,7 +108,7 @@ asks '{"op":"rules"}' '{"op":"objects"}' '{"op":"show","what":"policy"}' '{"op":
 client_bg held -n 50 -c 50 -t 15000 "$H4" 80
 holds 5 "as many are held as one source may have" pends 40
 asks '{"op":"pending"}' '{"op":"pending","source":"192.0.2.2","family":4,"protocol":6,"port":80,"authority":"ops","rule":3,"limit":1,"from":"0.0"}' \
-	'{"op":"reload","dry_run":true}' '{"op":"complete","ids":["a0.1","z7.7"],"verdict":"block","block":"reset","remember":false}'
+	'{"op":"reload","dry_run":true}' '{"op":"complete","ids":["a0.1","z7.7"],"verdict":"block","block":"reset","remember":false,"why":"x"}'
 c ping -c 1 -W 1 "$H4" >/dev/null
 h nft add table inet other
 h nft 'add chain inet other in { type filter hook input priority 0; }'
