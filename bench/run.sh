@@ -14,6 +14,8 @@
 #            word until the last verdict
 #   remembered   connections a second whose like was decided before and is in the kernel, against no hookup at all; and
 #            the same of a single rule that has connections tracked, as every firewall with states does
+#   stopped  how much longer it takes until a connection is open while the program of another authority is stopped,
+#            with 50,000 questions open
 #   reload   how long a new connection had to wait at worst while that policy was loaded again, less the
 #            same without a reload
 #   nft      what a chain of rules, one after the other, in nft costs a connection
@@ -21,7 +23,7 @@
 #
 # usage: bench/run.sh     needs root; B, PAIRS (11), TOTAL (connections of one run, 10000)
 #        BENCH_QUICK=1    fewer pairs and connections: under a minute, and less sure
-#        BENCH_ONLY=reloads    that part alone (or answers, throughput, remembered, linear, policy, pends), and no bench.json
+#        BENCH_ONLY=reloads    that part alone (or answers, throughput, stopped, remembered, linear, policy, pends), and no bench.json
 # Prints a table and writes build/bench.json.
 
 # shellcheck source=tests/netns/lib.sh
@@ -269,6 +271,66 @@ remembered()
 	key no_hookup_rate "$(median "$RATIOS/remembered.none")"
 }
 
+# Connections that one program permits, while the program of another authority is stopped with very many questions
+# open, and while it is not.
+stopped_policy()
+{
+	cat <<-END
+	authority client { type socket; timeout 10s; }
+	authority other { type socket; timeout 100s; max-pending 60000; }
+	layer default {
+		pend proto tcp to port $PORT ask client complete buffer
+		pend proto tcp to port 81 ask other absorb
+	}
+	END
+}
+OTHER_PID=''
+calm_start()
+{
+	pendd_start < <(stopped_policy)
+	LOOP_PID=$PENDD_PID
+	: >"$WORK/answer"
+	: >"$WORK/other"
+	ip netns exec "$H" "$BIN/bench/answer" "$CONTROL" client >"$WORK/answer" 2>&1 &
+	ANSWER_PID=$!
+	ip netns exec "$H" "$BIN/bench/answer" "$CONTROL" other >"$WORK/other" 2>&1 &
+	OTHER_PID=$!
+	wait_for 5 has_line "$WORK/answer" ready || die "bench/answer: $(cat "$WORK/answer")"
+	wait_for 5 has_line "$WORK/other" ready || die "bench/answer: $(cat "$WORK/other")"
+}
+calm_stop()
+{
+	kill -CONT "$OTHER_PID"
+	kill -TERM "$OTHER_PID"
+	wait "$OTHER_PID" 2>/dev/null
+	answer_stop
+}
+stuck_start()
+{
+	calm_start
+	kill -STOP "$OTHER_PID"
+	c "$BIN/tests/netns/synflood" -s 203.0.113.1 -S 64 -n 50000 -r 40000 "$H4" 81 >"$WORK/flood" ||
+		die "synflood: $(cat "$WORK/flood")"
+	wait_for 10 pending_are 49000 || die "not all are pended: $(h_pendctl status)"
+}
+stuck_stop() { calm_stop; }
+stopped()
+{
+	local i settings=$PENDD_SETTINGS calm50 calm99
+	PENDD_SETTINGS="queues $QUEUE; max-per-source 0; max-contexts 300000; high-watermark-percent 100;"
+	for ((i = 1; i <= SOME; i++)); do
+		progress "stopped: pair $i of $SOME"
+		measure calm 64
+		calm50=$p50 calm99=$p99
+		measure stuck 64
+		divide "$p50" "$calm50" >>"$RATIOS/stopped50"
+		divide "$p99" "$calm99" >>"$RATIOS/stopped99"
+	done
+	PENDD_SETTINGS=$settings
+	key stopped_authority_p50_ratio "$(median "$RATIOS/stopped50")"
+	key stopped_authority_p99_ratio "$(median "$RATIOS/stopped99")"
+}
+
 # A connection each millisecond until the command has ended: the longest wait.
 longest_during() # command...
 {
@@ -436,8 +498,8 @@ large_policy >"$WORK/large"
 
 if [ -n "${BENCH_ONLY:-}" ]; then
 	case $BENCH_ONLY in
-	answers|throughput|remembered|reloads|linear|policy|pends) ;;
-	*) die "BENCH_ONLY: answers, throughput, remembered, reloads, linear, policy or pends" ;;
+	answers|throughput|stopped|remembered|reloads|linear|policy|pends) ;;
+	*) die "BENCH_ONLY: answers, throughput, stopped, remembered, reloads, linear, policy or pends" ;;
 	esac
 	$BENCH_ONLY
 	progress
@@ -455,6 +517,7 @@ pair large64 large 64 $SOME
 answers
 throughput
 remembered
+stopped
 reloads
 linear
 part classify $PACKETS
