@@ -15,11 +15,19 @@
 
 static const char usage_text[] =
 	"usage: pend-agent --authority NAME [--socket PATH] [--generation N]\n"
+	"                  [--exec PROGRAM [--processes N]]\n"
 	"       pend-agent --version | --help\n"
 	"pendd starts it for each authority of its kinds; see pend-agent(8)\n";
 
 static const struct agent_kind *const kinds[] = {&agent_exec, &agent_totp, &agent_dnsbl,
 						 &agent_http, &agent_unit};
+
+/* What it was started with. */
+struct start {
+	unsigned generation;
+	const char *program; /* NULL: as the policy says */
+	unsigned processes;
+};
 
 struct agent {
 	const char *name, *socket;
@@ -28,6 +36,7 @@ struct agent {
 	struct pend_client_server *server;
 	int fd; /* of the server, as the loop knows it; -1 */
 	bool writing, failed;
+	bool own;    /* what it does was given, and does not come from the policy */
 	bool served; /* it has been connected before */
 	bool again;  /* its definition is another one: begin anew */
 	json_t *definition;
@@ -279,7 +288,8 @@ static void on_state(void *ctx, struct pend_client_server *s, bool serving, cons
 
 	(void)s;
 	if (serving) {
-		look_again(a);
+		if (!a->own)
+			look_again(a);
 		return;
 	}
 	agent_log(a, "not serving: %s", why);
@@ -367,10 +377,22 @@ static int serve(struct agent *a)
 	return r != 0;
 }
 
-static int run(struct agent *a, unsigned generation)
+static json_t *definition(const struct agent *a, const struct start *s, struct err *e)
+{
+	json_t *def;
+
+	if (!s->program)
+		return agent_definition(a->socket, a->name, s->generation, e);
+	def = agent_definition_exec(s->program, s->processes);
+	if (!def)
+		err_set(e, -ENOMEM, "out of memory");
+	return def;
+}
+
+static int run(struct agent *a, const struct start *s)
 {
 	struct err e = {0};
-	json_t *def = agent_definition(a->socket, a->name, generation, &e);
+	json_t *def = definition(a, s, &e);
 	int r;
 
 	a->kind = kind_of(def);
@@ -380,6 +402,7 @@ static int run(struct agent *a, unsigned generation)
 		return 1;
 	}
 	a->definition = def;
+	a->own = s->program != NULL;
 	r = a->kind->start(a, json_object_get(def, "config"), &e);
 	if (r < 0)
 		agent_log(a, "%s", e.text);
@@ -404,7 +427,7 @@ static int tell(int what)
 	return 0;
 }
 
-static int run_all(struct agent *a, unsigned generation)
+static int run_all(struct agent *a, const struct start *s)
 {
 	int r = 1;
 
@@ -413,7 +436,7 @@ static int run_all(struct agent *a, unsigned generation)
 	list_init(&a->questions);
 	if (!htable_init(&a->by_id, AGENT_QUESTIONS) && !loop_new(&a->loop) &&
 	    !loop_signal(a->loop, SIGTERM, on_term, a) && !loop_signal(a->loop, SIGINT, on_term, a))
-		r = run(a, generation);
+		r = run(a, s);
 	loop_free(a->loop);
 	htable_deinit(&a->by_id);
 	json_decref(a->definition);
@@ -425,20 +448,26 @@ int agent_main(int argc, char **argv)
 	static const struct option options[] = {{"authority", required_argument, NULL, 'a'},
 						{"socket", required_argument, NULL, 's'},
 						{"generation", required_argument, NULL, 'g'},
+						{"exec", required_argument, NULL, 'e'},
+						{"processes", required_argument, NULL, 'p'},
 						{"version", no_argument, NULL, 'V'},
 						{"help", no_argument, NULL, 'h'},
 						{NULL, 0, NULL, 0}};
 	struct agent a = {.fd = -1, .socket = PEND_CLIENT_SOCKET};
-	unsigned long generation = 0;
+	struct start s = {.generation = 0};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "a:s:g:Vh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "a:s:g:e:p:Vh", options, NULL)) != -1) {
 		if (c == 'a')
 			a.name = optarg;
 		else if (c == 's')
 			a.socket = optarg;
 		else if (c == 'g')
-			generation = strtoul(optarg, NULL, 10);
+			s.generation = (unsigned)strtoul(optarg, NULL, 10);
+		else if (c == 'e')
+			s.program = optarg;
+		else if (c == 'p')
+			s.processes = (unsigned)strtoul(optarg, NULL, 10);
 		else if (c == 'V' || c == 'h')
 			return tell(c);
 		else
@@ -446,7 +475,7 @@ int agent_main(int argc, char **argv)
 	}
 	if (!a.name || optind != argc)
 		return usage();
-	c = run_all(&a, (unsigned)generation);
+	c = run_all(&a, &s);
 	if (a.again)
 		execv("/proc/self/exe", argv);
 	return c;

@@ -78,6 +78,9 @@ void agent_fail(struct agent *a, const char *fmt, ...) __attribute__((format(pri
  */
 json_t *agent_definition(const char *path, const char *name, unsigned generation, struct err *e);
 
+/* As if the policy said `type exec; mode once`. NULL: no memory. */
+json_t *agent_definition_exec(const char *command, unsigned processes);
+
 int agent_main(int argc, char **argv);
 
 extern const struct agent_kind agent_exec;

@@ -80,3 +80,9 @@ json_t *agent_definition(const char *path, const char *name, unsigned generation
 	pend_client_close(c);
 	return w.found;
 }
+
+json_t *agent_definition_exec(const char *command, unsigned processes)
+{
+	return json_pack("{s:s,s:{s:s,s:s,s:i}}", "type", "exec", "config", "command", command,
+			 "mode", "once", "processes", (int)processes);
+}

@@ -128,6 +128,8 @@ int cmd_block(struct cli *cli, int argc, char **argv);
 int cmd_ask(struct cli *cli, int argc, char **argv);
 int cmd_top(struct cli *cli, int argc, char **argv);
 int cmd_events(struct cli *cli, int argc, char **argv);
+/* `ask --exec PROGRAM`; NULL authority: the only one there is. Does not return when all is well. */
+int cmd_ask_exec(struct cli *cli, const char *program, const char *authority, uint32_t processes);
 int cmd_rules(struct cli *cli, int argc, char **argv);
 int cmd_history(struct cli *cli, int argc, char **argv);
 int cmd_decisions(struct cli *cli, int argc, char **argv);

@@ -520,12 +520,13 @@ static int ask_people(struct cli *cli, const struct cli_filter *filter, bool nam
 int cmd_ask(struct cli *cli, int argc, char **argv)
 {
 	struct cli_filter f = CLI_FILTER_INIT;
+	const char *program = NULL;
+	uint32_t processes = 16;
 	bool no_names = false;
 	const struct cli_opt opts[] = {
-		{"no-names", 0, CLI_FLAG, &no_names},
-		{"source", 0, CLI_TEXT, &f.source},
-		{"family", 0, CLI_NUMBER, &f.family},
-		CLI_FILTER_OPTS(&f),
+		{"exec", 'e', CLI_TEXT, &program},    {"processes", 0, CLI_NUMBER, &processes},
+		{"no-names", 0, CLI_FLAG, &no_names}, {"source", 0, CLI_TEXT, &f.source},
+		{"family", 0, CLI_NUMBER, &f.family}, CLI_FILTER_OPTS(&f),
 	};
 
 	argc = cli_parse(cli, opts, sizeof(opts) / sizeof(opts[0]), false, argc, argv);
@@ -533,9 +534,15 @@ int cmd_ask(struct cli *cli, int argc, char **argv)
 		return CLI_USAGE;
 	if (argc > 1)
 		return cli_usage("ask", "ask takes options only, not \"%s\"", argv[1]);
-	if (cli->json || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+	if (program && cli_filter_any(&f))
 		return cli_usage("ask",
-				 "ask is for a person at a terminal; a program answers as an "
-				 "authority of type exec or socket, see pend.conf(5)");
+				 "a program is asked about all of its authority: --exec goes "
+				 "without a filter, but for --authority");
+	if (program)
+		return cmd_ask_exec(cli, program, f.authority, processes);
+	if (cli->json || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+		return cli_usage(
+			"ask", "ask is for a person at a terminal; a program answers with --exec, "
+			       "or as an authority of type exec or socket, see pend.conf(5)");
 	return ask_people(cli, &f, !no_names);
 }

@@ -37,10 +37,14 @@ const struct command commands[] = {
 		"  --unreachable        ... by ICMP administratively prohibited\n"
 		"  --drop               do not tell it (the default)\n",
 	 cmd_block},
-	{"ask", "[--no-names] [FILTER...]",
+	{"ask", "[--no-names] [FILTER...] | --exec PROGRAM [--authority NAME] [--processes N]",
 	 "put what waits to a person, as questions at a terminal",
 	 "Keys permit or block, once or for longer; ? tells them.\n"
-	 "  --no-names              do not look up the names of sources\n" FILTERS,
+	 "  --no-names              do not look up the names of sources\n" FILTERS
+	 "With a program there is no terminal: it is run for each question to an authority of type socket,\n"
+	 "and exits with 0 to permit, 1 to block, 2 without an opinion.\n"
+	 "  -e, --exec PROGRAM      which; the question is in PEND_... and on its standard input\n"
+	 "  --processes N           at most so many at a time (16)\n",
 	 cmd_ask},
 	{"top", "[--interval S] [--batch [-n N]] [FILTER...]",
 	 "a screen of what goes on, with keys to decide",

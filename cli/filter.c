@@ -2,6 +2,12 @@
 /* See filter.h. */
 #include "cli/filter.h"
 
+bool cli_filter_any(const struct cli_filter *f)
+{
+	return f->source || f->family || f->proto || f->port != CLI_FILTER_NONE ||
+	       f->rule != CLI_FILTER_NONE;
+}
+
 json_t *cli_filter_json(const struct cli_filter *f)
 {
 	json_t *o = json_object();

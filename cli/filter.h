@@ -25,6 +25,8 @@ struct cli_filter {
 		"rule", 0, CLI_NUMBER, &(f)->rule                                   \
 	}
 
+/* Is there one, but for the authority? */
+bool cli_filter_any(const struct cli_filter *f);
 json_t *cli_filter_json(const struct cli_filter *f);
 
 #endif

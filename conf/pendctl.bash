@@ -45,7 +45,7 @@ _pendctl()
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-s | --socket | --color | --why | --for | --until | --layer) ((i++)) ;;
+		-s | --socket | -e | --exec | --color | --why | --for | --until | --layer) ((i++)) ;;
 		-*) ;;
 		*)
 			[ -z "$cmd" ] || { action=${COMP_WORDS[i]}; break; }
@@ -67,7 +67,7 @@ _pendctl()
 	--format) mapfile -t COMPREPLY < <(compgen -W 'auto list fail2ban crowdsec' -- "$cur"); return ;;
 	--hook) mapfile -t COMPREPLY < <(compgen -W 'input forward output' -- "$cur"); return ;;
 	in | out) mapfile -t COMPREPLY < <(compgen -W "$(cd /sys/class/net && echo *)" -- "$cur"); return ;;
-	-s | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+	-s | --socket | -e | --exec) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 	-t | --type) mapfile -t COMPREPLY < <(compgen -W 'pended retransmit kernel-lost completed
 		established closed classified limit loop ended note' -- "$cur"); return ;;
 	esac
@@ -75,7 +75,7 @@ _pendctl()
 	case $cmd in
 	'') mapfile -t COMPREPLY < <(compgen -W "$commands $globals" -- "$cur") ;;
 	pending) mapfile -t COMPREPLY < <(compgen -W "--watch --interval --limit --by --source --family $filters" -- "$cur") ;;
-	ask) mapfile -t COMPREPLY < <(compgen -W "--no-names --source --family $filters" -- "$cur") ;;
+	ask) mapfile -t COMPREPLY < <(compgen -W "--no-names --exec --processes --source --family $filters" -- "$cur") ;;
 	top) mapfile -t COMPREPLY < <(compgen -W "--interval --batch --times --source --family $filters" -- "$cur") ;;
 	permit) mapfile -t COMPREPLY < <(compgen -W "--all --for --scope --once --why $filters $(_pendctl_ids)" -- "$cur") ;;
 	block) mapfile -t COMPREPLY < <(compgen -W "--all --reset --unreachable --drop --for --scope --once --why $filters $(_pendctl_ids)" -- "$cur") ;;
