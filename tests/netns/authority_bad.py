@@ -5,6 +5,8 @@
     authority_bad.py SOCKET AUTHORITY HOW [ARGUMENT]
 
     good            permits
+    beats           permits, and promises a sign of life a second, which it gives
+    promises        permits, and promises one, which it does not give
     slow MS         permits, each after so long
     silent          reads, and never answers
     deaf            never reads
@@ -19,6 +21,7 @@
 What the daemon says to it is on standard output. When the connection ends it begins again.
 """
 import json
+import select
 import socket
 import sys
 import time
@@ -48,7 +51,7 @@ def reply_to(ident):
     """The lines to say to a question."""
     if HOW == "slow":
         time.sleep(ARGUMENT / 1000)
-    if HOW in ("good", "slow"):
+    if HOW in ("good", "beats", "promises", "slow"):
         return [answer((ident, "permit"))]
     if HOW == "liar":
         all_of_them = [a for a in lies() if a[0] != ident]
@@ -70,12 +73,18 @@ def reply_to(ident):
 def serve():
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(PATH)
-    sock.sendall(json.dumps({"id": 1, "op": "serve", "authority": AUTHORITY, "max": 65536}).encode() + b"\n")
+    serve_it = {"id": 1, "op": "serve", "authority": AUTHORITY, "max": 65536}
+    if HOW in ("beats", "promises"):
+        serve_it["heartbeat"] = 1
+    sock.sendall(json.dumps(serve_it).encode() + b"\n")
     data = b""
     while True:
         if HOW == "deaf":
             print("ready", flush=True)
             time.sleep(3600)
+        if HOW == "beats" and not select.select([sock], [], [], 0.5)[0]:
+            sock.sendall(b'{"id":2,"op":"ping"}\n')
+            continue
         more = sock.recv(1 << 20)
         if not more:
             print("closed", flush=True)
