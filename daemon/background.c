@@ -70,7 +70,7 @@ static bool watch(struct background *b)
  * Also a nice thread finishes its slice before another that wakes up gets its turn: so the shortest that there is.
  * Since Linux 6.12; before, the kernel ignores it. Not in glibc's headers before 2.41.
  */
-static void be_nice(void)
+void background_nice(void)
 {
 	struct {
 		uint32_t size, policy;
@@ -94,7 +94,7 @@ void background_begin(struct background *b, unsigned patience_ms)
 	*b = (struct background){.patience_ms = patience_ms};
 	b->watched = may_return() && watch(b);
 	if (!b->watched || sched_setscheduler(0, SCHED_IDLE, &none))
-		be_nice();
+		background_nice();
 }
 
 void background_end(struct background *b)

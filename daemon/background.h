@@ -32,5 +32,7 @@ void background_allow(void);
 /* By the thread itself, around its work. What the kernel refuses is left as it is. */
 void background_begin(struct background *b, unsigned patience_ms);
 void background_end(struct background *b);
+/* The calling thread is as nice as can be, with short slices, for good: for work that never ends. */
+void background_nice(void);
 
 #endif

@@ -128,9 +128,17 @@ void lasting_remembered(struct lasting *l, const struct msg *m)
 
 static bool is_kept(uint8_t history, uint32_t code)
 {
-	return history == SETTINGS_HISTORY_ALL ||
-	       (history == SETTINGS_HISTORY_DECIDED &&
-		(code == REASON_OPERATOR || code == REASON_AUTHORITY));
+	switch ((enum settings_history)history) {
+	case SETTINGS_HISTORY_NONE:
+		return false;
+	case SETTINGS_HISTORY_DECIDED:
+		return code == REASON_OPERATOR || code == REASON_AUTHORITY;
+	case SETTINGS_HISTORY_ASKED:
+		return code != REASON_STATIC;
+	case SETTINGS_HISTORY_ALL:
+		break;
+	}
+	return true;
 }
 
 void lasting_event(struct lasting *l, const struct pend_event *ev)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The thread and its queue; see store.h. */
+#include "daemon/background.h"
 #include "daemon/log.h"
 #include "daemon/store_op.h"
 #include <errno.h>
@@ -380,6 +381,7 @@ static void *run(void *arg)
 	struct store *s = arg;
 	struct timespec end;
 
+	background_nice(); /* packets and answers go first */
 	open_db(s);
 	while (wait_for_work(s)) {
 		struct timespec t = now();

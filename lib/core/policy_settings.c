@@ -51,6 +51,7 @@ static const struct pol_keyword hook_bits[] = {
 static const struct pol_keyword variants[] = {{"auto", 0}, {"nft", 1}, {"legacy", 2}, {NULL, 0}};
 
 static const struct pol_keyword histories[] = {{"all", SETTINGS_HISTORY_ALL},
+					       {"asked", SETTINGS_HISTORY_ASKED},
 					       {"decided", SETTINGS_HISTORY_DECIDED},
 					       {"none", SETTINGS_HISTORY_NONE},
 					       {NULL, 0}};

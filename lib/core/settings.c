@@ -39,7 +39,7 @@ void settings_init(struct settings *s)
 	s->on_malformed = PEND_ACTION_BLOCK;
 	s->on_stop = PEND_VERDICT_BLOCK;
 	strcpy(s->state, SETTINGS_STATE_AUTO);
-	s->history = SETTINGS_HISTORY_ALL;
+	s->history = SETTINGS_HISTORY_ASKED;
 	s->history_keep = 90ull * 24 * 3600 * 1000000000;
 	s->history_max = 1000000;
 	s->timeout_ns = 30ull * 1000000000;

@@ -28,6 +28,7 @@ enum settings_reauthorize {
 enum settings_history {
 	SETTINGS_HISTORY_NONE = 0,
 	SETTINGS_HISTORY_DECIDED, /* what somebody has decided */
+	SETTINGS_HISTORY_ASKED, /* ... and what nobody has, of those whom they were asked of: no static authority */
 	SETTINGS_HISTORY_ALL,
 };
 
@@ -71,7 +72,7 @@ struct settings {
 
 	/* what lasts: state auto|"/var/lib/pend/state.db"; "" keeps it in memory */
 	char state[SETTINGS_FILE_MAX];
-	uint8_t history;       /* history all|decided|none: enum settings_history */
+	uint8_t history;       /* history asked|all|decided|none: enum settings_history */
 	uint64_t history_keep; /* history-keep 90d: ns */
 	uint32_t history_max;  /* history-max 1000000 */
 
