@@ -234,7 +234,9 @@ int cli_remote(struct cli *cli, enum pend_client_error e)
 		message = pend_client_error_text(e);
 	switch (e) {
 	case PEND_CLIENT_E_NOT_RUNNING:
-		return cli_fail(CLI_NOT_RUNNING, "%s: start it with 'systemctl start pendd'",
+		return cli_fail(CLI_NOT_RUNNING,
+				"%s: start it with 'systemctl start pendd', or name its "
+				"socket by --socket",
 				message);
 	case PEND_CLIENT_E_DENIED:
 		return cli_fail(CLI_DENIED, "%s", message);

@@ -218,7 +218,8 @@ int cli_import(struct cli *cli, int argc, char **argv)
 		banlist_group(&im.list, im.now, GROUPS_MAX);
 		r = send_all(&im);
 		v = summary(&im);
-		cli->out.ops->object(&cli->out, v, summary_text);
+		if (r == CLI_OK || im.taken || cli->json)
+			cli->out.ops->object(&cli->out, v, summary_text);
 		json_decref(v);
 	}
 	banlist_deinit(&im.list);

@@ -58,6 +58,7 @@ like "$(pendd_log 200)" 'pend-agent: mine: /no/such/program cannot be started' "
 
 # ---- the command line ----
 
+echo 203.0.113.9 >"$WORK/list"
 says 2 'no type of event "frob"' "an unknown type of event" events --type pended,frob
 says 2 '"frob" is not an address' "an unlock for no address" unlock ops frob 123456
 says 2 '"frob" is not an address' "a lock of no address" lock ops frob
@@ -65,6 +66,9 @@ says 2 'no "decisions frob"' "an unknown action of decisions" decisions frob
 says 2 '[-]-for takes a duration .* like 8h' "no duration" permit 203.0.113.7 --for long
 says 4 'no set "frob" in the policy' "no such set" set add frob 192.0.2.1
 unlike "$(h_pendctl set add frob 192.0.2.1 2>&1)" 'elements' "... and nothing is said about its elements"
+
+says 4 'no set "banned" in the policy' "a ban list for a set that is not there" decisions import "$WORK/list"
+unlike "$(h_pendctl decisions import "$WORK/list" 2>&1)" 'taken' "... and nothing is said to be taken"
 
 # ---- users without rights ----
 
