@@ -130,4 +130,18 @@ like "$(asked block --for 1h 7001)" "blocked 1" "... and decisions hold without 
 pendd_stop
 is "$(sqlite3 "$DB" 'SELECT count(*) FROM decision')" 1 "it was left alone"
 rm -f "$DB"*
+
+# By itself the file is where the service manager says; without one nothing is written.
+PENDD_SETTINGS='' pendd_config < <(policy)
+STATE_DIRECTORY=$WORK/state pendd_run
+wait_for 10 pendd_ready >/dev/null
+is "$(store state)" file "state auto: in the service's own folder"
+check "... there it is" test -s "$DB"
+pendd_stop
+pendd_run
+wait_for 10 pendd_ready >/dev/null
+is "$(store state)" memory "... and in memory where there is none"
+like "$(asked block 7002)" "blocked 1" "decisions are made all the same"
+like "$(h_pendctl history)" "blocked +tcp" "... and told"
+pendd_stop
 finish
