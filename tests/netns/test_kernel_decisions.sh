@@ -270,12 +270,13 @@ pendd_stop
 # ---- what was kept in a file over a restart ----
 mkdir -m 700 "$WORK/state"
 PENDD_SETTINGS="state \"$WORK/state/decisions.db\";" pendd_start < <(policy)
+check "the rules are there" wait_for 5 stat_is hookup.state in-place # after the file was read
 is "$(asked permit "$H4" 7001)" connected "a permit that is kept"
 check "the kernel has it" wait_for 3 elements_are 1
 pendd_stop
 check_not "stopped, nothing is left" h nft list table inet pend
 pendd_run
-check "started again" wait_for 10 pendd_ready
+check "started again" wait_for 10 stat_is hookup.state in-place
 is "$(elements)" 0 "the kernel has nothing at first"
 seen connected "it is remembered" "$H4" 7001
 check "and comes back by use" wait_for 3 elements_are 1
