@@ -586,7 +586,6 @@ static int open_signals(struct authority *a)
 static void wait_for_policy(struct authority *a)
 {
 	struct pollfd p = {.fd = chan_fd(a->main.chan), .events = POLLIN};
-
 	int r = 0;
 
 	while (a->main.chan && !a->adopted && (r == 0 || r == PEER_DONE) &&

@@ -108,6 +108,9 @@ bool pol_parse_ask(struct pol_parser *ps, struct pol_rule *r)
 	if (!s)
 		return false;
 	r->opt_loc[OPT_ASK] = loc;
+	if (!strcmp(s, "quorum") && ps->tok.type == TOK_WORD && ps->tok.text[0] >= '0' &&
+	    ps->tok.text[0] <= '9')
+		return pol_error(ps, &loc, "in a rule it is \"ask %s of { ... }\"", ps->tok.text);
 	if (!digit && (ps->tok.type != TOK_LBRACE || !group_word(s))) {
 		r->ask = pol_strndup(&ps->p->arena, s, strlen(s));
 		return r->ask ? true : pol_oom(ps);

@@ -239,7 +239,10 @@ struct pol_guess pol_guess_for(const char *word)
 void pol_guess_try(struct pol_guess *g, const char *candidate)
 {
 	unsigned d = str_distance(g->word, candidate, g->distance);
+	size_t len = strlen(g->word), other = strlen(candidate);
 
+	if (d >= (len > other ? len : other)) /* they have nothing in common */
+		return;
 	if (d && d < g->distance + (g->best == NULL)) {
 		g->best = candidate;
 		g->distance = d;
