@@ -146,6 +146,21 @@ static bool answer(struct lookup *l, struct lookup_answer *a)
 	return lookup_read(l, a);
 }
 
+/* What this process runs, as others see it: under valgrind that is valgrind. */
+static const char *seen_from_outside(char text[256])
+{
+	char command[64];
+	FILE *f;
+
+	snprintf(command, sizeof(command), "readlink /proc/%d/exe", (int)getpid());
+	f = popen(command, "r");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_ptr_nonnull(fgets(text, 256, f));
+	ck_assert_int_eq(pclose(f), 0);
+	text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
 START_TEST(this_host_is_looked_up)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -158,7 +173,7 @@ START_TEST(this_host_is_looked_up)
 				    .names = true};
 	struct lookup_answer a;
 	struct lookup l;
-	char self[256] = "";
+	char self[256];
 
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
 	ck_assert_int_eq(listen(fd, 1), 0);
@@ -169,8 +184,7 @@ START_TEST(this_host_is_looked_up)
 	ck_assert(answer(&l, &a));
 	ck_assert_int_eq(a.kind, LOOKUP_LISTENER);
 	ck_assert(a.found && a.local);
-	ck_assert_int_gt(readlink("/proc/self/exe", self, sizeof(self) - 1), 0);
-	ck_assert_str_eq(a.executable, self);
+	ck_assert_str_eq(a.executable, seen_from_outside(self));
 	ck_assert(answer(&l, &a));
 	ck_assert_int_eq(a.kind, LOOKUP_NAME);
 	if (a.found)
