@@ -108,6 +108,7 @@ int cmd_reload(struct cli *cli, int argc, char **argv)
 		return CLI_USAGE;
 	if (argc > 1)
 		return cli_usage("reload", "reload takes options only, not \"%s\"", argv[1]);
+	cli->timeout_ms = CLI_CHANGE_TIMEOUT_MS; /* a large policy, on a host that is busy */
 	r = cli_call(cli, "reload", dry ? json_pack("{s:b}", "dry_run", 1) : NULL, NULL, NULL, &v);
 	if (v)
 		cli->out.ops->object(&cli->out, v, dry ? dry_text : reload_text);

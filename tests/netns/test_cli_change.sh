@@ -158,6 +158,16 @@ is "$(wc -l <<<"$OUT")" 2 "... of the last two"
 rc_is 0 "journal for programs" --json journal
 check "... is JSON" eval 'h_pendctl --json journal | python3 -m json.tool'
 
+# ---- a host that has no time ----
+
+kill -STOP "$PENDD_PID"
+ip netns exec "$H" "$BIN/pendctl" --socket "$CONTROL" reload >"$WORK/slow" 2>&1 &
+slow=$!
+sleep 7 # longer than any other answer may take
+kill -CONT "$PENDD_PID"
+wait $slow
+is $? 0 "a reload may take its time"
+
 # ---- the daemon ends first ----
 
 ip netns exec "$H" "$BIN/pendctl" --socket "$CONTROL" policy add --session permit proto tcp to port 80 >"$WORK/session" 2>&1 &
