@@ -29,7 +29,7 @@ ctl() # command
 pendd_ready()
 {
 	running "$PENDD_PID" || { echo "pendd ended"; return 1; }
-	ctl status version
+	pendd_said_ready && ctl status version
 }
 
 pends() { [ "$(ctl count "${@:2}")" = "$1" ]; }       # so many are pended [of that kind]

@@ -30,7 +30,7 @@ case $B in /*) BIN=$B ;; *) BIN=$TOP/$B ;; esac
 TEST=$(basename "$0" .sh)
 ID=$$
 H=pend-h$ID C=pend-c$ID
-NAMESPACES=() TESTS_RUN=0 TESTS_FAILED=0 PENDD_PID='' PENDD_RUNS=0 SERVER_PID=''
+NAMESPACES=() TESTS_RUN=0 TESTS_FAILED=0 PENDD_PID='' PENDD_RUNS=0 PENDD_LOG_FROM=1 SERVER_PID=''
 # Unix sockets: not in the source tree, which may be a file system without them.
 WORK=$(mktemp -d "/tmp/pend-$TEST.XXXXXX") || exit 1
 CONTROL=$WORK/run/control.sock
@@ -319,16 +319,20 @@ pendd_run() # start it without waiting
 {
 	PENDD_RUNS=$((PENDD_RUNS + 1))
 	[ -x "$BIN/pendd" ] || skip_all "$BIN/pendd is not built"
+	touch "$WORK/pendd.log"
+	PENDD_LOG_FROM=$(($(wc -l <"$WORK/pendd.log") + 1))
 	# shellcheck disable=SC2086  # a wrapper is words
 	ip netns exec "$H" ${PENDD_WRAPPER:-} "$BIN/pendd" -d -c "$CONFIG" "$@" >>"$WORK/pendd.log" 2>&1 &
 	PENDD_PID=$!
 }
 
+# It answers before its rules are in place: what comes until then passes by it.
 pendd_ready()
 {
 	running "$PENDD_PID" || { echo "pendd ended"; return 1; }
-	h_pendctl status >/dev/null 2>&1
+	pendd_said_ready && h_pendctl status >/dev/null 2>&1
 }
+pendd_said_ready() { tail -n "+$PENDD_LOG_FROM" "$WORK/pendd.log" | grep -q 'daemon: ready: '; }
 
 pendd_log() { sed 's/^/# pendd: /' "$WORK/pendd.log" 2>/dev/null | tail -n "${1:-80}"; }
 
