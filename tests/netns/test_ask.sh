@@ -109,14 +109,19 @@ client_wait foreign
 # ---- all of a source; skip; a reason ----
 
 client_bg many -n 3 -t 20000 -s 203.0.113.2 $H4 7001
+wait_for 5 pending_is 3
 client_bg rest -t 20000 -s 203.0.113.3 $H4 7001
 wait_for 5 pending_is 4
-shows 5 "how many more wait from there" one '^  besides  2 more of this source wait'
+# Somebody who comes when all of them wait.
+ask_start two --authority people
+shows 5 "how many more wait from there" two '^  besides  2 more of this source wait'
+wait_for 5 screen_has two "$prompt"
 sleep 0.5
-screen_keys one Y
+screen_keys two Y
 client_wait many
 is "$(ended many connected)" 3 "Y permits all of this source"
 check "... and nobody else's" pending_is 1
+screen_end two
 shows 5 "the other one is asked about" one '^a[0-9.]+  tcp 203\.0\.113\.3:'
 wait_for 5 screen_has one "$prompt"
 sleep 0.5
