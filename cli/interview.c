@@ -94,6 +94,34 @@ static int64_t span(const json_t *v, const char *key)
 	return ms < 0 ? 0 : ms > INT32_MAX * 1000ll ? INT32_MAX * 1000ll : ms;
 }
 
+/* Its event says what became of it, to somebody who has seen it. */
+static bool is_told(const struct interview *a, const struct interview_row *row)
+{
+	return !row->quiet && (row->skipped || row->sent || strcmp(ID(row), a->current) == 0);
+}
+
+/* A list may come before the events of what it does not have any more. `row` is sorted by id. */
+static void owe(struct interview *a, const struct interview_row *row, size_t n)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		if (!is_told(a, &a->row[i]) ||
+		    (n && bsearch(&a->row[i], row, n, sizeof(*row), by_id)))
+			continue;
+		snprintf(a->owed[a->owed_next++ % ASK_OWED], ASK_ID, "%s", ID(&a->row[i]));
+	}
+}
+
+static bool owed(struct interview *a, const char *id)
+{
+	for (unsigned i = 0; i < ASK_OWED; i++) {
+		if (!*id || strcmp(a->owed[i], id) != 0)
+			continue;
+		a->owed[i][0] = '\0';
+		return true;
+	}
+	return false;
+}
+
 void interview_listed(struct interview *a, const json_t *pending, bool more, int64_t now)
 {
 	size_t n = json_array_size(pending), i;
@@ -109,7 +137,11 @@ void interview_listed(struct interview *a, const json_t *pending, bool more, int
 		row[i].until = now + span(v, "remaining_ms");
 	}
 	inherit(row, n, a->row, a->n);
-	qsort(row, n, sizeof(*row), by_age);
+	if (n)
+		qsort(row, n, sizeof(*row), by_id);
+	owe(a, row, n);
+	if (n)
+		qsort(row, n, sizeof(*row), by_age);
 	rows_free(a->row, a->n);
 	a->row = row;
 	a->n = n;
@@ -126,8 +158,7 @@ static void drop(struct interview *a, struct interview_row *row)
 bool interview_ended(struct interview *a, const json_t *event)
 {
 	struct interview_row *row = find(a, out_get(event, "id"));
-	bool told = row && !row->quiet &&
-		    (row->skipped || row->sent || strcmp(ID(row), a->current) == 0);
+	bool told = row ? is_told(a, row) : owed(a, out_get(event, "id"));
 
 	if (json_array_size(a->past) >= ASK_PAST)
 		json_array_remove(a->past, 0);

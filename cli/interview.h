@@ -24,6 +24,8 @@
 /* What a verdict holds for. */
 enum interview_hold { ASK_BY_RULE, ASK_ONCE, ASK_HOUR, ASK_DAY, ASK_FOREVER };
 
+#define ASK_OWED 64
+
 struct interview_row {
 	json_t *v; /* as `pending` has it */
 	int64_t since, until;
@@ -44,6 +46,9 @@ struct interview {
 	json_t *rules;            /* of `generation` */
 	long long generation;
 	json_t *past; /* completed events, oldest first */
+	/* ids that are listed no more, before the event that says what became of them; the oldest is overwritten */
+	char owed[ASK_OWED][ASK_ID];
+	unsigned owed_next;
 	/* what was found out about the current one */
 	bool have_listener, have_name, late;
 	struct lookup_answer listener, name;

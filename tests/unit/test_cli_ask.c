@@ -85,6 +85,22 @@ static void has(const char *want)
 	ck_assert_msg(strstr(said, want) != NULL, "no \"%s\" in: %s", want, said);
 }
 
+/* A list without a connection may come before the event that says what became of it. */
+START_TEST(told_although_it_is_listed_no_more)
+{
+	json_t *none = json_array();
+
+	ask_three();
+	ck_assert_int_eq(press('y'), ASK_DECIDE);
+	interview_listed(&a, none, false, 102000);
+	ck_assert_uint_eq(a.n, 0);
+	ck_assert(ended("a2.1", "203.0.113.7", "permitted"));
+	ck_assert(!ended("a2.1", "203.0.113.7", "permitted"));
+	ck_assert(!ended("a1.1", "203.0.113.7", "permitted"));
+	json_decref(none);
+}
+END_TEST
+
 START_TEST(the_oldest_is_asked_first)
 {
 	ask_three();
@@ -441,6 +457,7 @@ Suite *suite(void)
 	TCase *t = tcase_create("ask");
 
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, told_although_it_is_listed_no_more);
 	tcase_add_test(t, the_oldest_is_asked_first);
 	tcase_add_test(t, keys_that_come_too_soon_are_about_another);
 	tcase_add_loop_test(t, a_key_is_a_verdict, 0, sizeof(verdicts) / sizeof(verdicts[0]));
