@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# pend-test: limit=120 san
+# pend-test: limit=240 san
 # `pendctl ask` at real terminals: what is shown, what the keys do, and that the terminal is given back.
 
 # shellcheck source=tests/netns/lib.sh
