@@ -82,7 +82,9 @@ while [ ! -e $WORK/go ]; do sleep 0.1; done
 END
 chmod +x "$WORK/slow"
 hook slow --type pended --exec "$WORK/slow"
+# In two bursts: one that is too large costs a follower its subscription, which is another matter.
 client_bg flood1 -n 600 -c 600 -t 4000 -s 203.0.113.1 $H4 22
+wait_for 10 pending_is 600
 client_bg flood2 -n 600 -c 600 -t 4000 -s 203.0.113.2 $H4 22
 wait_for 10 pending_is 1200
 wait_for 5 has_line "$WORK/slow.got" '^0$'

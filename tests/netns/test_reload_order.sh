@@ -15,7 +15,7 @@ policy() { pendd_settings; echo "layer default { $1 proto tcp to port 80; permit
 PENDD_SETTINGS='queues 300-301;'
 policy permit >"$CONFIG"
 pendd_run
-wait_for 10 test -S "$CONTROL" || bail "pendd did not start"
+wait_for 10 pendd_ready || bail "pendd did not start"
 policy permit >"$WORK/permit"
 policy 'block with reset' >"$WORK/block"
 sed -i 's/block with reset proto tcp to port 80;/block proto tcp to port 80 with reset;/' "$WORK/block"

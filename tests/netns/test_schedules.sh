@@ -27,7 +27,7 @@ need_queue
 PENDD_SETTINGS="queues 200-$((200 + SEED % 2)); reauthorize no;"
 pendd_config < <("$DRIVER" -p -s "$SEED" -c "$SLOTS")
 pendd_run
-wait_for 10 test -S "$CONTROL" || bail "pendd did not start"
+wait_for 10 pendd_ready || bail "pendd did not start"
 # Without a table that only pendd may touch, `nft flush ruleset` takes the hookup with it.
 h nft list table inet pend 2>/dev/null | grep -q 'flags owner' || QUIET="${QUIET:-} -u"
 

@@ -33,7 +33,7 @@ layer default {
 }
 POLICY
 pendd_run
-wait_for 10 test -S "$CONTROL" || bail "pendd did not start"
+wait_for 10 pendd_ready || bail "pendd did not start"
 sources=$(printf ',203.0.113.%d' {1..250})
 wait_for 10 test -n "$(pgrep -P "$PENDD_PID")"
 
