@@ -245,15 +245,36 @@ static char *say_json(const char *id, const struct pend_client_say *say)
 	return text;
 }
 
+/* Most are no more than a verdict; both words have been looked at. */
+static bool add_short(struct pend_client_server *s, const char *id, enum pend_client_answer a)
+{
+	char text[ID_MAX + 40];
+
+	snprintf(text, sizeof(text), "%s{\"id\":\"%s\",\"verdict\":\"%s\"}", s->len ? "," : "", id,
+		 answer_name(a));
+	return answers_add(s, text);
+}
+
+static bool add_long(struct pend_client_server *s, const char *id,
+		     const struct pend_client_say *say)
+{
+	char *text = say_json(id, say);
+	bool ok = text && (!s->len || answers_add(s, ",")) && answers_add(s, text);
+
+	free(text);
+	return ok;
+}
+
 enum pend_client_error pend_client_server_say(struct pend_client_server *s, const char *id,
 					      const struct pend_client_say *say)
 {
 	bool ok = say->size >= sizeof(*say) && s->client && id_ok(id) && how_ok(say->how) &&
 		  scope_ok(say->scope);
-	char *text = ok ? say_json(id, say) : NULL;
 
-	ok = text && (!s->len || answers_add(s, ",")) && answers_add(s, text);
-	free(text);
+	if (ok && !say->how && !say->scope && !say->remember && !say->why)
+		ok = add_short(s, id, say->answer);
+	else if (ok)
+		ok = add_long(s, id, say);
 	if (!ok)
 		return PEND_CLIENT_E_INVALID;
 	return s->len < ANSWERS_FULL ? PEND_CLIENT_OK : answers_send(s);
