@@ -70,7 +70,7 @@ static bool watch(struct background *b)
  * Also a nice thread finishes its slice before another that wakes up gets its turn: so the shortest that there is.
  * Since Linux 6.12; before, the kernel ignores it. Not in glibc's headers before 2.41.
  */
-void background_nice(void)
+static void be_nice(void)
 {
 	struct {
 		uint32_t size, policy;
@@ -87,6 +87,12 @@ void background_nice(void)
 		setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), BACKGROUND_NICE);
 }
 
+void background_nice(void)
+{
+	be_nice();
+	sched_yield();
+}
+
 void background_begin(struct background *b, unsigned patience_ms)
 {
 	const struct sched_param none = {0};
@@ -94,7 +100,8 @@ void background_begin(struct background *b, unsigned patience_ms)
 	*b = (struct background){.patience_ms = patience_ms};
 	b->watched = may_return() && watch(b);
 	if (!b->watched || sched_setscheduler(0, SCHED_IDLE, &none))
-		background_nice();
+		be_nice();
+	sched_yield(); /* who waits by now would wait for the end of the slice that has begun */
 }
 
 void background_end(struct background *b)
