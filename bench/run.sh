@@ -23,7 +23,7 @@
 #
 # usage: bench/run.sh     needs root; B, PAIRS (11), TOTAL (connections of one run, 10000)
 #        BENCH_QUICK=1    fewer pairs and connections: under a minute, and less sure
-#        BENCH_ONLY=reloads    that part alone (or answers, throughput, stopped, remembered, linear, policy, pends), and no bench.json
+#        BENCH_ONLY=reloads    that part alone (or answers, throughput, stopped, remembered, linear, policy, pends, rates), and no bench.json
 # Prints a table and writes build/bench.json.
 
 # shellcheck source=tests/netns/lib.sh
@@ -430,6 +430,16 @@ pends()
 	key pend_cpu_spread "$(spread "$RATIOS/pend64.cpu")"
 }
 
+rates()
+{
+	local open
+	for open in 1 64 512; do
+		pair permit$open permit $open
+		key conn_rate_ratio_$open "$(median "$RATIOS/permit$open.rate")"
+		key conn_rate_spread_$open "$(spread "$RATIOS/permit$open.rate")"
+	done
+}
+
 progress() { [ ! -t 2 ] || printf '\r%-50s\r' "$*" >&2; }
 key() { echo "$1 $2" >>"$KEYS"; }
 value() { awk -v key="$1" '$1 == key {print $2}' "$KEYS"; }
@@ -498,8 +508,8 @@ large_policy >"$WORK/large"
 
 if [ -n "${BENCH_ONLY:-}" ]; then
 	case $BENCH_ONLY in
-	answers|throughput|stopped|remembered|reloads|linear|policy|pends) ;;
-	*) die "BENCH_ONLY: answers, throughput, stopped, remembered, reloads, linear, policy or pends" ;;
+	answers|throughput|stopped|remembered|reloads|linear|policy|pends|rates) ;;
+	*) die "BENCH_ONLY: answers, throughput, stopped, remembered, reloads, linear, policy, pends or rates" ;;
 	esac
 	$BENCH_ONLY
 	progress
