@@ -24,14 +24,15 @@
 #define OPERATIONS 1000000u /* timed, of each number of contexts */
 #define ROUNDS_MIN 3u
 #define ROUNDS_MAX 100u
+#define ANSWERS    32u   /* completed at once, as they come from programs */
 #define GAP_NS     1000u /* between arrivals: a million a second */
 #define SYN_LEN    40u
 
 struct bench {
 	struct pend_engine e;
 	struct pend_options options;
-	pend_context last;
 	pend_context *pended; /* of this round */
+	pend_context *next;   /* of them */
 	uint32_t contexts, next_id, unsent;
 	uint64_t events;
 };
@@ -122,7 +123,7 @@ static void classify(void *arg, const struct pend_values *v, const struct pend_m
 	(void)p;
 	if (m->flags & PEND_META_COMPLETION)
 		return;
-	if (pend_operation(&b->e, m->completion, &b->options, &b->last) != PEND_OK)
+	if (pend_operation(&b->e, m->completion, &b->options, b->next++) != PEND_OK)
 		die("pend_operation");
 	pend_out_pended(out);
 }
@@ -146,34 +147,53 @@ static void put32(uint8_t *p, uint32_t v)
 }
 
 /* Peers are spread over all addresses: an odd factor makes no two of them equal. */
-static void send_syn(struct bench *b, uint32_t peer)
+static void make_syn(struct bench *b, uint32_t peer, uint8_t syn[SYN_LEN], struct engine_input *in)
 {
-	uint8_t syn[SYN_LEN] = {0x45, 0, 0, SYN_LEN, 0, 0, 0x40, 0, 64, 6};
-	struct engine_input in = {.data = syn,
-				  .len = SYN_LEN,
-				  .total = SYN_LEN,
-				  .id = ++b->next_id,
-				  .iif = 2,
-				  .hook = 1};
+	static const uint8_t head[] = {0x45, 0, 0, SYN_LEN, 0, 0, 0x40, 0, 64, 6};
 
+	*in = (struct engine_input){.data = syn,
+				    .len = SYN_LEN,
+				    .total = SYN_LEN,
+				    .id = ++b->next_id,
+				    .iif = 2,
+				    .hook = 1};
+	memset(syn, 0, SYN_LEN);
+	memcpy(syn, head, sizeof(head));
 	put32(syn + 12, peer * 2654435761u);
 	put32(syn + 16, 0xc0000201);
 	put32(syn + 20, 0x9c400050); /* port 40000 to port 80 */
 	put32(syn + 24, peer);
 	syn[32] = 0x50;
 	syn[33] = 0x02;
-	b->e.now = mono_add(b->e.now, GAP_NS);
-	engine_packet(&b->e, &in);
+}
+
+/* As they come from the queue. */
+static void send_syns(struct bench *b, uint32_t first, uint32_t n)
+{
+	struct engine_input in[ENGINE_BATCH];
+	const struct engine_input *batch[ENGINE_BATCH];
+	uint8_t syn[ENGINE_BATCH][SYN_LEN];
+
+	for (uint32_t i = 0; i < n; i++) {
+		make_syn(b, first + i, syn[i], &in[i]);
+		batch[i] = &in[i];
+	}
+	b->e.now = mono_add(b->e.now, n * GAP_NS);
+	b->next = b->pended + first;
+	engine_packets(&b->e, batch, n);
 	if (b->unsent >= BATCH)
 		send_verdicts(b);
 }
 
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 static void pend_all(struct bench *b)
 {
-	for (uint32_t i = 0; i < b->contexts; i++) {
-		send_syn(b, i);
-		b->pended[i] = b->last;
-	}
+	for (uint32_t i = 0; i < b->contexts; i += ENGINE_BATCH)
+		send_syns(b, i, least(b->contexts - i, ENGINE_BATCH));
 	send_verdicts(b);
 }
 
@@ -191,6 +211,9 @@ static void shuffle(struct bench *b)
 static void complete_all(struct bench *b)
 {
 	for (uint32_t i = 0; i < b->contexts; i++) {
+		if (i % ANSWERS == 0)
+			pend_context_prefetch(&b->e, b->pended + i,
+					      least(b->contexts - i, ANSWERS));
 		if (pend_complete(&b->e, b->pended[i], PEND_VERDICT_PERMIT, 1) != PEND_OK)
 			die("pend_complete");
 		if (i % BATCH == BATCH - 1)

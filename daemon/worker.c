@@ -240,6 +240,7 @@ static void on_channel(void *ctx, uint32_t events)
 			drop_channel(w);
 			return;
 		}
+		worker_prefetch(w, in, n);
 		for (unsigned i = 0; i < n; i++)
 			worker_message(w, &in[i]);
 		if (n <

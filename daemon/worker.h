@@ -101,6 +101,8 @@ void worker_offer(struct worker *w, const struct offer *o, uint8_t hook);
 
 /* daemon/worker_msg.c: what the authority process asks. */
 void worker_message(struct worker *w, const void *message);
+/* These, a datagram at most, come next. */
+void worker_prefetch(const struct worker *w, const void *messages, unsigned n);
 void worker_notify(void *worker, const struct pend_event *ev);
 /* The context's authority is to be asked; when it cannot be, on-limit answers. */
 void worker_ask(struct worker *w, pend_context context);

@@ -310,6 +310,19 @@ static void refuse(struct worker *w, const struct msg *m)
 	reply_done(w, m, PEND_E_INVALID);
 }
 
+void worker_prefetch(const struct worker *w, const void *messages, unsigned n)
+{
+	const struct msg *m = messages;
+	pend_context context[MSG_PER_DATAGRAM];
+	unsigned contexts = 0;
+
+	for (unsigned i = 0; i < n && i < MSG_PER_DATAGRAM; i++)
+		if (m[i].type == MSG_COMPLETE)
+			context[contexts++] = m[i].u.complete.context;
+	if (contexts > 1)
+		pend_context_prefetch(w->engine, context, contexts);
+}
+
 void worker_message(struct worker *w, const void *message)
 {
 	const struct msg *m = message;

@@ -42,6 +42,8 @@ static void *slab_reuse(struct slab *s)
 	void *obj = s->mem + (size_t)s->free_head * s->size;
 
 	memcpy(&s->free_head, obj, sizeof(s->free_head));
+	if (s->free_head != SLAB_NONE) /* it comes while this one is filled */
+		slab_prefetch(s, s->free_head);
 	return obj;
 }
 

@@ -64,7 +64,7 @@ static void classify(struct pend_engine *e, const struct turned *t, struct arbit
 /* What its context remembers must not let it in again. */
 static void forget(struct pend_engine *e, const struct flow *f)
 {
-	struct pctx *c = pctx_lookup(&e->table, f);
+	struct pctx *c = pctx_lookup(&e->table, f, pctx_hash(&e->table, f));
 
 	if (c && c->state != PEND_STATE_PENDED && c->state != PEND_STATE_STORED)
 		complete_abandon(e, c);

@@ -81,6 +81,16 @@ static enum pend_status complete(struct pend_engine *e, pend_context context,
 	return PEND_OK;
 }
 
+void pend_context_prefetch(const struct pend_engine *e, const pend_context *context, unsigned n)
+{
+	if (!e || !context || !pctx_is_large(&e->table))
+		return;
+	for (unsigned i = 0; i < n; i++)
+		pctx_prefetch(&e->table, context[i]);
+	for (unsigned i = 0; i < n; i++)
+		pctx_prefetch_around(&e->table, context[i]);
+}
+
 enum pend_status pend_complete(struct pend_engine *e, pend_context context,
 			       enum pend_verdict verdict, uint32_t reason)
 {
@@ -160,7 +170,7 @@ enum pend_status pend_inject_receive(struct pend_engine *e, const struct pend_pa
 		return PEND_E_NULL_POINTER;
 	if (!p->clone || p->csum_pending)
 		return PEND_E_INVALID;
-	c = pctx_lookup(&e->table, &p->flow);
+	c = pctx_lookup(&e->table, &p->flow, pctx_hash(&e->table, &p->flow));
 	if (!c || c->state <= PEND_STATE_PENDED || c->verdict != PEND_VERDICT_PERMIT ||
 	    c->isn != p->isn)
 		return PEND_E_NOT_FOUND;

@@ -74,7 +74,8 @@ static enum pend_status begin_new(struct pend_engine *e, struct engine_call *cal
 		call->deferred = true;
 		return PEND_E_LIMIT;
 	}
-	s = pctx_new(&e->table, &p->flow, p->isn, e->now, &c);
+	s = pctx_new(&e->table, &p->flow, p->hash ? p->hash : pctx_hash(&e->table, &p->flow),
+		     p->isn, e->now, &c);
 	if (s != PEND_OK)
 		return s;
 	if (has_isn)

@@ -257,31 +257,73 @@ static void malformed(struct pend_engine *e, const struct engine_input *in, cons
 	engine_verdict(e, in->id, ENGINE_ACCEPT_ONCE, in->mark, NULL);
 }
 
-void engine_packet(struct pend_engine *e, const struct engine_input *in)
+static bool is_again(const struct pend_engine *e, const struct engine_input *in)
 {
-	struct packet p;
+	return mark_is_again(&e->marks, in->mark, false) ||
+	       mark_is_again(&e->marks, in->mark, true);
+}
+
+static struct pctx *lookup(const struct pend_engine *e, struct packet *p)
+{
+	if (!pctx_any(&e->table))
+		return NULL;
+	if (!p->hash)
+		p->hash = pctx_hash(&e->table, &p->flow);
+	return pctx_lookup(&e->table, &p->flow, p->hash);
+}
+
+static void judge(struct pend_engine *e, const struct engine_input *in, struct packet *p,
+		  enum packet_result parsed)
+{
 	struct pctx *c;
 
 	e->stats.packets++;
 	/* A cut copy is whole enough when its headers are; packet_parse says if they are not. */
-	if (packet_parse(&p, in->data, in->len) != PACKET_OK) {
-		malformed(e, in, &p);
+	if (parsed != PACKET_OK) {
+		malformed(e, in, p);
 		return;
 	}
-	if (mark_is_again(&e->marks, in->mark, false) || mark_is_again(&e->marks, in->mark, true)) {
-		again_packet(e, in, &p);
+	if (is_again(e, in)) {
+		again_packet(e, in, p);
 		return;
 	}
-	c = pctx_lookup(&e->table, &p.flow);
-	if (c && known(e, c, in, &p))
+	c = lookup(e, p);
+	if (c && known(e, c, in, p))
 		return;
-	if (p.kind == PACKET_TCP_RST) {
+	if (p->kind == PACKET_TCP_RST) {
 		/* It was queued because it might belong to a pended SYN. It does not: the
 		 * socket it is meant for, if any, judges it. */
 		engine_verdict(e, in->id, ENGINE_ACCEPT_ONCE, in->mark, NULL);
 		return;
 	}
-	initial(e, in, &p);
+	initial(e, in, p);
+}
+
+void engine_packet(struct pend_engine *e, const struct engine_input *in)
+{
+	struct packet p;
+
+	judge(e, in, &p, packet_parse(&p, in->data, in->len));
+}
+
+void engine_packets(struct pend_engine *e, const struct engine_input *const *in, unsigned n)
+{
+	enum packet_result parsed[ENGINE_BATCH];
+	struct packet p[ENGINE_BATCH];
+	bool large = pctx_is_large(&e->table);
+
+	for (unsigned i = 0; i < n; i++) {
+		parsed[i] = packet_parse(&p[i], in[i]->data, in[i]->len);
+		if (!large || parsed[i] != PACKET_OK)
+			continue;
+		p[i].hash = pctx_hash(&e->table, &p[i].flow);
+		pctx_prefetch_flow(&e->table, &p[i].flow, p[i].hash);
+	}
+	for (unsigned i = 0; large && i < n; i++)
+		if (parsed[i] == PACKET_OK)
+			pctx_prefetch_found(&e->table, p[i].hash);
+	for (unsigned i = 0; i < n; i++)
+		judge(e, in[i], &p[i], parsed[i]);
 }
 
 void engine_expire(struct pend_engine *e, uint32_t budget)

@@ -144,6 +144,9 @@ enum pend_status engine_init(struct pend_engine *e, const struct pend_engine_con
 			     mono_t now);
 void engine_deinit(struct pend_engine *e);
 void engine_packet(struct pend_engine *e, const struct engine_input *in);
+/* So do these, in their order; ENGINE_BATCH of them at most. Cheaper than one after the other where much is pended. */
+#define ENGINE_BATCH 16u
+void engine_packets(struct pend_engine *e, const struct engine_input *const *in, unsigned n);
 /* Fire what is due; at most `budget` timers (0 = all). */
 void engine_expire(struct pend_engine *e, uint32_t budget);
 /* Block a packet that no context owns. */

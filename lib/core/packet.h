@@ -40,9 +40,10 @@ struct packet {
 	uint32_t len;   /* bytes present */
 	uint32_t total; /* bytes the IP header announces; > len when the queue truncated it */
 	struct flow flow;
-	uint32_t isn;     /* TCP: sequence number; SCTP INIT: initiate tag; otherwise 0 */
-	uint32_t ack;     /* TCP acknowledgement number */
-	uint16_t l4;      /* offset of the transport header, 0 if not reached */
+	uint32_t isn;  /* TCP: sequence number; SCTP INIT: initiate tag; otherwise 0 */
+	uint32_t ack;  /* TCP acknowledgement number */
+	uint32_t hash; /* for the engine: pctx_hash() of the flow, once it was asked for; else 0 */
+	uint16_t l4;   /* offset of the transport header, 0 if not reached */
 	uint16_t payload; /* offset of what follows the transport header, 0 if not reached */
 	uint8_t kind;     /* enum packet_kind */
 	uint8_t tcp_flags;

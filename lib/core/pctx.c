@@ -102,13 +102,15 @@ uint64_t pctx_table_memory(const struct pctx_table *t)
 	       (t->seen[0] ? 2 * (uint64_t)SEEN_SLOTS * sizeof(uint32_t) : 0);
 }
 
-struct pctx *pctx_lookup(const struct pctx_table *t, const struct flow *f)
+uint32_t pctx_hash(const struct pctx_table *t, const struct flow *f)
 {
-	uint32_t hash;
+	uint32_t hash = flow_hash(f, &t->key);
 
-	if (!t->by_flow.used)
-		return NULL;
-	hash = flow_hash(f, &t->key);
+	return hash ? hash : 1;
+}
+
+struct pctx *pctx_lookup(const struct pctx_table *t, const struct flow *f, uint32_t hash)
+{
 	for (struct hnode *n = htable_first(&t->by_flow, hash); n; n = htable_next(n, hash)) {
 		struct pctx *c = container_of(n, struct pctx, node);
 
@@ -123,6 +125,11 @@ pend_context pctx_handle(const struct pctx_table *t, const struct pctx *c)
 	return (uint64_t)t->engine << 56 | (uint64_t)slab_index(&t->slab, c) << 32 | c->generation;
 }
 
+static uint32_t slot_of(pend_context handle)
+{
+	return (uint32_t)(handle >> 32) & 0xffffff;
+}
+
 enum pend_status pctx_find(const struct pctx_table *t, pend_context handle, struct pctx **out)
 {
 	struct pctx *c;
@@ -131,7 +138,7 @@ enum pend_status pctx_find(const struct pctx_table *t, pend_context handle, stru
 		return PEND_E_NOT_FOUND;
 	if (handle >> 56 != t->engine)
 		return PEND_E_ACCESS_DENIED;
-	c = slab_at(&t->slab, (uint32_t)(handle >> 32) & 0xffffff);
+	c = slab_at(&t->slab, slot_of(handle));
 	if (!c || c->generation != (uint32_t)handle || c->state == PEND_STATE_FREE)
 		return PEND_E_NOT_FOUND;
 	if (c->state != PEND_STATE_STORED && c->state != PEND_STATE_PENDED)
@@ -143,14 +150,14 @@ enum pend_status pctx_find(const struct pctx_table *t, pend_context handle, stru
 }
 
 /* A source is an IPv4 address or an IPv6 /64: what one host can use at will. */
-static uint32_t *source_counter(const struct pctx_table *t, const struct flow *f)
+static uint32_t source_of(const struct pctx_table *t, const struct flow *f)
 {
 	size_t len = f->family == FLOW_V6 ? 8 : 4;
 
-	return &t->source[siphash13(&t->key, f->src, len) & t->count_mask];
+	return (uint32_t)siphash13(&t->key, f->src, len) & t->count_mask;
 }
 
-static uint32_t *service_counter(const struct pctx_table *t, const struct flow *f)
+static uint32_t service_of(const struct pctx_table *t, const struct flow *f)
 {
 	struct {
 		uint8_t dst[16];
@@ -159,20 +166,49 @@ static uint32_t *service_counter(const struct pctx_table *t, const struct flow *
 	} k = {.port = f->dport, .proto = f->proto};
 
 	memcpy(k.dst, f->dst, sizeof(k.dst));
-	return &t->service[siphash13(&t->key, &k, sizeof(k)) & t->count_mask];
+	return (uint32_t)siphash13(&t->key, &k, sizeof(k)) & t->count_mask;
 }
 
-static bool limits_refuse(struct pctx_table *t, const struct flow *f)
+void pctx_prefetch_flow(const struct pctx_table *t, const struct flow *f, uint32_t hash)
+{
+	__builtin_prefetch(&t->by_flow.bucket[hash & t->by_flow.mask], 1);
+	__builtin_prefetch(&t->source[source_of(t, f)], 1);
+}
+
+void pctx_prefetch_found(const struct pctx_table *t, uint32_t hash)
+{
+	__builtin_prefetch(t->by_flow.bucket[hash & t->by_flow.mask]);
+}
+
+void pctx_prefetch(const struct pctx_table *t, pend_context handle)
+{
+	slab_prefetch(&t->slab, slot_of(handle));
+}
+
+/* What its timer is linked to, and its charges. */
+void pctx_prefetch_around(const struct pctx_table *t, pend_context handle)
+{
+	const struct pctx *c = slab_at(&t->slab, slot_of(handle));
+
+	if (!c || c->state == PEND_STATE_FREE)
+		return;
+	__builtin_prefetch(c->timer.link.prev, 1);
+	__builtin_prefetch(c->timer.link.next, 1);
+	__builtin_prefetch(&t->source[c->source], 1);
+	slab_prefetch(&t->kept, c->first);
+}
+
+static bool limits_refuse(struct pctx_table *t, uint32_t source, uint32_t service)
 {
 	if (t->live >= t->limits.contexts) {
 		t->stats->limit_contexts++;
 		return true;
 	}
-	if (t->limits.per_source && *source_counter(t, f) >= t->limits.per_source) {
+	if (t->limits.per_source && t->source[source] >= t->limits.per_source) {
 		t->stats->limit_source++;
 		return true;
 	}
-	if (t->limits.per_service && *service_counter(t, f) >= t->limits.per_service) {
+	if (t->limits.per_service && t->service[service] >= t->limits.per_service) {
 		t->stats->limit_service++;
 		return true;
 	}
@@ -222,12 +258,13 @@ static void slot_clear(struct pctx *c)
 	wheel_timer_init(&c->timer);
 }
 
-enum pend_status pctx_new(struct pctx_table *t, const struct flow *f, uint32_t isn, mono_t now,
-			  struct pctx **out)
+enum pend_status pctx_new(struct pctx_table *t, const struct flow *f, uint32_t hash, uint32_t isn,
+			  mono_t now, struct pctx **out)
 {
+	uint32_t source = source_of(t, f), service = service_of(t, f);
 	struct pctx *c;
 
-	if (limits_refuse(t, f))
+	if (limits_refuse(t, source, service))
 		return PEND_E_LIMIT;
 	c = slot_get(t, now);
 	if (!c) {
@@ -240,9 +277,11 @@ enum pend_status pctx_new(struct pctx_table *t, const struct flow *f, uint32_t i
 	c->created = now;
 	c->state = PEND_STATE_STORED;
 	c->flags = PCTX_LIVE;
-	htable_add(&t->by_flow, &c->node, flow_hash(f, &t->key));
-	(*source_counter(t, f))++;
-	(*service_counter(t, f))++;
+	c->source = source;
+	c->service = service;
+	htable_add(&t->by_flow, &c->node, hash);
+	t->source[source]++;
+	t->service[service]++;
 	t->live++;
 	if (t->live > t->stats->pending_peak)
 		t->stats->pending_peak = t->live;
@@ -255,8 +294,8 @@ static void discharge(struct pctx_table *t, struct pctx *c)
 	if (!(c->flags & PCTX_LIVE))
 		return;
 	c->flags &= (uint16_t)~PCTX_LIVE;
-	(*source_counter(t, &c->flow))--;
-	(*service_counter(t, &c->flow))--;
+	t->source[c->source]--;
+	t->service[c->service]--;
 	t->live--;
 }
 

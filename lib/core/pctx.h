@@ -49,11 +49,12 @@ struct pctx {
 	uint32_t isn, mark, iif, oif;
 	uint32_t rule, reason;
 	uint32_t retransmits;
-	uint32_t last_ms;      /* arrival of its newest packet, after `created` */
-	uint32_t packets;      /* in the list below */
-	uint32_t first, last;  /* struct pkept, in order of arrival */
-	uint32_t barrier;      /* COMPLETING: the acknowledgement that settles it */
-	uint16_t sent, failed; /* COMPLETING: release verdicts sent, and refused with ENOENT */
+	uint32_t last_ms;         /* arrival of its newest packet, after `created` */
+	uint32_t packets;         /* in the list below */
+	uint32_t first, last;     /* struct pkept, in order of arrival */
+	uint32_t barrier;         /* COMPLETING: the acknowledgement that settles it */
+	uint32_t source, service; /* LIVE: the counters that it is charged to */
+	uint16_t sent, failed;    /* COMPLETING: release verdicts sent, and refused with ENOENT */
 	uint16_t flags;
 	uint8_t state; /* enum pend_state */
 	uint8_t hook, mode, release, on_timeout;
@@ -76,6 +77,7 @@ struct pkept {
 };
 
 #define PCTX_BLOCK_DATA 248u
+#define PCTX_LARGE      8192u /* contexts: some 2 MiB */
 
 struct pctx_block {
 	uint32_t slab_link;
@@ -116,8 +118,27 @@ int pctx_table_init(struct pctx_table *t, const struct pctx_limits *l, uint8_t e
 void pctx_table_deinit(struct pctx_table *t); /* idempotent, safe on a zeroed struct */
 uint64_t pctx_table_memory(const struct pctx_table *t);
 
+/* Of a flow, for the two below; never 0. */
+uint32_t pctx_hash(const struct pctx_table *t, const struct flow *f);
 /* The context of this flow, live or lingering; NULL. */
-struct pctx *pctx_lookup(const struct pctx_table *t, const struct flow *f);
+struct pctx *pctx_lookup(const struct pctx_table *t, const struct flow *f, uint32_t hash);
+static inline bool pctx_any(const struct pctx_table *t)
+{
+	return t->by_flow.used;
+}
+
+/*
+ * Where a table does not fit into the caches, most of the cost of a packet or of a completion is to wait for
+ * memory. These bring it while others are dealt with; they are hints, and change nothing.
+ */
+static inline bool pctx_is_large(const struct pctx_table *t)
+{
+	return t->by_flow.used >= PCTX_LARGE;
+}
+void pctx_prefetch_flow(const struct pctx_table *t, const struct flow *f, uint32_t hash);
+void pctx_prefetch_found(const struct pctx_table *t, uint32_t hash); /* some time after that */
+void pctx_prefetch(const struct pctx_table *t, pend_context handle);
+void pctx_prefetch_around(const struct pctx_table *t, pend_context handle); /* ... after that */
 
 /* By handle: PEND_OK with a context that is STORED or PENDED; ALREADY, NOT_FOUND, ACCESS_DENIED (R23). */
 enum pend_status pctx_find(const struct pctx_table *t, pend_context handle, struct pctx **out);
@@ -128,8 +149,8 @@ pend_context pctx_handle(const struct pctx_table *t, const struct pctx *c);
  * that refused is incremented): contexts, source, or service. Room is made by forgetting what lingers
  * longest, blocked ones first, never an authorization that a flushed peer still needs.
  */
-enum pend_status pctx_new(struct pctx_table *t, const struct flow *f, uint32_t isn, mono_t now,
-			  struct pctx **out);
+enum pend_status pctx_new(struct pctx_table *t, const struct flow *f, uint32_t hash, uint32_t isn,
+			  mono_t now, struct pctx **out);
 /* Gives the charges back and puts it on its linger list; `c` is terminal from here on. */
 void pctx_retire(struct pctx_table *t, struct pctx *c);
 /* The peer of a retired permit came back: it is owed nothing any more. */

@@ -465,6 +465,14 @@ PEND_API enum pend_status pend_inject_receive(struct pend_engine *e, const struc
 /* FwpsQueryPacketInjectionState0 (R39). */
 PEND_API enum pend_injection pend_packet_injection_state(const struct pend_packet *p);
 
+/*
+ * These contexts, some dozens at most, are about to be completed. A hint that changes nothing and cannot fail: with very
+ * many contexts most of what a completion costs is to wait for memory, which comes for all of them at once this
+ * way. Handles of any kind are allowed, NULL for the engine too. No counterpart in WFP.
+ */
+PEND_API void pend_context_prefetch(const struct pend_engine *e, const pend_context *context,
+				    unsigned n);
+
 /* ------------------------------------------------------------------------- query ---- */
 
 PEND_API enum pend_status pend_context_info(const struct pend_engine *e, pend_context context,

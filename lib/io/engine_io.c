@@ -260,7 +260,9 @@ static void on_error(struct pend_engine *e, const struct nfqueue_item *it)
 static int receive(struct pend_engine *e, bool *drained)
 {
 	struct engine_io *io = io_of(e);
+	const struct engine_input *in[ENGINE_BATCH];
 	uint32_t asked = io->asked;
+	unsigned gathered = 0;
 	int packets = 0;
 	int n = nfqueue_receive(io->nfq, io->items, drained);
 
@@ -272,12 +274,18 @@ static int receive(struct pend_engine *e, bool *drained)
 		return n;
 	e->now = loop_clock();
 	for (int i = 0; i < n; i++) {
-		if (io->items[i].type == NFQ_ERROR) {
-			on_error(e, &io->items[i]);
-			continue;
+		bool packet = io->items[i].type != NFQ_ERROR;
+
+		if (packet) {
+			in[gathered++] = &io->items[i].in;
+			packets++;
 		}
-		engine_packet(e, &io->items[i].in);
-		packets++;
+		if (gathered && (!packet || gathered == ENGINE_BATCH || i == n - 1)) {
+			engine_packets(e, in, gathered);
+			gathered = 0;
+		}
+		if (!packet)
+			on_error(e, &io->items[i]);
 	}
 	/* All that was sent before this read has been answered; an answer that is missing was
 	 * dropped by an overrun, and what it stood for is not known to have happened. */

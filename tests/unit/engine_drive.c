@@ -254,7 +254,7 @@ static void check_counts(const struct drive *d)
 		if (c->state == PEND_STATE_FREE)
 			continue;
 		SIM_CHECK(c->state != PEND_STATE_STORED);
-		SIM_CHECK(pctx_lookup(t, &c->flow) == c);
+		SIM_CHECK(pctx_lookup(t, &c->flow, pctx_hash(t, &c->flow)) == c);
 		SIM_CHECK((c->state <= PEND_STATE_COMPLETING) == !!(c->flags & PCTX_LIVE));
 		SIM_CHECK(c->state <= PEND_STATE_COMPLETING || !c->packets);
 		SIM_CHECK(wheel_timer_armed(&c->timer) || list_linked(&c->link));

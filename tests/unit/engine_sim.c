@@ -333,7 +333,7 @@ uint32_t sim_make(uint8_t buf[256], enum sim_kind kind, const struct sim_tuple *
 	return (uint32_t)b.n;
 }
 
-uint32_t sim_input(struct sim *s, const struct engine_input *from)
+static struct engine_input enter(struct sim *s, const struct engine_input *from)
 {
 	struct engine_input in = *from;
 	struct packet parsed;
@@ -348,8 +348,27 @@ uint32_t sim_input(struct sim *s, const struct engine_input *from)
 	if (in.len > 0)
 		s->ledger[s->packets].last_byte = in.data[in.len - 1];
 	in.id = ++s->packets;
+	return in;
+}
+
+uint32_t sim_input(struct sim *s, const struct engine_input *from)
+{
+	struct engine_input in = enter(s, from);
+
 	engine_packet(&s->e, &in);
 	return in.id;
+}
+
+void sim_inputs(struct sim *s, const struct engine_input *from, unsigned n)
+{
+	struct engine_input in[ENGINE_BATCH];
+	const struct engine_input *at[ENGINE_BATCH];
+
+	for (unsigned i = 0; i < n; i++) {
+		in[i] = enter(s, &from[i]);
+		at[i] = &in[i];
+	}
+	engine_packets(&s->e, at, n);
 }
 
 uint32_t sim_queue(struct sim *s, const uint8_t *data, uint32_t len, uint32_t iif, bool stamp)

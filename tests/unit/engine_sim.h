@@ -151,6 +151,8 @@ uint32_t sim_make(uint8_t buf[256], enum sim_kind kind, const struct sim_tuple *
 		  unsigned payload, uint8_t fill);
 /* Queue bytes and hand them to the engine; the id. */
 uint32_t sim_input(struct sim *s, const struct engine_input *in); /* but for its id */
+void sim_inputs(struct sim *s, const struct engine_input *in,
+		unsigned n); /* at once; ENGINE_BATCH at most */
 uint32_t sim_queue(struct sim *s, const uint8_t *data, uint32_t len, uint32_t iif, bool stamp);
 uint32_t sim_send(struct sim *s, enum sim_kind kind, const struct sim_tuple *t, uint32_t isn);
 /* With the tests' usual peer. */

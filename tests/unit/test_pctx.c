@@ -49,7 +49,7 @@ static struct pctx *add(uint16_t sport)
 	struct flow f = flow(sport);
 	struct pctx *c = NULL;
 
-	ck_assert_int_eq(pctx_new(&t, &f, 1, mono_ms(1000), &c), PEND_OK);
+	ck_assert_int_eq(pctx_new(&t, &f, pctx_hash(&t, &f), 1, mono_ms(1000), &c), PEND_OK);
 	return c;
 }
 
@@ -59,8 +59,8 @@ START_TEST(found_by_flow_and_by_handle)
 	struct pctx *c = add(1), *found = NULL;
 	pend_context h = pctx_handle(&t, c);
 
-	ck_assert_ptr_eq(pctx_lookup(&t, &f), c);
-	ck_assert_ptr_null(pctx_lookup(&t, &other));
+	ck_assert_ptr_eq(pctx_lookup(&t, &f, pctx_hash(&t, &f)), c);
+	ck_assert_ptr_null(pctx_lookup(&t, &other, pctx_hash(&t, &other)));
 	ck_assert_int_eq(c->state, PEND_STATE_STORED);
 	ck_assert_int_eq(pctx_find(&t, h, &found), PEND_OK);
 	ck_assert_ptr_eq(found, c);
@@ -75,7 +75,7 @@ START_TEST(found_by_flow_and_by_handle)
 			 PEND_E_NOT_FOUND);
 	pctx_free(&t, c);
 	ck_assert_int_eq(pctx_find(&t, h, &found), PEND_E_NOT_FOUND);
-	ck_assert_ptr_null(pctx_lookup(&t, &f));
+	ck_assert_ptr_null(pctx_lookup(&t, &f, pctx_hash(&t, &f)));
 }
 END_TEST
 
@@ -119,7 +119,7 @@ START_TEST(charges_are_given_back_once)
 	init(&l);
 	for (uint16_t i = 0; i < 3; i++)
 		c[i] = add(i);
-	ck_assert_int_eq(pctx_new(&t, &f, 1, mono_ms(1000), &x), PEND_E_LIMIT);
+	ck_assert_int_eq(pctx_new(&t, &f, pctx_hash(&t, &f), 1, mono_ms(1000), &x), PEND_E_LIMIT);
 	ck_assert_int_eq(st.limit_source, 1);
 	ck_assert_int_eq(t.live, 3);
 	c[0]->state = PEND_STATE_BLOCKED;
@@ -127,11 +127,11 @@ START_TEST(charges_are_given_back_once)
 	ck_assert_int_eq(t.live, 2);
 	ck_assert_int_eq(t.lingering, 1);
 	c[3] = add(3);
-	ck_assert_int_eq(pctx_new(&t, &f, 1, mono_ms(1000), &x), PEND_E_LIMIT);
+	ck_assert_int_eq(pctx_new(&t, &f, pctx_hash(&t, &f), 1, mono_ms(1000), &x), PEND_E_LIMIT);
 	pctx_free(&t, c[0]); /* already discharged */
 	ck_assert_int_eq(t.live, 3);
 	ck_assert_int_eq(t.lingering, 0);
-	ck_assert_int_eq(pctx_new(&t, &f, 1, mono_ms(1000), &x), PEND_E_LIMIT);
+	ck_assert_int_eq(pctx_new(&t, &f, pctx_hash(&t, &f), 1, mono_ms(1000), &x), PEND_E_LIMIT);
 	for (int i = 1; i < 4; i++)
 		pctx_free(&t, c[i]);
 	ck_assert_int_eq(t.live, 0);
@@ -280,18 +280,21 @@ START_TEST(authorizations_are_not_taken)
 		pctx_retire(&t, c);
 		last = c;
 	}
-	ck_assert_int_eq(pctx_new(&t, &f, 1, mono_add(last->completed, 4 * MONO_NS_PER_S), &c),
+	ck_assert_int_eq(pctx_new(&t, &f, pctx_hash(&t, &f), 1,
+				  mono_add(last->completed, 4 * MONO_NS_PER_S), &c),
 			 PEND_E_LIMIT);
 	ck_assert_int_eq(st.limit_contexts, 1);
 	/* What its peer came back for is owed to nobody. */
 	h = pctx_handle(&t, last);
 	pctx_used(&t, last);
-	ck_assert_int_eq(pctx_new(&t, &f, 1, mono_add(last->completed, 4 * MONO_NS_PER_S), &c),
+	ck_assert_int_eq(pctx_new(&t, &f, pctx_hash(&t, &f), 1,
+				  mono_add(last->completed, 4 * MONO_NS_PER_S), &c),
 			 PEND_OK);
 	ck_assert_int_eq(pctx_find(&t, h, &c), PEND_E_NOT_FOUND);
 	/* Under pressure an authorization lasts for the next copy, not for the one after. */
 	f.sport++;
-	ck_assert_int_eq(pctx_new(&t, &f, 1, mono_add(mono_ms(1000), 60 * MONO_NS_PER_S), &c),
+	ck_assert_int_eq(pctx_new(&t, &f, pctx_hash(&t, &f), 1,
+				  mono_add(mono_ms(1000), 60 * MONO_NS_PER_S), &c),
 			 PEND_OK);
 }
 END_TEST
@@ -313,7 +316,7 @@ START_TEST(info_says_what_is_known)
 	f.proto = 1;
 	f.sport = 9;
 	f.dport = 8 << 8 | 3;
-	ck_assert_int_eq(pctx_new(&t, &f, 0, mono_ms(1000), &c), PEND_OK);
+	ck_assert_int_eq(pctx_new(&t, &f, pctx_hash(&t, &f), 0, mono_ms(1000), &c), PEND_OK);
 	pctx_info(&t, c, &i);
 	ck_assert(i.icmp_type == 8 && i.icmp_code == 3 && i.dest_port == 0);
 }
