@@ -289,7 +289,7 @@ static bool question_ready(const struct asking *s)
 {
 	const struct interview *a = &s->ask;
 
-	return s->now >= s->show_at || (a->have_listener && (a->have_name || !s->names) &&
+	return s->now >= s->show_at || (a->have_listener && (a->have_target || !s->names) &&
 					s->have_country && s->have_history && a->rules);
 }
 
@@ -330,6 +330,13 @@ static void looked_up(struct asking *s)
 		if (a.kind == LOOKUP_LISTENER) {
 			s->ask.listener = a;
 			s->ask.have_listener = true;
+			continue;
+		}
+		if (a.kind == LOOKUP_TARGET) {
+			s->ask.target = a;
+			s->ask.have_target = true;
+			if (s->printed)
+				interview_text_target(&s->ask, put, s);
 			continue;
 		}
 		s->ask.name = a;

@@ -22,7 +22,7 @@ static void rows_free(struct interview_row *row, size_t n)
 
 static void found_forget(struct interview *a)
 {
-	a->have_listener = a->have_name = a->late = false;
+	a->have_listener = a->have_name = a->have_target = a->late = false;
 	a->country[0] = '\0';
 	json_decref(a->decisions);
 	json_decref(a->history);

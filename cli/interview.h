@@ -50,8 +50,8 @@ struct interview {
 	char owed[ASK_OWED][ASK_ID];
 	unsigned owed_next;
 	/* what was found out about the current one */
-	bool have_listener, have_name, late;
-	struct lookup_answer listener, name;
+	bool have_listener, have_name, have_target, late;
+	struct lookup_answer listener, name, target;
 	char country[4];
 	json_t *decisions; /* of its source; NULL: not known */
 	json_t *history;   /* of its source, newest first; NULL: the daemon keeps none */
@@ -103,6 +103,8 @@ void interview_details(const struct interview *a, int64_t now, interview_line_fn
 void interview_help(interview_line_fn *line, void *ctx);
 /* The name alone, for when it comes late. */
 void interview_text_name(const struct interview *a, interview_line_fn *line, void *ctx);
+/* ... that of another host to which the connection goes; nothing if it has none. */
+void interview_text_target(const struct interview *a, interview_line_fn *line, void *ctx);
 /* What has become of one. */
 void interview_text_ended(const json_t *event, interview_line_fn *line, void *ctx);
 void interview_prompt(const struct interview *a, int64_t now, char out[ASK_LINE_MAX]);

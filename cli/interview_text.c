@@ -35,22 +35,23 @@ static void tuple(const json_t *v, char out[3 * OUT_CELL])
 	snprintf(out, 3 * OUT_CELL, "%.20s %s > %s", proto, source, dest);
 }
 
-static void name_text(const struct interview *a, char out[ASK_LINE_MAX])
+static void name_text(bool have, bool late, const struct lookup_answer *name,
+		      char out[ASK_LINE_MAX])
 {
-	if (a->have_name && a->name.found)
-		snprintf(out, ASK_LINE_MAX, "%s%s", a->name.name,
-			 a->name.confirmed ? "" : " (does not lead back to it)");
-	else if (a->have_name)
+	if (have && name->found)
+		snprintf(out, ASK_LINE_MAX, "%s%s", name->name,
+			 name->confirmed ? "" : " (does not lead back to it)");
+	else if (have)
 		snprintf(out, ASK_LINE_MAX, "no name");
 	else
-		snprintf(out, ASK_LINE_MAX, "%s", a->late ? "its name was not found in time" : "");
+		snprintf(out, ASK_LINE_MAX, "%s", late ? "its name was not found in time" : "");
 }
 
 static void say_source(const struct interview *a, const json_t *v, const struct sink *s)
 {
 	char name[ASK_LINE_MAX];
 
-	name_text(a, name);
+	name_text(a->have_name, a->late, &a->name, name);
 	say(s, "  from     %s%s%s%s%s", out_get(v, "source"), *name ? ", " : "", name,
 	    *a->country ? ", country " : "", a->country);
 }
@@ -58,14 +59,16 @@ static void say_source(const struct interview *a, const json_t *v, const struct 
 static void say_dest(const struct interview *a, const json_t *v, const struct sink *s)
 {
 	const char *in = out_get(v, "interface"), *out = out_get(v, "out_interface");
-	char dest[OUT_CELL];
+	char dest[OUT_CELL], name[ASK_LINE_MAX] = "";
 
 	out_endpoint(v, "dest", "dest_port", dest);
-	say(s, "  to       %s%s%s%s%s%s%s%s", dest,
+	if (*out && !a->target.local)
+		name_text(a->have_target, false, &a->target, name);
+	say(s, "  to       %s%s%s%s%s%s%s%s%s%s", dest,
 	    a->have_listener && *a->listener.service ? " (" : "",
 	    a->have_listener ? a->listener.service : "",
-	    a->have_listener && *a->listener.service ? ")" : "", *in ? ", in " : "", in,
-	    *out ? ", out " : "", out);
+	    a->have_listener && *a->listener.service ? ")" : "", *name ? ", " : "", name,
+	    *in ? ", in " : "", in, *out ? ", out " : "", out);
 }
 
 static void say_listener(const struct interview *a, const struct sink *s)
@@ -196,6 +199,15 @@ void interview_text_name(const struct interview *a, interview_line_fn *line, voi
 
 	if (row)
 		say_source(a, row->v, &s);
+}
+
+void interview_text_target(const struct interview *a, interview_line_fn *line, void *ctx)
+{
+	const struct interview_row *row = interview_current(a);
+	const struct sink s = {line, ctx};
+
+	if (row && a->target.found)
+		say_dest(a, row->v, &s);
 }
 
 /* What is remembered of the question's source. */

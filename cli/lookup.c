@@ -216,11 +216,11 @@ static void find_listener(const struct lookup_question *q, struct lookup_answer 
 	int best = 0;
 
 	a->kind = LOOKUP_LISTENER;
+	a->local = is_local(q);
 	if (q->proto != TCP && q->proto != UDP)
 		return;
 	if (getservbyport_r(htons(q->port), name, &se, buf, sizeof(buf), &found) == 0 && found)
 		snprintf(a->service, sizeof(a->service), "%s", se.s_name);
-	a->local = is_local(q);
 	if (!a->local)
 		return;
 	if (q->family == 4) {
@@ -236,26 +236,26 @@ static void find_listener(const struct lookup_question *q, struct lookup_answer 
 	owner(inode, a);
 }
 
-static socklen_t address_of(const struct lookup_question *q, struct sockaddr_storage *ss)
+static socklen_t address_of(uint8_t family, const uint8_t *addr, struct sockaddr_storage *ss)
 {
 	*ss = (struct sockaddr_storage){0};
-	if (q->family == 4) {
+	if (family == 4) {
 		struct sockaddr_in *in = (struct sockaddr_in *)ss;
 
 		in->sin_family = AF_INET;
-		memcpy(&in->sin_addr, q->source, 4);
+		memcpy(&in->sin_addr, addr, 4);
 		return sizeof(*in);
 	}
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
 
 	in6->sin6_family = AF_INET6;
-	memcpy(&in6->sin6_addr, q->source, 16);
+	memcpy(&in6->sin6_addr, addr, 16);
 	return sizeof(*in6);
 }
 
-static bool leads_back(const char *name, const struct lookup_question *q)
+static bool leads_back(const char *name, uint8_t family, const uint8_t *addr)
 {
-	struct addrinfo hints = {.ai_family = q->family == 4 ? AF_INET : AF_INET6,
+	struct addrinfo hints = {.ai_family = family == 4 ? AF_INET : AF_INET6,
 				 .ai_socktype = SOCK_STREAM},
 			*all = NULL, *i;
 	bool found = false;
@@ -263,27 +263,44 @@ static bool leads_back(const char *name, const struct lookup_question *q)
 	if (getaddrinfo(name, NULL, &hints, &all) != 0)
 		return false;
 	for (i = all; i && !found; i = i->ai_next)
-		found = q->family == 4
+		found = family == 4
 				? !memcmp(&((struct sockaddr_in *)(void *)i->ai_addr)->sin_addr,
-					  q->source, 4)
+					  addr, 4)
 				: !memcmp(&((struct sockaddr_in6 *)(void *)i->ai_addr)->sin6_addr,
-					  q->source, 16);
+					  addr, 16);
 	freeaddrinfo(all);
 	return found;
 }
 
-static void find_name(const struct lookup_question *q, struct lookup_answer *a)
+static void find_name(uint8_t family, const uint8_t *addr, struct lookup_answer *a)
 {
 	struct sockaddr_storage ss;
-	socklen_t len = address_of(q, &ss);
+	socklen_t len = address_of(family, addr, &ss);
 
-	a->kind = LOOKUP_NAME;
 	a->found = getnameinfo((struct sockaddr *)&ss, len, a->name, sizeof(a->name), NULL, 0,
 			       NI_NAMEREQD) == 0;
 	if (!a->found)
 		a->name[0] = '\0';
 	else
-		a->confirmed = leads_back(a->name, q);
+		a->confirmed = leads_back(a->name, family, addr);
+}
+
+static bool tell(int fd, const struct lookup_answer *a)
+{
+	return send(fd, a, sizeof(*a), MSG_NOSIGNAL) == (ssize_t)sizeof(*a);
+}
+
+static bool tell_names(int fd, const struct lookup_question *q, bool local)
+{
+	struct lookup_answer source = {.seq = q->seq, .kind = LOOKUP_NAME};
+	struct lookup_answer target = {.seq = q->seq, .kind = LOOKUP_TARGET, .local = local};
+
+	find_name(q->family, q->source, &source);
+	if (!tell(fd, &source))
+		return false;
+	if (!local)
+		find_name(q->family, q->dest, &target);
+	return tell(fd, &target);
 }
 
 static _Noreturn void child(int fd)
@@ -295,14 +312,10 @@ static _Noreturn void child(int fd)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	while (recv(fd, &q, sizeof(q), 0) == (ssize_t)sizeof(q)) {
-		struct lookup_answer a = {.seq = q.seq}, name = {.seq = q.seq};
+		struct lookup_answer a = {.seq = q.seq};
 
 		find_listener(&q, &a);
-		if (send(fd, &a, sizeof(a), MSG_NOSIGNAL) < 0)
-			break;
-		if (q.names)
-			find_name(&q, &name);
-		if (q.names && send(fd, &name, sizeof(name), MSG_NOSIGNAL) < 0)
+		if (!tell(fd, &a) || (q.names && !tell_names(fd, &q, a.local)))
 			break;
 	}
 	_exit(0);
@@ -360,7 +373,7 @@ bool lookup_ask(struct lookup *l, struct lookup_question *q, int64_t now)
 		lookup_deinit(l);
 		return false;
 	}
-	l->waiting = 1 + q->names;
+	l->waiting = q->names ? LOOKUP_ANSWERS : 1;
 	l->deadline = now + LOOKUP_PATIENCE_MS;
 	return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What this host knows of a connection beyond its numbers: the source's name, the service's name,
- * who listens. A child process of its own looks it up, for names may take long and come from
+ * who listens, or, where it goes to another host, that one's name. A child process of its own looks it up, for names may take long and come from
  * whoever owns the address: nobody waits for it, and when it takes longer than LOOKUP_PATIENCE_MS it is
  * ended, and the next question has a new one.
  *
@@ -28,11 +28,12 @@ struct lookup_question {
 	bool names;
 };
 
-enum lookup_kind { LOOKUP_LISTENER = 1, LOOKUP_NAME };
+enum lookup_kind { LOOKUP_LISTENER = 1, LOOKUP_NAME, LOOKUP_TARGET };
+#define LOOKUP_ANSWERS 3u /* to a question that wants names */
 
 struct lookup_answer {
 	uint32_t seq;
-	uint8_t kind;          /* LISTENER first, then, if names were wanted, NAME */
+	uint8_t kind;          /* LISTENER first, then, if names were wanted, NAME and TARGET */
 	bool found;            /* a listener, a name */
 	bool confirmed, local; /* of the name; is the destination this host's? */
 	char name[256], service[40], user[64], executable[256], unit[128];

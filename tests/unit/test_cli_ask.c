@@ -379,6 +379,36 @@ START_TEST(what_is_said)
 }
 END_TEST
 
+/* A connection through this host: where it goes has a name, too, which may come when the question is shown already. */
+START_TEST(another_host_has_a_name)
+{
+	json_t *list = json_pack("[{s:s,s:s,s:s,s:s,s:i,s:s,s:i,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:s}]",
+				 "id", "a3.1", "authority", "ops", "protocol", "tcp", "source",
+				 "203.0.113.7", "source_port", 4000, "dest", "198.51.100.9",
+				 "dest_port", 443, "interface", "sb0", "out_interface", "eth0",
+				 "rule", 1, "generation", 3, "age_ms", 100, "remaining_ms", 9000,
+				 "retransmits", 0, "on_timeout", "block");
+
+	interview_listed(&a, list, false, 100000);
+	json_decref(list);
+	ck_assert(interview_next(&a, 100000));
+	a.have_name = a.have_listener = true;
+	interview_text(&a, 101000, line, NULL);
+	has("to       198.51.100.9:443, in sb0, out eth0\n");
+	a.have_target = true;
+	interview_text(&a, 101000, line, NULL);
+	has("to       198.51.100.9:443, no name, in sb0, out eth0\n");
+	said[0] = '\0';
+	interview_text_target(&a, line, NULL);
+	ck_assert_str_eq(said, "");
+	a.target = (struct lookup_answer){.found = true, .name = "www.example.org\033["};
+	interview_text_target(&a, line, NULL);
+	ck_assert_str_eq(said,
+			 "  to       198.51.100.9:443, www.example.org?[ (does not lead back to "
+			 "it), in sb0, out eth0\n");
+}
+END_TEST
+
 START_TEST(what_is_not_known_is_not_claimed)
 {
 	with_rules(4); /* another policy's rule 1 is not the one */
@@ -473,6 +503,7 @@ Suite *suite(void)
 	tcase_add_test(t, refused_by_the_daemon);
 	tcase_add_test(t, many_of_a_source);
 	tcase_add_test(t, what_is_said);
+	tcase_add_test(t, another_host_has_a_name);
 	tcase_add_test(t, what_is_not_known_is_not_claimed);
 	tcase_add_test(t, details);
 	tcase_add_test(t, the_record_counts_where_there_is_one);
