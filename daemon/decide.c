@@ -59,13 +59,9 @@ static void options_of(const struct worker *w, const struct classify_result *r,
 /* The next one like it need not come here. */
 static void offer(struct worker *w, const struct pend_values *v)
 {
-	struct offer o = {.k = {.in_interface = v->in_interface,
-				.dest_port = v->dest_port,
-				.family = v->family,
-				.protocol = v->protocol}};
+	struct offer o = {.k = offer_key_of(v->family, v->protocol, v->source, v->dest,
+					    v->dest_port, v->in_interface)};
 
-	memcpy(o.k.source, v->source, sizeof(o.k.source));
-	memcpy(o.k.dest, v->dest, sizeof(o.k.dest));
 	worker_offer(w, &o, v->hook);
 }
 

@@ -15,6 +15,19 @@
 
 _Static_assert(!(OFFERS_RING & (OFFERS_RING - 1)), "a ring is a power of two");
 
+struct offer_key offer_key_of(uint8_t family, uint8_t protocol, const uint8_t source[16],
+			      const uint8_t dest[16], uint16_t dest_port, uint32_t in_interface)
+{
+	struct offer_key k = {.in_interface = in_interface,
+			      .dest_port = dest_port,
+			      .family = family,
+			      .protocol = protocol};
+
+	memcpy(k.source, source, sizeof(k.source));
+	memcpy(k.dest, dest, sizeof(k.dest));
+	return k;
+}
+
 /* ---- the ring ---- */
 
 bool offers_push(struct offer_ring *r, const struct offer *o)

@@ -25,6 +25,9 @@ struct offer_key {
 	uint8_t family, protocol;
 };
 
+struct offer_key offer_key_of(uint8_t family, uint8_t protocol, const uint8_t source[16],
+			      const uint8_t dest[16], uint16_t dest_port, uint32_t in_interface);
+
 struct offer {
 	struct offer_key k;
 	uint32_t

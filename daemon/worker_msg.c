@@ -3,7 +3,6 @@
 #include "core/flow.h"
 #include "daemon/msg.h"
 #include "daemon/worker.h"
-#include <string.h>
 
 static void reply(struct worker *w, struct msg *m)
 {
@@ -60,14 +59,10 @@ static void keep(struct worker *w, struct saying *by, struct msg *m, uint64_t no
 
 static void offer(struct worker *w, const struct pend_info *i)
 {
-	struct offer o = {.k = {.in_interface = i->in_interface,
-				.dest_port = i->dest_port,
-				.family = i->family,
-				.protocol = i->protocol},
+	struct offer o = {.k = offer_key_of(i->family, i->protocol, i->source, i->dest,
+					    i->dest_port, i->in_interface),
 			  .fresh = 1};
 
-	memcpy(o.k.source, i->source, sizeof(o.k.source));
-	memcpy(o.k.dest, i->dest, sizeof(o.k.dest));
 	worker_offer(w, &o, i->hook);
 }
 

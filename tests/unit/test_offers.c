@@ -23,6 +23,20 @@ static uint32_t number(const struct offer_key *k)
 	return n;
 }
 
+START_TEST(a_connection)
+{
+	const uint8_t source[16] = {203, 0, 113, 7}, dest[16] = {192, 0, 2, 1};
+	struct offer_key k = offer_key_of(6, 17, source, dest, 53, 2);
+
+	ck_assert_mem_eq(k.source, source, 16);
+	ck_assert_mem_eq(k.dest, dest, 16);
+	ck_assert_uint_eq(k.family, 6);
+	ck_assert_uint_eq(k.protocol, 17);
+	ck_assert_uint_eq(k.dest_port, 53);
+	ck_assert_uint_eq(k.in_interface, 2);
+}
+END_TEST
+
 /* ---- the ring ---- */
 
 START_TEST(in_order)
@@ -261,6 +275,7 @@ Suite *suite(void)
 	TCase *t = tcase_create("offers");
 
 	tcase_set_timeout(t, 60);
+	tcase_add_test(t, a_connection);
 	tcase_add_test(t, in_order);
 	tcase_add_test(t, full);
 	tcase_add_test(t, two_threads);
