@@ -22,7 +22,7 @@ INSTALL_ITEMS = \
 	644:systemd/pend.sysusers:$(SYSUSERSDIR)/pend.conf \
 	644:systemd/pend.tmpfiles:$(TMPFILESDIR)/pend.conf \
 	644:systemd/pend.modules-load:$(MODULESDIR)/pend.conf \
-	$(call item,644,$(call have,README.md docs/semantics.md docs/architecture.md docs/protocol.md docs/protocol.schema.json),$(DOCDIR)) \
+	$(call item,644,$(call have,docs/semantics.md docs/architecture.md docs/protocol.md docs/protocol.schema.json),$(DOCDIR)) \
 	$(call item,644,$(wildcard docs/recipes/*.md),$(DOCDIR)/recipes) \
 	644:$(B)/README.md:$(DOCDIR) 644:CONTRIBUTING.md:$(DOCDIR) \
 	$(call item,644,$(wildcard docs/captures/*.md docs/captures/*.txt docs/captures/*.svg),$(DOCDIR)/captures) \
