@@ -3,7 +3,7 @@
  * Messages from the verdict side: the first byte chooses a request in progress, then whole messages
  * follow; their numbers are made to fit a message that was sent, so that they are not all strays.
  */
-#include "control_fake.h"
+#include "control_fuzz.h"
 #include "daemon/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,40 +20,40 @@ static const char *const requests[] = {
 	"{\"id\":1,\"op\":\"reload\",\"dry_run\":true}",
 };
 
-static void deliver(struct fake_control *f, const struct msg *in)
+static void deliver(struct fuzz_control *f, const struct msg *in)
 {
 	struct msg m = *in;
-	unsigned worker = m.worker;
+	unsigned worker = m.worker, posted = f->fake.nposted;
+	unsigned kept = posted < FAKE_POSTED ? posted : FAKE_POSTED;
 
 	if (m.type == MSG_EVENT) {
-		control_event(f->control, events_add(f->events, &m.u.event));
+		control_event(f->fake.control, events_add(f->fake.events, &m.u.event));
 		return;
 	}
-	if (f->nposted) {
-		m.seq = f->posted[m.seq % (f->nposted < FAKE_POSTED ? f->nposted : FAKE_POSTED)]
-				.seq;
+	if (kept) {
+		m.seq = f->fake.posted[m.seq % kept].seq;
 		worker = m.worker % 4 == 3 ? MSG_MAIN : m.worker % 4;
 	}
-	control_answer(f->control, worker, &m, -1);
+	control_answer(f->fake.control, worker, &m, -1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fake_control f;
+	struct fuzz_control f;
 	const char *line;
 	struct msg m;
 
 	if (!size)
 		return 0;
 	log_set_level(0);
-	fake_open(&f);
+	fuzz_open(&f);
 	line = requests[data[0] % (sizeof(requests) / sizeof(requests[0]))];
 	control_line(f.client, line, strlen(line));
-	fake_reloaded(&f);
+	fuzz_reloaded(&f);
 	for (size_t at = 1; at + sizeof(m) <= size && at < 64 * sizeof(m); at += sizeof(m)) {
 		memcpy(&m, data + at, sizeof(m));
 		deliver(&f, &m);
 	}
-	fake_shut(&f);
+	fuzz_shut(&f);
 	return 0;
 }

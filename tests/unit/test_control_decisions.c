@@ -1,130 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Decisions that hold for a while, over the control protocol: what is asked of the verdict process, and its answers. */
 #include "unit.h"
-#include "core/policy.h"
-#include "daemon/control.h"
+#include "control_fake.h"
 #include "daemon/remembered.h"
 #include "io/policyfile.h"
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-static struct loop *l;
-static struct view view;
-static struct events *events;
-static struct control *c;
+static struct fake_control fake;
+static struct fake_client out; /* of both */
 static struct control_client *cc, *low;
-static struct msg posted[4];
-static unsigned nposted;
-static char out[1u << 16];
-static size_t len;
 
 static int post(void *ctx, unsigned worker, const struct msg *m)
 {
-	(void)ctx;
 	ck_assert_uint_eq(worker, MSG_MAIN);
-	ck_assert_uint_lt(nposted, 4);
-	posted[nposted++] = *m;
-	return 0;
-}
-
-static void follow(void *ctx, uint32_t mask)
-{
-	(void)ctx;
-	(void)mask;
-}
-
-static void put(void *client, const char *line, size_t n)
-{
-	(void)client;
-	ck_assert_uint_lt(len + n, sizeof(out));
-	memcpy(out + len, line, n);
-	len += n;
-	out[len] = '\0';
-}
-
-static bool backlogged(void *client)
-{
-	(void)client;
-	return false;
-}
-
-static void shut(void *client)
-{
-	(void)client;
-}
-
-static int load(void *ctx, const char *from, const char *path, char **data, size_t *n)
-{
-	static const char text[] =
-		"layer l { permit proto icmp; pend proto tcp to port ssh remember 8h; }\n";
-
-	(void)ctx;
-	(void)from;
-	(void)path;
-	*data = strdup(text);
-	*n = sizeof(text) - 1;
-	return *data ? 0 : -ENOMEM;
-}
-
-static void release(void *image, size_t size)
-{
-	(void)size;
-	free(image);
+	return fake_post(ctx, worker, m);
 }
 
 static void setup(void)
 {
-	static const struct policy_loader loader = {.read = load};
-	struct control_env env = {
-		.view = &view,
-		.workers = 2,
-		.config = "p",
-		.post = post,
-		.follow = follow,
-		.write = put,
-		.backlogged = backlogged,
-		.close = shut,
-	};
-	struct policy *p;
-	void *image;
-	size_t size;
+	struct control_env env;
 
-	nposted = 0;
-	ck_assert_int_eq(loop_new(&l), 0);
-	ck_assert_int_eq(events_new(&events), 0);
-	view_init(&view);
-	ck_assert_int_eq(policy_parse(&p, "p", &loader, NULL), 0);
-	ck_assert_int_eq(policy_compile(p, &image, &size), 0);
-	ck_assert_int_eq(view_set(&view, image, size, release, 5), 0);
-	policy_free(p);
-	env.loop = l;
-	env.events = events;
-	ck_assert_int_eq(control_new(&c, &env), 0);
-	cc = control_open(c, &c, ROLE_DECIDE, 0);
-	low = control_open(c, &c, ROLE_OBSERVE, 7);
+	fake_begin(&fake);
+	fake.room = 4;
+	fake_put_in_force(
+		&fake, "layer l { permit proto icmp; pend proto tcp to port ssh remember 8h; }\n",
+		5);
+	env = fake_env(&fake, 2);
+	env.post = post;
+	ck_assert_int_eq(control_new(&fake.control, &env), 0);
+	cc = fake_open(&fake, &out, ROLE_DECIDE, 0);
+	low = fake_open(&fake, &out, ROLE_OBSERVE, 7);
 }
 
 static void teardown(void)
 {
 	control_closed(cc);
 	control_closed(low);
-	control_free(c);
-	events_free(events);
-	view_deinit(&view);
-	loop_free(l);
+	fake_end(&fake);
 }
 
 static const char *ask(struct control_client *who, const char *line)
 {
-	len = 0;
-	out[0] = '\0';
-	control_line(who, line, strlen(line));
-	return out;
+	return fake_says(who, &out, line);
 }
-
-#define HAS(text, want) ck_assert_msg(strstr(text, want) != NULL, "%s is not in %s", want, text)
 
 /* ---- forget ---- */
 
@@ -147,14 +65,14 @@ static const struct {
 START_TEST(forget_refuses)
 {
 	HAS(ask(cc, refused[_i].line), refused[_i].want);
-	ck_assert_uint_eq(nposted, 0);
+	ck_assert_uint_eq(fake.nposted, 0);
 }
 END_TEST
 
 START_TEST(forget_needs_a_role)
 {
 	HAS(ask(low, F ",\"all\":true}"), "\"denied\"");
-	ck_assert_uint_eq(nposted, 0);
+	ck_assert_uint_eq(fake.nposted, 0);
 }
 END_TEST
 
@@ -164,25 +82,26 @@ START_TEST(forget_says_which)
 	struct msg done = {.version = MSG_VERSION, .type = MSG_DONE};
 
 	ask(cc, F ",\"source\":\"203.0.113.0/24\",\"rule\":1}");
-	ck_assert_uint_eq(nposted, 1);
-	ck_assert_uint_eq(posted[0].type, MSG_FORGET);
-	ck_assert_uint_eq(posted[0].u.decisions.family, 4);
-	ck_assert_uint_eq(posted[0].u.decisions.prefix_len, 24);
-	ck_assert_mem_eq(posted[0].u.decisions.source, source, 16);
-	ck_assert_uint_eq(posted[0].u.decisions.rule, classify_rule_key(view.classifier, 1));
-	done.seq = posted[0].seq;
+	ck_assert_uint_eq(fake.nposted, 1);
+	ck_assert_uint_eq(fake.posted[0].type, MSG_FORGET);
+	ck_assert_uint_eq(fake.posted[0].u.decisions.family, 4);
+	ck_assert_uint_eq(fake.posted[0].u.decisions.prefix_len, 24);
+	ck_assert_mem_eq(fake.posted[0].u.decisions.source, source, 16);
+	ck_assert_uint_eq(fake.posted[0].u.decisions.rule,
+			  classify_rule_key(fake.view.classifier, 1));
+	done.seq = fake.posted[0].seq;
 	done.u.done.count = 3;
-	control_answer(c, 0, &done, -1); /* not who was asked */
-	ck_assert_uint_eq(len, 0);
-	control_answer(c, MSG_MAIN, &done, -1);
-	HAS(out, "{\"forgotten\":3}");
+	control_answer(fake.control, 0, &done, -1); /* not who was asked */
+	ck_assert_uint_eq(out.len, 0);
+	control_answer(fake.control, MSG_MAIN, &done, -1);
+	HAS(out.text, "{\"forgotten\":3}");
 	ask(cc, F ",\"all\":true}");
-	ck_assert_uint_eq(posted[1].u.decisions.family, 0);
-	ck_assert_uint_eq(posted[1].u.decisions.rule, 0);
-	done.seq = posted[1].seq;
+	ck_assert_uint_eq(fake.posted[1].u.decisions.family, 0);
+	ck_assert_uint_eq(fake.posted[1].u.decisions.rule, 0);
+	done.seq = fake.posted[1].seq;
 	done.u.done.status = PEND_E_INVALID;
-	control_answer(c, MSG_MAIN, &done, -1);
-	HAS(out, "nothing was forgotten");
+	control_answer(fake.control, MSG_MAIN, &done, -1);
+	HAS(out.text, "nothing was forgotten");
 }
 END_TEST
 
@@ -202,41 +121,42 @@ static struct remembered_entry entry(uint8_t scope, uint8_t family, uint64_t rul
 
 static void answer(const struct remembered_entry *d, uint32_t n, uint32_t count, uint32_t cursor)
 {
-	struct msg m = {
-		.version = MSG_VERSION, .type = MSG_DECISIONS, .seq = posted[nposted - 1].seq};
+	struct msg m = {.version = MSG_VERSION,
+			.type = MSG_DECISIONS,
+			.seq = fake.posted[fake.nposted - 1].seq};
 	int fd = n ? policyfile_image_fd(d, n * sizeof(*d)) : -1;
 
 	m.u.decisions.count = count;
 	m.u.decisions.cursor = cursor;
 	m.u.decisions.kept = 9;
-	control_answer(c, MSG_MAIN, &m, fd);
+	control_answer(fake.control, MSG_MAIN, &m, fd);
 	if (fd >= 0)
 		close(fd);
 }
 
 START_TEST(list_in_parts)
 {
-	uint64_t key = classify_rule_key(view.classifier, 1);
+	uint64_t key = classify_rule_key(fake.view.classifier, 1);
 	struct remembered_entry d[2] = {entry(CLASSIFY_SCOPE_SERVICE, 4, key),
 					entry(CLASSIFY_SCOPE_SOURCE, 4, 12345)};
 
 	ask(low, "{\"id\":1,\"op\":\"decisions\"}");
-	ck_assert_uint_eq(posted[0].type, MSG_DECISIONS);
-	ck_assert_uint_eq(posted[0].u.decisions.cursor, 0);
+	ck_assert_uint_eq(fake.posted[0].type, MSG_DECISIONS);
+	ck_assert_uint_eq(fake.posted[0].u.decisions.cursor, 0);
 	answer(d, 1, 1, 100);
-	HAS(out, "\"scope\":\"service\"");
-	HAS(out, "\"dest_port\":22");
-	HAS(out, "pend proto tcp to port");
-	HAS(out, "\"more\":true");
-	ck_assert_ptr_null(strstr(out, "source_port"));
-	ck_assert_uint_eq(posted[1].u.decisions.cursor, 100);
-	len = 0;
+	HAS(out.text, "\"scope\":\"service\"");
+	HAS(out.text, "\"dest_port\":22");
+	HAS(out.text, "pend proto tcp to port");
+	HAS(out.text, "\"more\":true");
+	ck_assert_ptr_null(strstr(out.text, "source_port"));
+	ck_assert_uint_eq(fake.posted[1].u.decisions.cursor, 100);
+	fake_forget(&out);
 	answer(d + 1, 1, 1, 0);
-	HAS(out, "\"scope\":\"source\"");
-	HAS(out, "\"count\":2");
-	HAS(out, "\"kept\":9");
-	ck_assert_ptr_null(strstr(out, "\"dest\""));
-	ck_assert_ptr_null(strstr(out, "\"text\""));
+	HAS(out.text, "\"scope\":\"source\"");
+	HAS(out.text, "\"count\":2");
+	HAS(out.text, "\"kept\":9");
+	ck_assert_ptr_null(strstr(out.text, "\"dest\""));
+	ck_assert_ptr_null(strstr(out.text, "\"text\""));
 }
 END_TEST
 
@@ -248,13 +168,13 @@ START_TEST(list_of_nonsense)
 	ask(cc, "{\"id\":1,\"op\":\"decisions\"}");
 	d[0].v.verdict = d[0].v.reason = 255;
 	answer(d, 2, 2, 100);
-	HAS(out, "\"scope\":\"unknown\"");
+	HAS(out.text, "\"scope\":\"unknown\"");
 	answer(d, 1, MSG_FLOWS + 1, 101);
 	answer(d, 1, 2, 102); /* more than there are */
-	len = 0;
+	fake_forget(&out);
 	answer(d, 0, 1, 50); /* back, and none attached */
-	HAS(out, "\"count\":1");
-	ck_assert_uint_eq(nposted, 4);
+	HAS(out.text, "\"count\":1");
+	ck_assert_uint_eq(fake.nposted, 4);
 }
 END_TEST
 

@@ -1,35 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The operation `history`, and what waits for the store: what is asked, pages, and what is told when it cannot be. */
 #include "unit.h"
-#include "daemon/control.h"
+#include "control_fake.h"
 #include "daemon/msg.h"
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-static struct loop *l;
-static struct view view;
-static struct events *events;
-static struct control *c;
+static struct fake_control fake;
+static struct fake_client out;
 static struct control_client *cc;
 static struct store_query asked;
-static struct msg posted[8];
-static unsigned queries, nposted, syncs, begun, ended;
+static unsigned queries, syncs, begun, ended;
 static struct store_which forgot;
 static uint32_t seq;
 static int sync_answer;
-static char out[1u << 20];
-static size_t len;
-
-static int post(void *ctx, unsigned worker, const struct msg *m)
-{
-	(void)ctx;
-	(void)worker;
-	ck_assert_uint_lt(nposted, 8);
-	posted[nposted++] = *m;
-	return 0;
-}
 
 static int history(void *ctx, const struct store_query *q, uint32_t s)
 {
@@ -61,79 +45,35 @@ static void forget_end(void *ctx, const struct store_which *w)
 	forgot = w ? *w : (struct store_which){.rule = 4711};
 }
 
-static void follow(void *ctx, uint32_t mask)
-{
-	(void)ctx;
-	(void)mask;
-}
-
-static void put(void *client, const char *line, size_t n)
-{
-	(void)client;
-	ck_assert_uint_lt(len + n, sizeof(out));
-	memcpy(out + len, line, n);
-	len += n;
-	out[len] = '\0';
-}
-
-static bool backlogged(void *client)
-{
-	(void)client;
-	return false;
-}
-
-static void shut(void *client)
-{
-	(void)client;
-}
-
 static void setup(void)
 {
-	struct control_env env = {
-		.view = &view,
-		.workers = 2,
-		.config = "p",
-		.post = post,
-		.follow = follow,
-		.sync = sync_now,
-		.forget_begin = forget_begin,
-		.forget_end = forget_end,
-		.history = history,
-		.write = put,
-		.backlogged = backlogged,
-		.close = shut,
-	};
+	struct control_env env;
 
-	queries = nposted = syncs = begun = ended = 0;
+	queries = syncs = begun = ended = 0;
 	sync_answer = 1;
-	ck_assert_int_eq(loop_new(&l), 0);
-	ck_assert_int_eq(events_new(&events), 0);
-	view_init(&view);
-	env.loop = l;
-	env.events = events;
-	ck_assert_int_eq(control_new(&c, &env), 0);
-	cc = control_open(c, &c, ROLE_ADMIN, 0);
+	fake_begin(&fake);
+	fake.room = 8;
+	env = fake_env(&fake, 2);
+	env.sync = sync_now;
+	env.forget_begin = forget_begin;
+	env.forget_end = forget_end;
+	env.history = history;
+	ck_assert_int_eq(control_new(&fake.control, &env), 0);
+	cc = fake_open(&fake, &out, ROLE_ADMIN, 0);
 }
 
 static void teardown(void)
 {
 	control_closed(cc);
-	control_free(c);
-	events_free(events);
-	view_deinit(&view);
-	loop_free(l);
+	fake_end(&fake);
 }
+
+#define Q(more) "{\"id\":1,\"op\":\"history\"" more "}"
 
 static const char *ask(const char *line)
 {
-	len = 0;
-	out[0] = '\0';
-	control_line(cc, line, strlen(line));
-	return out;
+	return fake_says(cc, &out, line);
 }
-
-#define HAS(text, want) ck_assert_msg(strstr(text, want) != NULL, "%s is not in %s", want, text)
-#define Q(more)         "{\"id\":1,\"op\":\"history\"" more "}"
 
 static void found(unsigned n, int64_t first)
 {
@@ -161,8 +101,8 @@ static void found(unsigned n, int64_t first)
 						  .line = 3,
 						  .by = "root",
 						  .why = "\x1b[31mred"}};
-	len = 0;
-	control_found(c, seq, 0, f, n);
+	fake_forget(&out);
+	control_found(fake.control, seq, 0, f, n);
 }
 
 START_TEST(a_row_as_it_is_told)
@@ -172,15 +112,15 @@ START_TEST(a_row_as_it_is_told)
 	ck_assert_uint_eq(asked.limit, 50);
 	ck_assert_int_eq(asked.verdict, -1);
 	found(1, 9);
-	HAS(out, "\"time\":\"2026-01-31T12:00:00.123Z\"");
-	HAS(out, "\"source\":\"203.0.113.7\"");
-	HAS(out, "\"state\":\"permitted\"");
-	HAS(out, "\"by\":\"root\"");
-	HAS(out, "\"why\":\"\\\\x1b[31mred\""); /* nothing for a terminal */
-	HAS(out, "\"line\":3");
-	HAS(out, "\"count\":1");
-	HAS(out, "\"next\":null");
-	ck_assert_ptr_null(strstr(out, "authority"));
+	HAS(out.text, "\"time\":\"2026-01-31T12:00:00.123Z\"");
+	HAS(out.text, "\"source\":\"203.0.113.7\"");
+	HAS(out.text, "\"state\":\"permitted\"");
+	HAS(out.text, "\"by\":\"root\"");
+	HAS(out.text, "\"why\":\"\\\\x1b[31mred\""); /* nothing for a terminal */
+	HAS(out.text, "\"line\":3");
+	HAS(out.text, "\"count\":1");
+	HAS(out.text, "\"next\":null");
+	ck_assert_ptr_null(strstr(out.text, "authority"));
 }
 END_TEST
 
@@ -190,14 +130,14 @@ START_TEST(pages)
 	ck_assert_uint_eq(asked.limit, 200);
 	ck_assert_int_eq(asked.before, 1000);
 	found(200, 999);
-	HAS(out, "\"more\":true");
+	HAS(out.text, "\"more\":true");
 	ck_assert_uint_eq(queries, 2);
 	ck_assert_int_eq(asked.before, 800);
 	found(200, 799);
 	ck_assert_uint_eq(asked.limit, 50);
 	found(50, 599);
-	HAS(out, "\"count\":450");
-	HAS(out, "\"next\":550");
+	HAS(out.text, "\"count\":450");
+	HAS(out.text, "\"next\":550");
 	ck_assert_uint_eq(queries, 3);
 }
 END_TEST
@@ -239,7 +179,7 @@ static const struct {
 START_TEST(what_is_wrong_is_told)
 {
 	HAS(ask(wrong[_i].line), wrong[_i].want);
-	HAS(out, "\"invalid\"");
+	HAS(out.text, "\"invalid\"");
 	ck_assert_uint_eq(queries, 0);
 }
 END_TEST
@@ -247,13 +187,12 @@ END_TEST
 START_TEST(trouble)
 {
 	ask(Q(""));
-	len = 0;
-	control_found(c, seq, -EIO, NULL, 0);
-	HAS(out, "\"system\"");
-	len = 0;
-	out[0] = '\0';
-	control_found(c, seq, 0, NULL, 0); /* it is over */
-	ck_assert_uint_eq(len, 0);
+	fake_forget(&out);
+	control_found(fake.control, seq, -EIO, NULL, 0);
+	HAS(out.text, "\"system\"");
+	fake_forget(&out);
+	control_found(fake.control, seq, 0, NULL, 0); /* it is over */
+	ck_assert_uint_eq(out.len, 0);
 }
 END_TEST
 
@@ -261,13 +200,12 @@ END_TEST
 
 static void done(unsigned i, uint32_t count, uint32_t remembered)
 {
-	struct msg m = {.version = MSG_VERSION, .type = MSG_DONE, .seq = posted[i].seq};
+	struct msg m = {.version = MSG_VERSION, .type = MSG_DONE, .seq = fake.posted[i].seq};
 
 	m.u.done.count = count;
 	m.u.done.remembered = remembered;
-	len = 0;
-	out[0] = '\0';
-	control_answer(c, posted[i].type == MSG_FORGET ? MSG_MAIN : 0, &m, -1);
+	fake_forget(&out);
+	control_answer(fake.control, fake.posted[i].type == MSG_FORGET ? MSG_MAIN : 0, &m, -1);
 }
 
 #define COMPLETE \
@@ -277,25 +215,25 @@ START_TEST(complete_waits_for_the_store)
 {
 	ask(COMPLETE);
 	done(0, 1, 0); /* nothing was remembered */
-	HAS(out, "\"ok\":true");
+	HAS(out.text, "\"ok\":true");
 	ck_assert_uint_eq(syncs, 0);
 	ask(COMPLETE);
 	done(1, 1, 1);
 	ck_assert_uint_eq(syncs, 1);
-	ck_assert_uint_eq(len, 0);
-	control_synced(c, seq, 0, "");
-	HAS(out, "\"ok\":true");
-	HAS(out, "\"remembered\":1");
+	ck_assert_uint_eq(out.len, 0);
+	control_synced(fake.control, seq, 0, "");
+	HAS(out.text, "\"ok\":true");
+	HAS(out.text, "\"remembered\":1");
 	ask(COMPLETE);
 	done(2, 1, 1);
-	control_synced(c, seq, -ENOSPC, "the disk is full");
-	HAS(out, "\"code\":\"store\"");
-	HAS(out, "the disk is full");
-	HAS(out, "\"remembered\":1");
+	control_synced(fake.control, seq, -ENOSPC, "the disk is full");
+	HAS(out.text, "\"code\":\"store\"");
+	HAS(out.text, "the disk is full");
+	HAS(out.text, "\"remembered\":1");
 	sync_answer = 0; /* no file */
 	ask(COMPLETE);
 	done(3, 1, 1);
-	HAS(out, "\"ok\":true");
+	HAS(out.text, "\"ok\":true");
 }
 END_TEST
 
@@ -310,8 +248,8 @@ START_TEST(forget_goes_to_the_store)
 	ck_assert_uint_eq(forgot.prefix_len, 24);
 	ck_assert_uint_eq(forgot.source[0], 203);
 	ck_assert_uint_eq(syncs, 1);
-	control_synced(c, seq, 0, "");
-	HAS(out, "\"forgotten\":3");
+	control_synced(fake.control, seq, 0, "");
+	HAS(out.text, "\"forgotten\":3");
 	/* whoever asked goes away meanwhile */
 	ask("{\"id\":2,\"op\":\"forget\",\"all\":true}");
 	ck_assert_uint_eq(begun, 2);

@@ -4,32 +4,17 @@
  * of a request reaches the queue of changes.
  */
 #include "unit.h"
-#include "core/policy.h"
-#include "daemon/control.h"
+#include "control_fake.h"
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
-static struct loop *l;
-static struct view view;
-static struct events *events;
+static struct fake_control fake;
+static struct fake_client out; /* of both */
 static struct journal *journal;
 static struct overlay *overlay;
-static struct control *c;
 static struct control_client *cc, *low;
-static char out[1u << 18];
-static size_t len;
 static struct amend *got;
 static bool busy;
 static uint64_t session;
-
-static int post(void *ctx, unsigned worker, const struct msg *m)
-{
-	(void)ctx;
-	(void)worker;
-	(void)m;
-	return 0;
-}
 
 static int change(void *ctx, struct amend *ch)
 {
@@ -54,88 +39,24 @@ static const struct overlay *changed(void *ctx)
 	return overlay;
 }
 
-static void follow(void *ctx, uint32_t mask)
-{
-	(void)ctx;
-	(void)mask;
-}
-
-static void put(void *client, const char *line, size_t n)
-{
-	(void)client;
-	ck_assert_uint_lt(len + n, sizeof(out));
-	memcpy(out + len, line, n);
-	len += n;
-	out[len] = '\0';
-}
-
-static bool backlogged(void *client)
-{
-	(void)client;
-	return false;
-}
-
-static void shut(void *client)
-{
-	(void)client;
-}
-
-static int load(void *ctx, const char *from, const char *path, char **data, size_t *n)
-{
-	static const char text[] = "set a { 10.0.0.0/8, 192.0.2.1 }\nlayer l { block from @a }\n";
-
-	(void)ctx;
-	(void)from;
-	(void)path;
-	*data = strdup(text);
-	*n = sizeof(text) - 1;
-	return *data ? 0 : -ENOMEM;
-}
-
-static void release(void *image, size_t size)
-{
-	(void)size;
-	free(image);
-}
-
 static void setup(void)
 {
-	static const struct policy_loader loader = {.read = load};
-	const struct control_env env = {
-		.view = &view,
-		.workers = 1,
-		.config = "p",
-		.post = post,
-		.change = change,
-		.session = left,
-		.overlay = changed,
-		.follow = follow,
-		.write = put,
-		.backlogged = backlogged,
-		.close = shut,
-	};
-	struct control_env e = env;
-	struct policy *p;
-	void *image;
-	size_t size;
+	struct control_env env;
 
 	busy = false;
 	session = 0;
-	ck_assert_int_eq(loop_new(&l), 0);
-	ck_assert_int_eq(events_new(&events), 0);
+	fake_begin(&fake);
 	ck_assert_int_eq(journal_new(&journal), 0);
 	overlay = overlay_new();
-	view_init(&view);
-	ck_assert_int_eq(policy_parse(&p, "p", &loader, NULL), 0);
-	ck_assert_int_eq(policy_compile(p, &image, &size), 0);
-	ck_assert_int_eq(view_set(&view, image, size, release, 5), 0);
-	policy_free(p);
-	e.loop = l;
-	e.events = events;
-	e.journal = journal;
-	ck_assert_int_eq(control_new(&c, &e), 0);
-	cc = control_open(c, &c, ROLE_ADMIN, 0);
-	low = control_open(c, &c, ROLE_OBSERVE, 7);
+	fake_put_in_force(&fake, "set a { 10.0.0.0/8, 192.0.2.1 }\nlayer l { block from @a }\n", 5);
+	env = fake_env(&fake, 1);
+	env.change = change;
+	env.session = left;
+	env.overlay = changed;
+	env.journal = journal;
+	ck_assert_int_eq(control_new(&fake.control, &env), 0);
+	cc = fake_open(&fake, &out, ROLE_ADMIN, 0);
+	low = fake_open(&fake, &out, ROLE_OBSERVE, 7);
 	control_pid(cc, 4711);
 }
 
@@ -143,24 +64,18 @@ static void teardown(void)
 {
 	control_closed(cc);
 	control_closed(low);
-	control_free(c);
 	amend_free(got);
 	got = NULL;
 	overlay_put(overlay);
 	journal_free(journal);
-	events_free(events);
-	view_deinit(&view);
-	loop_free(l);
+	fake_end(&fake);
 }
 
 static const char *ask_as(struct control_client *who, const char *line)
 {
-	len = 0;
-	out[0] = '\0';
 	amend_free(got);
 	got = NULL;
-	control_line(who, line, strlen(line));
-	return out;
+	return fake_says(who, &out, line);
 }
 
 static const char *ask(const char *line)
@@ -252,10 +167,10 @@ START_TEST(what_reaches_the_queue)
 	ck_assert_int_eq(got->terms.who.pid, 4711);
 	ck_assert_str_eq(got->terms.who.user, "root");
 	ck_assert_str_eq(got->terms.why, "ticket");
-	ck_assert_uint_eq(len, 0);
-	control_changed(c, got, &res);
-	ck_assert_ptr_nonnull(strstr(out, "\"ok\":true"));
-	ck_assert_ptr_nonnull(strstr(out, "\"generation\":6"));
+	ck_assert_uint_eq(out.len, 0);
+	control_changed(fake.control, got, &res);
+	ck_assert_ptr_nonnull(strstr(out.text, "\"ok\":true"));
+	ck_assert_ptr_nonnull(strstr(out.text, "\"generation\":6"));
 	busy = true;
 	ck_assert_ptr_nonnull(strstr(ask(P "[{\"delete\":1}]}"), "\"busy\""));
 }
@@ -268,12 +183,12 @@ START_TEST(a_connection_that_ends)
 	ck_assert_uint_ne(got->terms.session, 0);
 	control_closed(cc);
 	ck_assert_uint_eq(session, got->terms.session);
-	cc = control_open(c, &c, ROLE_ADMIN, 0);
+	cc = fake_open(&fake, &out, ROLE_ADMIN, 0);
 	session = 0;
 	ask(P "[{\"add\":\"permit\"}],\"stay\":true}");
 	control_closed(cc);
 	ck_assert_uint_eq(session, 0);
-	cc = control_open(c, &c, ROLE_ADMIN, 0);
+	cc = fake_open(&fake, &out, ROLE_ADMIN, 0);
 }
 END_TEST
 

@@ -1,44 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Codes that people bring: who is told of them, and whose word about them counts. */
 #include "unit.h"
-#include "daemon/control.h"
-#include <string.h>
+#include "control_fake.h"
 
-struct fake {
-	char text[8192];
-	size_t len;
-	bool closed, slow;
-};
-
-static struct loop *l;
-static struct view view;
-static struct events *events;
+static struct fake_control fake;
 static struct ask *a;
-static struct control *c;
 static struct control_client *cc[3];
-static struct fake out[3];
+static struct fake_client out[3];
 
 enum { PERSON, SERVER, OTHER };
-
-static void put(void *client, const char *line, size_t len)
-{
-	struct fake *f = client;
-
-	ck_assert_uint_lt(f->len + len, sizeof(f->text));
-	memcpy(f->text + f->len, line, len);
-	f->len += len;
-	f->text[f->len] = '\0';
-}
-
-static bool backlogged(void *client)
-{
-	return ((struct fake *)client)->slow;
-}
-
-static void shut(void *client)
-{
-	((struct fake *)client)->closed = true;
-}
 
 static bool ask_backlogged(void *ctx, void *client)
 {
@@ -51,41 +21,36 @@ static void setup(void)
 	static const struct ask_def defs[] = {
 		{.name = "door", .served = true, .max_pending = 8, .timeout_ns = MONO_NS_PER_S},
 		{.name = "ops", .max_pending = 8, .timeout_ns = MONO_NS_PER_S}};
-	struct control_env env = {
-		.view = &view, .write = put, .backlogged = backlogged, .close = shut};
 	struct ask_env ask = {.max_questions = 8, .backlogged = ask_backlogged};
+	struct control_env env;
 
-	memset(out, 0, sizeof(out));
-	ck_assert_int_eq(loop_new(&l), 0);
-	ck_assert_int_eq(events_new(&events), 0);
-	view_init(&view);
-	ask.loop = l;
+	fake_begin(&fake);
+	ask.loop = fake.loop;
 	ck_assert_int_eq(ask_new(&a, &ask), 0);
 	ck_assert_int_eq(ask_configure(a, 1, defs, 2), 0);
-	env.loop = l;
-	env.events = events;
+	env = fake_env(&fake, 0);
+	env.post = NULL; /* no worker has a part in it */
+	env.follow = NULL;
+	env.config = NULL;
 	env.ask = a;
-	ck_assert_int_eq(control_new(&c, &env), 0);
+	ck_assert_int_eq(control_new(&fake.control, &env), 0);
 	for (int i = 0; i < 3; i++)
-		cc[i] = control_open(c, &out[i], i ? ROLE_ADMIN : ROLE_OBSERVE, i ? 0 : 65534);
+		cc[i] = fake_open(&fake, &out[i], i ? ROLE_ADMIN : ROLE_OBSERVE, i ? 0 : 65534);
 }
 
 static void teardown(void)
 {
 	for (int i = 0; i < 3; i++)
 		control_closed(cc[i]);
-	control_free(c);
 	ask_free(a);
-	events_free(events);
-	view_deinit(&view);
-	loop_free(l);
+	fake_end(&fake);
 }
 
 /* What the three were told since the last time. */
 static void says(int who, const char *line)
 {
 	for (int i = 0; i < 3; i++)
-		out[i].len = out[i].text[0] = 0;
+		fake_forget(&out[i]);
 	control_line(cc[who], line, strlen(line));
 }
 
@@ -141,8 +106,8 @@ START_TEST(opened)
 	word(SERVER, t, "\"ok\":true");
 	told(SERVER, "not-found");
 	not_told(PERSON);
-	ck_assert_uint_eq(control_stats(c)->unlocks, 1);
-	ck_assert_uint_eq(control_stats(c)->unlocks_refused, 0);
+	ck_assert_uint_eq(control_stats(fake.control)->unlocks, 1);
+	ck_assert_uint_eq(control_stats(fake.control)->unlocks_refused, 0);
 }
 END_TEST
 
@@ -155,7 +120,7 @@ START_TEST(refused)
 	says(PERSON, BRING("192.0.2.1", "1"));
 	word(SERVER, token(), "\"ok\":false");
 	told(PERSON, "it was refused");
-	ck_assert_uint_eq(control_stats(c)->unlocks_refused, 2);
+	ck_assert_uint_eq(control_stats(fake.control)->unlocks_refused, 2);
 }
 END_TEST
 
@@ -177,7 +142,7 @@ START_TEST(locked)
 	told(SERVER, "\"source\":\"::ffff\"");
 	word(SERVER, token(), "\"ok\":false");
 	told(OTHER, "\"code\":\"denied\"");
-	ck_assert_uint_eq(control_stats(c)->unlocks_refused, 0); /* it was no code */
+	ck_assert_uint_eq(control_stats(fake.control)->unlocks_refused, 0); /* it was no code */
 	says(OTHER, "{\"id\":1,\"op\":\"lock\",\"authority\":\"door\",\"source\":7}");
 	told(OTHER, "\"code\":\"invalid\"");
 	says(OTHER, "{\"id\":1,\"op\":\"lock\",\"authority\":\"ops\"}");
@@ -239,7 +204,7 @@ static void wait_s(unsigned s)
 	mono_t end = mono_add(loop_clock(), s * MONO_NS_PER_S);
 
 	while (mono_before(loop_clock(), end))
-		ck_assert_int_eq(loop_once(l, end), 0);
+		ck_assert_int_eq(loop_once(fake.loop, end), 0);
 }
 
 START_TEST(server_goes)

@@ -1,122 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which events a client gets: `match` of the operation `events`, for the list and for those that follow. */
 #include "unit.h"
+#include "control_fake.h"
 #include "core/flow.h"
-#include "core/policy.h"
-#include "daemon/control.h"
 #include <arpa/inet.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
-static struct loop *l;
-static struct view view;
-static struct events *events;
-static struct control *c;
+static struct fake_control fake;
+static struct fake_client out;
 static struct control_client *cc;
-static char out[1u << 18];
-static size_t len;
-static uint32_t followed;
-
-static void follow(void *ctx, uint32_t mask)
-{
-	(void)ctx;
-	followed = mask;
-}
-
-static void put(void *client, const char *line, size_t n)
-{
-	(void)client;
-	ck_assert_uint_lt(len + n, sizeof(out));
-	memcpy(out + len, line, n);
-	len += n;
-	out[len] = '\0';
-}
-
-static bool backlogged(void *client)
-{
-	(void)client;
-	return false;
-}
-
-static void shut(void *client)
-{
-	(void)client;
-}
-
-static int load(void *ctx, const char *from, const char *path, char **data, size_t *n)
-{
-	const char *const *text = ctx;
-
-	(void)from;
-	(void)path;
-	*data = strdup(*text);
-	*n = strlen(*text);
-	return *data ? 0 : -ENOMEM;
-}
-
-static void release(void *image, size_t size)
-{
-	(void)size;
-	free(image);
-}
-
-static void put_in_force(const char *text, uint32_t generation)
-{
-	const struct policy_loader loader = {.read = load, .ctx = &text};
-	struct policy *p;
-	void *image;
-	size_t size;
-
-	ck_assert_int_eq(policy_parse(&p, "p", &loader, NULL), 0);
-	ck_assert_int_eq(policy_compile(p, &image, &size), 0);
-	ck_assert_int_eq(view_set(&view, image, size, release, generation), 0);
-	policy_free(p);
-}
 
 static void setup(void)
 {
-	struct control_env env = {
-		.view = &view,
-		.workers = 1,
-		.config = "p",
-		.follow = follow,
-		.write = put,
-		.backlogged = backlogged,
-		.close = shut,
-	};
+	struct control_env env;
 
-	ck_assert_int_eq(loop_new(&l), 0);
-	ck_assert_int_eq(events_new(&events), 0);
-	view_init(&view);
-	put_in_force("authority ops { type operator } authority idp { type socket }\n"
-		     "layer l { pend proto tcp to port 22 ask ops; pend proto tcp ask idp }\n",
-		     1);
-	env.loop = l;
-	env.events = events;
-	ck_assert_int_eq(control_new(&c, &env), 0);
-	cc = control_open(c, &c, ROLE_OBSERVE, 0);
+	fake_begin(&fake);
+	fake_put_in_force(&fake,
+			  "authority ops { type operator } authority idp { type socket }\n"
+			  "layer l { pend proto tcp to port 22 ask ops; pend proto tcp ask idp }\n",
+			  1);
+	env = fake_env(&fake, 1);
+	env.post = NULL; /* no worker has a part in it */
+	ck_assert_int_eq(control_new(&fake.control, &env), 0);
+	cc = fake_open(&fake, &out, ROLE_OBSERVE, 0);
 }
 
 static void teardown(void)
 {
 	control_closed(cc);
-	control_free(c);
-	events_free(events);
-	view_deinit(&view);
-	loop_free(l);
+	fake_end(&fake);
 }
 
 static struct pend_event pended(const char *source, uint16_t port, const char *authority,
 				uint32_t rule)
 {
-	uint16_t index = (uint16_t)view_authority_find(&view, authority);
+	uint16_t index = (uint16_t)view_authority_find(&fake.view, authority);
 	struct pend_event e = {.type = PEND_EVENT_PENDED,
 			       .now_ns = 1,
 			       .info = {.protocol = 6,
 					.dest_port = port,
 					.rule = rule,
-					.tag = MSG_TAG(view.generation, index)}};
+					.tag = MSG_TAG(fake.view.generation, index)}};
 
 	ck_assert_int_ge(flow_addr_parse(source, e.info.source, &e.info.family), 0);
 	memcpy(e.info.dest, e.info.source, 16);
@@ -141,19 +64,19 @@ static void happen(void)
 	some[nsome].info.protocol = 17;
 	some[nsome].info.tag = 0;
 	for (unsigned i = 0; i <= nsome; i++)
-		control_event(c, events_add(events, &some[i]));
-	control_event(c, events_ended(events, 1, &f, 1, 1));
-	control_event(c, events_note(events, 1, "policy 2 is in force"));
+		control_event(fake.control, events_add(fake.events, &some[i]));
+	control_event(fake.control, events_ended(fake.events, 1, &f, 1, 1));
+	control_event(fake.control, events_note(fake.events, 1, "policy 2 is in force"));
 }
 
-/* The numbers of the events in `out`, in order: "1 2". */
+/* The numbers of the events that were told, in order: "1 2". */
 static const char *numbers(void)
 {
 	static char text[64];
 	unsigned seen[32] = {0};
 
 	text[0] = '\0';
-	for (const char *p = out; (p = strstr(p, "\"seq\":")); p++)
+	for (const char *p = out.text; (p = strstr(p, "\"seq\":")); p++)
 		seen[strtoul(p + 6, NULL, 10) % 32]++;
 	for (unsigned i = 0; i < 32; i++)
 		if (seen[i])
@@ -166,10 +89,8 @@ static void say(const char *args)
 {
 	char line[512];
 
-	len = 0;
-	out[0] = '\0';
 	snprintf(line, sizeof(line), "{\"id\":1,\"op\":\"events\"%s}", args);
-	control_line(cc, line, strlen(line));
+	fake_says(cc, &out, line);
 }
 
 static const struct {
@@ -199,7 +120,7 @@ START_TEST(the_list_has_what_fits)
 	snprintf(args, sizeof(args), ",\"match\":%s", wanted[_i].match);
 	say(args);
 	ck_assert_str_eq(numbers(), wanted[_i].want);
-	ck_assert_uint_eq(followed, 0);
+	ck_assert_uint_eq(fake.followed, 0);
 }
 END_TEST
 
@@ -209,7 +130,7 @@ START_TEST(so_do_those_that_follow)
 
 	snprintf(args, sizeof(args), ",\"follow\":true,\"match\":%s", wanted[_i].match);
 	say(args);
-	ck_assert_uint_eq(followed, EVENTS_ALL);
+	ck_assert_uint_eq(fake.followed, EVENTS_ALL);
 	happen();
 	ck_assert_str_eq(numbers(), wanted[_i].want);
 }
@@ -234,7 +155,7 @@ START_TEST(another_request_takes_its_place)
 	happen();
 	ck_assert_str_eq(numbers(), "7");
 	say(",\"last\":0,\"follow\":false,\"match\":{\"authority\":\"idp\"}");
-	ck_assert_uint_eq(followed, 0);
+	ck_assert_uint_eq(fake.followed, 0);
 	happen();
 	ck_assert_str_eq(numbers(), "");
 }
@@ -244,9 +165,10 @@ END_TEST
 START_TEST(an_authority_goes_by_its_name)
 {
 	say(",\"last\":0,\"follow\":true,\"match\":{\"authority\":\"idp\"}");
-	put_in_force("authority idp { type socket } authority ops { type operator }\n"
-		     "layer l { pend proto tcp ask idp }\n",
-		     2);
+	fake_put_in_force(&fake,
+			  "authority idp { type socket } authority ops { type operator }\n"
+			  "layer l { pend proto tcp ask idp }\n",
+			  2);
 	happen();
 	ck_assert_str_eq(numbers(), "3");
 	say(",\"last\":9,\"match\":{\"authority\":\"ops\"}");
@@ -273,8 +195,8 @@ START_TEST(a_misspelt_condition_does_not_widen)
 	say(",\"follow\":true,\"types\":[\"limit\"]");
 	snprintf(args, sizeof(args), ",\"follow\":true,\"match\":%s", refused[_i]);
 	say(args);
-	ck_assert_msg(strstr(out, "\"code\":\"invalid\""), "%s: %s", refused[_i], out);
-	ck_assert_uint_eq(followed, 1u << PEND_EVENT_LIMIT);
+	ck_assert_msg(strstr(out.text, "\"code\":\"invalid\""), "%s: %s", refused[_i], out.text);
+	ck_assert_uint_eq(fake.followed, 1u << PEND_EVENT_LIMIT);
 }
 END_TEST
 
