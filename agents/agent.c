@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One authority's process; see agent.h. */
-#include "agents/agent.h"
+#include "agents/agent_self.h"
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -28,53 +28,6 @@ struct start {
 	const char *program; /* NULL: as the policy says */
 	unsigned processes;
 };
-
-struct agent {
-	const char *name, *socket;
-	const struct agent_kind *kind;
-	struct loop *loop;
-	struct pend_client_server *server;
-	int fd; /* of the server, as the loop knows it; -1 */
-	bool writing, failed;
-	bool own;    /* what it does was given, and does not come from the policy */
-	bool served; /* it has been connected before */
-	bool again;  /* its definition is another one: begin anew */
-	json_t *definition;
-	struct list questions;
-	struct htable by_id;
-	unsigned open;
-	void *data;
-};
-
-struct loop *agent_loop(struct agent *a)
-{
-	return a->loop;
-}
-
-struct list *agent_questions(struct agent *a)
-{
-	return &a->questions;
-}
-
-void *agent_data(const struct agent *a)
-{
-	return a->data;
-}
-
-void agent_set_data(struct agent *a, void *data)
-{
-	a->data = data;
-}
-
-const char *agent_name(const struct agent *a)
-{
-	return a->name;
-}
-
-const char *agent_socket(const struct agent *a)
-{
-	return a->socket;
-}
 
 /* Standard error is the daemon's, which is the journal. */
 static void __attribute__((format(printf, 2, 0)))
@@ -107,38 +60,6 @@ void agent_fail(struct agent *a, const char *fmt, ...)
 
 /* ---- questions ---- */
 
-/* FNV-1a: ids are the daemon's, which has no reason to make them collide. */
-static uint32_t hash_id(const char *id)
-{
-	uint32_t h = 2166136261u;
-
-	for (; *id; id++)
-		h = (h ^ (unsigned char)*id) * 16777619u;
-	return h;
-}
-
-static void question_free(struct agent_question *q)
-{
-	list_del(&q->link);
-	htable_del(&q->agent->by_id, &q->by_id);
-	q->agent->open--;
-	free(q->json);
-	free(q);
-}
-
-static struct agent_question *question_find(const struct agent *a, const char *id)
-{
-	uint32_t h = hash_id(id);
-
-	for (struct hnode *n = htable_first(&a->by_id, h); n; n = htable_next(n, h)) {
-		struct agent_question *q = container_of(n, struct agent_question, by_id);
-
-		if (strcmp(q->id, id) == 0)
-			return q;
-	}
-	return NULL;
-}
-
 void agent_say(struct agent_question *q, const struct pend_client_say *what)
 {
 	struct pend_client_server *s = q->agent->server;
@@ -152,7 +73,7 @@ void agent_say(struct agent_question *q, const struct pend_client_say *what)
 		say.how = NULL;
 		pend_client_server_say(s, q->id, &say);
 	}
-	question_free(q);
+	agent_question_free(q);
 }
 
 void agent_answer(struct agent_question *q, enum pend_client_answer answer, const char *how,
@@ -168,46 +89,19 @@ void agent_answer(struct agent_question *q, enum pend_client_answer answer, cons
 static void question_drop(struct agent_question *q)
 {
 	q->agent->kind->withdrawn(q);
-	question_free(q);
-}
-
-static struct agent_question *question_new(struct agent *a, const struct pend_client_question *in)
-{
-	struct agent_question *q = a->open < AGENT_QUESTIONS ? calloc(1, sizeof(*q)) : NULL;
-
-	if (!q)
-		return NULL;
-	q->json = strdup(in->json);
-	if (!q->json) {
-		free(q);
-		return NULL;
-	}
-	q->agent = a;
-	snprintf(q->id, sizeof(q->id), "%s", in->id);
-	snprintf(q->protocol, sizeof(q->protocol), "%s", in->protocol);
-	snprintf(q->source, sizeof(q->source), "%s", in->source);
-	snprintf(q->dest, sizeof(q->dest), "%s", in->dest);
-	snprintf(q->interface, sizeof(q->interface), "%s", in->interface);
-	q->source_port = in->source_port;
-	q->dest_port = in->dest_port;
-	q->rule = in->rule;
-	q->deadline = mono_add(loop_now(a->loop), in->remaining_ms * MONO_NS_PER_MS);
-	list_add_tail(&a->questions, &q->link);
-	htable_add(&a->by_id, &q->by_id, hash_id(q->id));
-	a->open++;
-	return q;
+	agent_question_free(q);
 }
 
 static enum pend_client_answer on_question(void *ctx, struct pend_client_server *s,
 					   const struct pend_client_question *in)
 {
 	struct agent *a = ctx;
-	struct agent_question *q = question_find(a, in->id);
+	struct agent_question *q = agent_question_find(a, in->id);
 
 	(void)s;
 	if (q) /* put once more: the first time is over */
 		question_drop(q);
-	q = question_new(a, in);
+	q = agent_question_new(a, in);
 	if (!q)
 		return PEND_CLIENT_ANSWER_ERROR;
 	a->kind->question(q);
@@ -216,7 +110,7 @@ static enum pend_client_answer on_question(void *ctx, struct pend_client_server 
 
 static void on_withdrawn(void *ctx, struct pend_client_server *s, const char *id, const char *why)
 {
-	struct agent_question *q = question_find(ctx, id);
+	struct agent_question *q = agent_question_find(ctx, id);
 
 	(void)s;
 	(void)why;

@@ -23,7 +23,7 @@ static void split(const uint8_t *data, size_t size)
 	free(text);
 }
 
-static void ask(struct agent *a, struct exec *x, struct exec_child *c, unsigned n)
+static void ask(struct fake_agent *a, struct exec *x, struct exec_child *c, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		char id[8];
@@ -51,7 +51,7 @@ static void say(struct exec_child *c, const uint8_t *data, size_t size, size_t p
 	}
 }
 
-static void check(const struct agent *a)
+static void check(const struct fake_agent *a)
 {
 	for (unsigned i = 0; i < a->nanswers; i++)
 		for (unsigned j = 0; j < i; j++)
@@ -62,8 +62,8 @@ static void check(const struct agent *a)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char name[] = "/bin/x", *argv[] = {name, NULL};
-	static struct agent a;
-	struct exec x = {.agent = &a, .argv = argv, .max = 1};
+	static struct fake_agent a;
+	struct exec x = {.agent = &a.agent, .argv = argv, .max = 1};
 	struct exec_child *c;
 	unsigned n;
 

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct agent a;
+static struct fake_agent a;
 static char path[] = "/tmp/pend-exec.XXXXXX";
 static bool started;
 
@@ -26,10 +26,10 @@ static void teardown(void)
 {
 	char command[64];
 
-	while (started && !list_empty(&a.questions))
-		fake_withdraw(container_of(a.questions.next, struct agent_question, link),
+	while (started && !list_empty(&a.agent.questions))
+		fake_withdraw(container_of(a.agent.questions.next, struct agent_question, link),
 			      &agent_exec);
-	agent_exec.stop(&a);
+	agent_exec.stop(&a.agent);
 	fake_deinit(&a);
 	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* no child, no zombie */
 	snprintf(command, sizeof(command), "rm -rf %s", path);
@@ -53,7 +53,7 @@ static int start(const char *mode, unsigned processes, const char *script, struc
 	snprintf(command, sizeof(command), "%s 'an argument'", file);
 	config = json_pack("{s:s, s:s, s:i}", "command", command, "mode", mode, "processes",
 			   (int)processes);
-	r = agent_exec.start(&a, config, e);
+	r = agent_exec.start(&a.agent, config, e);
 	json_decref(config);
 	started = r == 0;
 	return r;
@@ -80,7 +80,7 @@ static void run(uint64_t ms)
 	mono_t end = mono_add(loop_clock(), ms * MONO_NS_PER_MS);
 
 	while (mono_before(loop_clock(), end))
-		ck_assert_int_eq(loop_once(a.loop, end), 0);
+		ck_assert_int_eq(loop_once(a.agent.loop, end), 0);
 }
 
 /* At most 10 s. */
@@ -89,7 +89,7 @@ static void until(unsigned answers)
 	mono_t end = mono_add(loop_clock(), 10 * MONO_NS_PER_S);
 
 	while (a.nanswers < answers && mono_before(loop_clock(), end))
-		ck_assert_int_eq(loop_once(a.loop, end), 0);
+		ck_assert_int_eq(loop_once(a.agent.loop, end), 0);
 	ck_assert_uint_eq(a.nanswers, answers);
 }
 
@@ -147,7 +147,7 @@ START_TEST(what_cannot_be_started_is_told)
 	json_t *config = json_loads(wrong[_i], 0, NULL);
 	struct err e = {0};
 
-	ck_assert_int_lt(agent_exec.start(&a, config, &e), 0);
+	ck_assert_int_lt(agent_exec.start(&a.agent, config, &e), 0);
 	ck_assert_str_ne(e.text, "");
 	json_decref(config);
 }
@@ -206,7 +206,7 @@ START_TEST(so_many_at_a_time)
 	struct exec *x;
 
 	begin("once", 2, "sleep 0.1; exit 0");
-	x = agent_data(&a);
+	x = agent_data(&a.agent);
 	for (int i = 0; i < 6; i++) {
 		char id[8];
 
@@ -224,7 +224,7 @@ START_TEST(one_that_hangs_is_killed_at_the_deadline)
 	struct exec *x;
 
 	begin("once", 1, "trap '' TERM; while :; do sleep 10; done");
-	x = agent_data(&a);
+	x = agent_data(&a.agent);
 	put("q", 50);
 	run(100);
 	ck_assert_uint_eq(x->running, 1); /* the daemon withdraws first */
@@ -242,7 +242,7 @@ START_TEST(withdrawn_it_is_told_and_then_killed)
 	struct exec *x;
 
 	begin("once", 1, _i ? "trap '' TERM; while :; do sleep 10; done" : "sleep 10; exit 0");
-	x = agent_data(&a);
+	x = agent_data(&a.agent);
 	q = put("q", 300);
 	run(50);
 	fake_withdraw(q, &agent_exec);
@@ -465,7 +465,7 @@ START_TEST(stopped_nothing_is_left)
 	struct exec *x;
 
 	begin("stay", 4, "trap '' TERM; while :; do sleep 10; done");
-	x = agent_data(&a);
+	x = agent_data(&a.agent);
 	run(50);
 	ck_assert_uint_eq(x->running, 4);
 }
