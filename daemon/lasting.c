@@ -141,7 +141,7 @@ static bool is_kept(uint8_t history, uint32_t code)
 	return true;
 }
 
-void lasting_event(struct lasting *l, const struct pend_event *ev)
+static void keep_event(struct lasting *l, const struct pend_event *ev)
 {
 	const struct view *v = l->env.view;
 	const struct pend_info *i = &ev->info;
@@ -160,8 +160,6 @@ void lasting_event(struct lasting *l, const struct pend_event *ev)
 				.dest_port = i->dest_port,
 				.authority = authority ? authority : ""};
 
-	if (!is_kept(v->settings.history, e.reason))
-		return;
 	if (v->classifier && MSG_TAG_GENERATION(i->tag) == v->generation &&
 	    classify_rule(v->classifier, i->rule, &rule))
 		e.line = rule.line;
@@ -173,6 +171,12 @@ void lasting_event(struct lasting *l, const struct pend_event *ev)
 	e.interface = view_interface(v, i->in_interface, iface);
 	notes_find(l->env.notes, MSG_REASON_NOTE(i->reason), &e.by, &e.why);
 	store_event(l->store, &e);
+}
+
+void lasting_event(struct lasting *l, const struct pend_event *ev)
+{
+	if (is_kept(l->env.view->settings.history, MSG_REASON_CODE(ev->info.reason)))
+		keep_event(l, ev);
 }
 
 /* ---- from the store ---- */
