@@ -3,7 +3,8 @@
  * The quickest somebody on the control socket can be: serves an authority and permits everything. Prints
  * "ready" once it serves; ends by a signal, with the number of questions that it answered. With a COUNT: ends when
  * so many have been answered and nothing is pended any more, and prints how many a second that were, from the
- * moment that it served.
+ * moment that it served. A connection that pendd hung up on is taken up again, as the library does; not with a
+ * COUNT, which would be one of another time.
  *
  * usage: bench/answer SOCKET AUTHORITY [COUNT]
  */
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LIFE_S 120 /* whatever happens */
+#define LIFE_S 600 /* whatever happens */
 
 static struct pend_client_server *server;
 static unsigned long long answered, count;
@@ -47,6 +48,8 @@ static enum pend_client_answer question(void *ctx, struct pend_client_server *s,
 
 static void state(void *ctx, struct pend_client_server *s, bool serving, const char *why)
 {
+	static bool served;
+
 	(void)ctx;
 	begun = now();
 	if (serving)
@@ -54,8 +57,9 @@ static void state(void *ctx, struct pend_client_server *s, bool serving, const c
 	else
 		fprintf(stderr, "answer: %s\n", why);
 	fflush(stdout);
-	if (!serving)
+	if (!serving && (count || !served))
 		pend_client_server_stop(s);
+	served = served || serving;
 }
 
 static bool nothing_pended(void *ctx, const char *json)
