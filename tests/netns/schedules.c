@@ -153,7 +153,7 @@ static bool act_decide(struct schedule *s, unsigned i)
 		return false;
 	if (a->permit) {
 		permit_comes(s);
-		s->solid_block = s->slot->acked == O_BLOCK && s->slot->sent == O_BLOCK;
+		s->solid_block = must_say(s->slot, O_BLOCK);
 	} else {
 		block_comes(s);
 	}
@@ -228,7 +228,7 @@ static bool act_again(struct schedule *s)
 		return true;
 	if (s->requests)
 		return false;
-	if (age > 900 || s->slot->sent == O_PERMIT || s->slot->acked == O_PERMIT)
+	if (age > 900 || may_say(s->slot, O_PERMIT))
 		return true;
 	if (!c || (c->ended && c->permit && strcmp(c->state, "flushed")))
 		return true;
@@ -303,12 +303,18 @@ static void policies(void)
 	}
 	if (!change)
 		return;
-	for (unsigned i = 0; i < g.nslots; i++)
+	for (unsigned i = 0; i < g.nslots; i++) {
 		g.slot[i].sent = g.slot[i].want;
+		g.slot[i].may |= 1u << g.slot[i].sent;
+	}
 	g.policy_dirty = false;
 	g.reload_busy = true;
 	policy_write(false);
 	control_request(request_new(Q_RELOAD, NULL), "\"op\":\"reload\"");
+	if (g.kill_load) {
+		g.kill_load = false;
+		g.kill_next = now_ns() + ms(roll(&g.rng, 60));
+	}
 }
 
 /* ------------------------------------------------------------ what goes on around ---- */
@@ -379,35 +385,22 @@ static void foreigners(uint64_t now)
 		foreign_start();
 }
 
-/* The children of pendd: the authority process alone. */
-static void authority_kill(void)
-{
-	char path[64], text[64] = "";
-	FILE *f;
-	long child;
-
-	snprintf(path, sizeof(path), "/proc/%ld/task/%ld/children", g.pid, g.pid);
-	f = fopen(path, "r");
-	if (!f)
-		return;
-	child = fgets(text, sizeof(text), f) ? atol(text) : 0;
-	fclose(f);
-	if (child <= 1)
-		return;
-	g.kills++;
-	kill((pid_t)child, SIGKILL);
-	for (unsigned i = 0; i < g.nslots; i++)
-		if (g.slot[i].s)
-			note(g.slot[i].s, "the authority process is killed");
-}
-
 static void around(uint64_t now)
 {
 	foreigners(now);
 	if (g.kill && now >= g.kill_next) {
-		g.kill_next = now + ms(g.kill_ms + roll(&g.rng, g.kill_ms));
-		authority_kill();
+		/* now, or while a load is under way, or when it is done and we do not know yet */
+		g.kill_unheard = roll(&g.rng, 3) == 0;
+		g.kill_next = NEVER;
+		if (!g.kill_unheard) {
+			if (roll(&g.rng, 2))
+				authority_kill();
+			else
+				g.kill_load = true;
+		}
 	}
+	if (g.kill_next == NEVER && !g.kill_load && !g.kill_unheard)
+		g.kill_next = now + ms(g.kill_ms + roll(&g.rng, g.kill_ms));
 	if (g.control < 0)
 		control_open();
 	policies();
@@ -498,7 +491,7 @@ static bool settled(struct schedule *s, uint64_t now)
 	l->want = O_NONE;
 	if (s->result == R_CLOSED && now < s->done_at)
 		return false;
-	return !s->requests && !any_live(s) && l->sent == O_NONE && l->acked == O_NONE;
+	return !s->requests && !any_live(s) && must_say(l, O_NONE);
 }
 
 static void schedule_step(struct schedule *s, uint64_t now)
@@ -723,7 +716,7 @@ int main(int argc, char **argv)
 	listeners_open();
 	g.begin = now_ns();
 	g.foreign_next = g.begin + ms(1000);
-	g.kill_next = g.begin + ms(6000);
+	g.kill_next = g.begin + ms(g.kill_ms * 3 / 4);
 	run();
 	summary();
 	return g.failures != 0;

@@ -100,8 +100,11 @@ struct slot {
 	int listener;
 	int mode, release, block, timeout_ms; /* of the rule */
 	bool timeout_permit;
-	enum overlay want, sent, acked;
-	uint64_t solid_since; /* acked and not changed since */
+	enum overlay want, sent;
+	/* a bit for each that may be in force: what was last known to be, and all that was sent since. A load
+	 * that nobody answered, for the authority process was killed, may have been carried out or not */
+	unsigned may;
+	uint64_t solid_since; /* known and not changed since */
 	struct schedule *s;
 	char stale[32]; /* an id of an earlier schedule */
 };
@@ -138,6 +141,8 @@ static struct {
 	/* policy */
 	char *head; /* of the policy file, up to the rules */
 	bool policy_dirty, reload_busy, wrong_wanted;
+	bool kill_load,
+		kill_unheard; /* the next kill: with a load under way; in place of its answer */
 	/* what goes on around */
 	unsigned foreigns;
 	uint64_t foreign_next, kill_next;
@@ -270,6 +275,7 @@ static void slots_make(void)
 
 	for (unsigned i = 0; i < g.nslots; i++)
 		g.slot[i] = (struct slot){.index = i,
+					  .may = 1u << O_NONE,
 					  .mode = (int)roll(&rng, 3),
 					  .release = (int)roll(&rng, 2),
 					  .block = (int)roll(&rng, 3),
@@ -289,6 +295,16 @@ static void rule_print(FILE *f, const struct slot *l, enum overlay o)
 	if (o != O_PERMIT)
 		fprintf(f, " with %s", blocks[l->block]);
 	fputc('\n', f);
+}
+
+static bool may_say(const struct slot *l, enum overlay o)
+{
+	return l->may & 1u << o;
+}
+
+static bool must_say(const struct slot *l, enum overlay o)
+{
+	return l->may == 1u << o;
 }
 
 static void policy_print(void)
@@ -440,7 +456,7 @@ static void client_connect(struct schedule *s)
 	s->result = R_NONE;
 	s->expect = R_NONE;
 	s->blocked = s->solid_block = false;
-	s->policy_block = s->slot->sent == O_BLOCK;
+	s->policy_block = may_say(s->slot, O_BLOCK);
 	s->effective_permits = s->effective_blocks = 0;
 	s->done_at = s->permit_at = s->block_at = NEVER;
 	s->connect_at = now_ns();
@@ -448,9 +464,9 @@ static void client_connect(struct schedule *s)
 		s->permit_at = s->connect_at + ms(s->slot->timeout_ms);
 	else
 		s->block_at = s->connect_at + ms(s->slot->timeout_ms);
-	if (s->slot->sent == O_PERMIT)
+	if (may_say(s->slot, O_PERMIT))
 		s->permit_at = s->connect_at;
-	if (s->slot->sent == O_BLOCK)
+	if (may_say(s->slot, O_BLOCK))
 		s->block_at = s->connect_at;
 	note(s, "connect, attempt %u", s->attempt);
 	if (connect(s->fd, (struct sockaddr *)&to, to_len) == 0 || errno != EINPROGRESS)
