@@ -179,6 +179,18 @@ static void patience_over(struct ask *a, struct part *p)
 	vote(p, by_default(au->def.on_absent), UINT8_MAX, REASON_ABSENT);
 }
 
+/* The connection's own time may be what is over: the rule says what then, and the worker does the same just now. */
+static enum ask_vote timed_out(const struct ask *a, const struct part *p)
+{
+	const struct pend_info *i = &p->question->info;
+
+	if (loop_now(a->env.loop).ns < i->deadline_ns)
+		return by_default(p->authority->def.on_timeout);
+	return i->on_timeout == PEND_VERDICT_PERMIT  ? ASK_PERMIT
+	       : i->on_timeout == PEND_VERDICT_BLOCK ? ASK_BLOCK
+						     : ASK_CONTINUE;
+}
+
 static void on_deadline(void *ctx)
 {
 	struct part *p = ctx;
@@ -197,7 +209,7 @@ static void on_deadline(void *ctx)
 	if (p->server)
 		a->env.withdrawn(a->env.ctx, p->server->client, au->name, p->question->info.context,
 				 ASK_WHY_TIMEOUT);
-	vote(p, by_default(au->def.on_timeout), UINT8_MAX, REASON_TIMEOUT);
+	vote(p, timed_out(a, p), UINT8_MAX, REASON_TIMEOUT);
 }
 
 static void send_part(struct ask *a, struct part *p, struct ask_server *s)

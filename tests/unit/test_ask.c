@@ -297,6 +297,23 @@ START_TEST(the_deadline_decides)
 }
 END_TEST
 
+/* The worker ends it at the same moment as its rule says: whoever is first, it is the same. */
+START_TEST(at_the_end_of_a_context_its_rule_decides)
+{
+	struct pend_info info = {.context = 1,
+				 .on_timeout = PEND_VERDICT_PERMIT,
+				 .deadline_ns = mono_add(loop_now(l), 10 * MS).ns};
+
+	serve(0, IDP, 0);
+	ask_question(a, 1, OPS, &info);
+	info.context = 2;
+	ask_question(a, 1, IDP, &info);
+	run_ms(40);
+	ended(1, PEND_VERDICT_PERMIT, REASON_TIMEOUT);
+	ended(2, PEND_VERDICT_PERMIT, REASON_TIMEOUT);
+}
+END_TEST
+
 START_TEST(room_and_order)
 {
 	serve(0, IDP, 2);
@@ -736,6 +753,7 @@ Suite *suite(void)
 	tcase_add_test(tc, answers_that_are_none);
 	tcase_add_test(tc, nobody_serves);
 	tcase_add_test(tc, the_deadline_decides);
+	tcase_add_test(tc, at_the_end_of_a_context_its_rule_decides);
 	tcase_add_test(tc, room_and_order);
 	tcase_add_test(tc, no_more_than_max_pending);
 	tcase_add_test(tc, a_server_leaves);
