@@ -278,7 +278,6 @@ enum pend_status pctx_new(struct pctx_table *t, const struct flow *f, uint32_t h
 	c->state = PEND_STATE_STORED;
 	c->flags = PCTX_LIVE;
 	c->source = source;
-	c->service = service;
 	htable_add(&t->by_flow, &c->node, hash);
 	t->source[source]++;
 	t->service[service]++;
@@ -295,7 +294,7 @@ static void discharge(struct pctx_table *t, struct pctx *c)
 		return;
 	c->flags &= (uint16_t)~PCTX_LIVE;
 	t->source[c->source]--;
-	t->service[c->service]--;
+	t->service[service_of(t, &c->flow)]--;
 	t->live--;
 }
 

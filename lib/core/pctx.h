@@ -49,12 +49,12 @@ struct pctx {
 	uint32_t isn, mark, iif, oif;
 	uint32_t rule, reason;
 	uint32_t retransmits;
-	uint32_t last_ms;         /* arrival of its newest packet, after `created` */
-	uint32_t packets;         /* in the list below */
-	uint32_t first, last;     /* struct pkept, in order of arrival */
-	uint32_t barrier;         /* COMPLETING: the acknowledgement that settles it */
-	uint32_t source, service; /* LIVE: the counters that it is charged to */
-	uint16_t sent, failed;    /* COMPLETING: release verdicts sent, and refused with ENOENT */
+	uint32_t last_ms;      /* arrival of its newest packet, after `created` */
+	uint32_t packets;      /* in the list below */
+	uint32_t first, last;  /* struct pkept, in order of arrival */
+	uint32_t barrier;      /* COMPLETING: the acknowledgement that settles it */
+	uint32_t source;       /* LIVE: the counter of its source that it is charged to */
+	uint16_t sent, failed; /* COMPLETING: release verdicts sent, and refused with ENOENT */
 	uint16_t flags;
 	uint8_t state; /* enum pend_state */
 	uint8_t hook, mode, release, on_timeout;

@@ -189,6 +189,9 @@ START_TEST(this_host_is_looked_up)
 	ck_assert_int_eq(a.kind, LOOKUP_NAME);
 	if (a.found)
 		ck_assert(a.confirmed);
+	ck_assert(answer(&l, &a));
+	ck_assert_int_eq(a.kind, LOOKUP_TARGET);
+	ck_assert(a.local && !a.found);
 	ck_assert(!lookup_read(&l, &a) && !l.waiting);
 	lookup_deinit(&l);
 	close(fd);
