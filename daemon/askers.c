@@ -187,6 +187,11 @@ void askers_policy(struct askers *s)
 	free(def);
 }
 
+uint64_t askers_serial(const struct askers *s)
+{
+	return s->serial;
+}
+
 /* ---- questions ---- */
 
 void askers_question(struct askers *s, const struct pend_info *info)

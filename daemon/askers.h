@@ -35,6 +35,8 @@ void askers_free(struct askers *s); /* NULL is allowed; before its loop is freed
 struct ask *askers_ask(struct askers *s);
 /* The policy that is shown may be another one: take its authorities. */
 void askers_policy(struct askers *s);
+/* Of the view whose authorities they are. */
+uint64_t askers_serial(const struct askers *s);
 /* MSG_QUESTION */
 void askers_question(struct askers *s, const struct pend_info *info);
 /* After a start: ask anew about everything that is pended. */

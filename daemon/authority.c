@@ -405,6 +405,11 @@ static mono_t idle(void *ctx, mono_t now)
 		control_room(a->control);
 	}
 	askers_policy(a->askers);
+	/* A program that is ended before that would take its questions for lost. */
+	if (a->askers_serial != askers_serial(a->askers)) {
+		a->askers_serial = askers_serial(a->askers);
+		post_simple(a, MSG_AUTHORITIES, PEND_OK);
+	}
 	lasting_policy(a->lasting);
 	usock_flush(a->usock);
 	for (unsigned i = 0; i < a->args->workers; i++)

@@ -33,6 +33,7 @@ struct authority {
 	struct events *events;
 	struct control *control;
 	struct askers *askers;
+	uint64_t askers_serial; /* of which the main thread knows */
 	struct notes *notes;
 	struct sweep sweep;
 	struct lasting *lasting;

@@ -57,6 +57,7 @@ enum msg_type {
 	MSG_LAYER_COUNTS, /* u.layers.first: MSG_LAYER_COUNTS back with up to MSG_LAYERS */
 	MSG_KEEP,         /* a memory file for the next authority process is attached; no answer */
 	MSG_RELOADED,     /* a reload ended on the authority side; u.done.status: for sd_notify */
+	MSG_AUTHORITIES, /* it knows the authorities of the policy in force: their programs may change */
 
 	/* main thread -> authority process */
 	/* MSG_POLICY too, at start: the image in force, so that rules are shown by name; then MSG_SETS, the edits

@@ -192,7 +192,8 @@ void pendd_stop_resolver(struct pendd *d);  /* when no thread asks any more */
 /* daemon/pendd_agents.c */
 void pendd_agents_init(struct pendd *d);
 /* The policy in force may be another one: its authorities' programs run from here on, and no others. They
- * need an authority process. */
+ * need an authority process that knows of it: to this one, a program that ends has lost its questions, unless its
+ * definition has changed. */
 void pendd_agents_policy(struct pendd *d);
 void pendd_agents_child(struct pendd *d); /* perhaps: one has ended */
 void pendd_agents_end(struct pendd *d);   /* all are told to; the loop goes on */

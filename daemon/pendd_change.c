@@ -250,7 +250,6 @@ static void settled(struct pendd *d)
 	pendd_epoch_settled(d);
 	/* Whoever asked for it may rely on it from here on. */
 	answer_asker(d, PEND_OK, "");
-	pendd_agents_policy(d);
 	pendd_status_line(d);
 	change_over(d);
 	pendd_reauthorize(d, ranges);

@@ -300,6 +300,9 @@ static void message(struct pendd *d, const struct msg *m, int fd)
 	case MSG_KEEP:
 		take_kept(d, m, fd);
 		break;
+	case MSG_AUTHORITIES:
+		pendd_agents_policy(d);
+		break;
 	case MSG_RELOADED:
 		notify_send("READY=1");
 		break;

@@ -36,6 +36,7 @@ static pid_t pid;
 static struct pend_client *client;
 static int mute = -1; /* this channel does not answer */
 static unsigned ready, completed, stops, policies, reloaded_status = 99, last_reason, lists;
+static unsigned authorities; /* how often it said that it knows them, since a policy was answered */
 static uint32_t subscribed;
 
 static const char good[] = "settings { user \"\"; control-group \"\"; observe-group \"\"; }\n"
@@ -185,6 +186,7 @@ static inline void on_policy(const struct msg *q, int fd)
 	ck_assert_int_eq(policyfile_image_map(fd, q->u.policy.size, &image), 0);
 	policyfile_image_unmap(image, q->u.policy.size);
 	policies++;
+	authorities = 0;
 	reply_done(WORKERS, q, PEND_OK, 0, 0);
 }
 
@@ -250,6 +252,9 @@ static inline void on_main(const struct msg *q, int fd)
 	switch (q->type) {
 	case MSG_READY:
 		ready++;
+		return;
+	case MSG_AUTHORITIES:
+		authorities++;
 		return;
 	case MSG_KEEP:
 	case MSG_RESTORE:
@@ -373,7 +378,7 @@ static inline json_int_t number_of(const struct wanted *w, const char *key)
 static inline void begin(const char *policy)
 {
 	mute = -1;
-	ready = completed = stops = policies = last_reason = lists = subscribed = 0;
+	ready = completed = stops = policies = last_reason = lists = subscribed = authorities = 0;
 	reloaded_status = 99;
 	strcpy(dir, "/tmp/pend-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));

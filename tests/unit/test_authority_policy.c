@@ -63,6 +63,9 @@ START_TEST(reload_puts_a_policy_in_force)
 	for (int i = 0; i < 200 && reloaded_status == 99; i++)
 		serve(10);
 	ck_assert_uint_eq(reloaded_status, PEND_OK);
+	for (int i = 0; i < 200 && !authorities; i++)
+		serve(10);
+	ck_assert_uint_eq(authorities, 1); /* their programs may change now, and not before */
 	json_decref(w.last);
 	w = ask("rules", NULL);
 	ck_assert_uint_eq(w.rows, 1);
