@@ -257,12 +257,6 @@ static void malformed(struct pend_engine *e, const struct engine_input *in, cons
 	engine_verdict(e, in->id, ENGINE_ACCEPT_ONCE, in->mark, NULL);
 }
 
-static bool is_again(const struct pend_engine *e, const struct engine_input *in)
-{
-	return mark_is_again(&e->marks, in->mark, false) ||
-	       mark_is_again(&e->marks, in->mark, true);
-}
-
 static struct pctx *lookup(const struct pend_engine *e, struct packet *p)
 {
 	if (!pctx_any(&e->table))
@@ -283,7 +277,7 @@ static void judge(struct pend_engine *e, const struct engine_input *in, struct p
 		malformed(e, in, p);
 		return;
 	}
-	if (is_again(e, in)) {
+	if (mark_is_again(&e->marks, in->mark, false) || mark_is_again(&e->marks, in->mark, true)) {
 		again_packet(e, in, p);
 		return;
 	}

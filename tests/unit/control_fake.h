@@ -10,6 +10,7 @@
 
 #include "core/policy.h"
 #include "daemon/control.h"
+#include "tests/unit/abort_unless.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,14 +19,7 @@
 #define FAKE_POSTED 64
 #define FAKE_TEXT   (1u << 20)
 
-#define FAKE_CHECK(cond)                                                                         \
-	do {                                                                                     \
-		if (!(cond)) {                                                                   \
-			fprintf(stderr, "%s:%d: %s: not so: %s\n", __FILE__, __LINE__, __func__, \
-				#cond);                                                          \
-			abort();                                                                 \
-		}                                                                                \
-	} while (0)
+#define FAKE_CHECK ABORT_UNLESS
 
 /* For ck_assert: the text has this in it. */
 #define HAS(text, want) ck_assert_msg(strstr(text, want) != NULL, "%s is not in \"%s\"", want, text)

@@ -10,17 +10,11 @@
 #define TESTS_ENGINE_SIM_H
 
 #include "core/engine.h"
+#include "tests/unit/abort_unless.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SIM_CHECK(cond)                                                                          \
-	do {                                                                                     \
-		if (!(cond)) {                                                                   \
-			fprintf(stderr, "%s:%d: %s: not so: %s\n", __FILE__, __LINE__, __func__, \
-				#cond);                                                          \
-			abort();                                                                 \
-		}                                                                                \
-	} while (0)
+#define SIM_CHECK ABORT_UNLESS
 
 /* What a callout of the tests does when it is asked. */
 enum sim_do {
