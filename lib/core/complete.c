@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Completing: the only way out of the table. Whatever ends a context - a decision, its deadline,
- * its peer, the engine's end - comes through here, and settle() is the one place that counts it.
+ * its peer, the engine's end - comes through here, and complete_settle() is the one place that counts it.
  *
  * A packet that waits in the kernel may have been dropped there behind our back (L6 to L9): the
  * verdict then meets ENOENT. A permit is therefore reported only when the kernel has answered
@@ -12,60 +12,18 @@
 
 enum { PROTO_TCP = 6, HOOK_LOCAL_IN = 1 };
 
-/* A peer that is held for t sends again after at most about t more (RFC 6298 doubles), so what is
- * remembered of a decision must last for that, and for a slow path. */
-#define LINGER_BASE_NS (5 * MONO_NS_PER_S)
-/* A context may be young and its peer's retry interval long already: copies before were lost. What the peer is
- * owed lasts for the longest interval of a SYN (64 s). */
-#define LINGER_OWED_NS (70 * MONO_NS_PER_S)
-#define LINGER_MAX_NS  (130 * MONO_NS_PER_S)
-/* Younger than this, no retransmission can exist (RFC 6298: the RTO is 1 s at least). */
-#define LINGER_YOUNG_NS (500 * MONO_NS_PER_MS)
 /* A datagram flow is quiet when nothing came for this long: stamping it cannot reorder it. */
-#define QUIET_MS         20u
-#define INJECT_WAIT_NS   MONO_NS_PER_S
-#define TRACK_PER_SECOND 500u
-
-static const uint32_t track_after_ms[] = {300, 1000, 3000, 10000, 30000};
-#define TRACK_STEPS (sizeof(track_after_ms) / sizeof(*track_after_ms))
+#define QUIET_MS       20u
+#define INJECT_WAIT_NS MONO_NS_PER_S
 
 static bool is_tcp(const struct pctx *c)
 {
 	return c->flow.proto == PROTO_TCP;
 }
 
-static uint64_t linger_ns(const struct pend_engine *e, const struct pctx *c)
-{
-	uint64_t ns = 2 * mono_since(e->now, c->created) +
-		      (pctx_owed(c) ? LINGER_OWED_NS : LINGER_BASE_NS);
-
-	return ns < LINGER_MAX_NS ? ns : LINGER_MAX_NS;
-}
-
-static bool track_start(struct pend_engine *e, struct pctx *c)
-{
-	if (!e->cfg.track_established || !is_tcp(c) || (c->flags & PCTX_TRACKED))
-		return false;
-	if (mono_since(e->now, e->track_second) >= MONO_NS_PER_S) {
-		e->track_second = e->now;
-		e->track_budget = TRACK_PER_SECOND;
-	}
-	if (!e->track_budget)
-		return false;
-	e->track_budget--;
-	c->flags |= PCTX_TRACKED;
-	c->track = 0;
-	wheel_arm(&e->table.wheel, &c->timer, mono_add(e->now, track_after_ms[0] * MONO_NS_PER_MS));
-	return true;
-}
-
 /* Terminal. Those whose peer may still send copies of the attempt linger; the others go at once. */
-static void settle(struct pend_engine *e, struct pctx *c, enum pend_state state)
+void complete_settle(struct pend_engine *e, struct pctx *c, enum pend_state state)
 {
-	bool permit = c->verdict == PEND_VERDICT_PERMIT;
-	bool young = mono_since(e->now, c->created) < LINGER_YOUNG_NS && !c->retransmits;
-	bool tracked;
-
 	list_del(&c->link);
 	wheel_cancel(&e->table.wheel, &c->timer);
 	c->state = (uint8_t)state;
@@ -80,12 +38,7 @@ static void settle(struct pend_engine *e, struct pctx *c, enum pend_state state)
 		pctx_free(&e->table, c);
 		return;
 	}
-	c->linger = mono_add(e->now, linger_ns(e, c));
-	tracked = state == PEND_STATE_PERMITTED && track_start(e, c);
-	if (state == PEND_STATE_PERMITTED && permit && young && is_tcp(c) && !tracked)
-		pctx_free(&e->table, c);
-	else if (!tracked)
-		wheel_arm(&e->table.wheel, &c->timer, c->linger);
+	linger_begin(e, c);
 }
 
 static void answer(struct pend_engine *e, const struct pctx *c)
@@ -197,7 +150,8 @@ static void permit(struct pend_engine *e, struct pctx *c, const struct decision 
 		c->flags |= PCTX_INJECTED;
 		wheel_arm(&e->table.wheel, &c->timer, mono_add(e->now, INJECT_WAIT_NS));
 	} else {
-		settle(e, c, outcome == PEND_STATE_PERMITTED ? PEND_STATE_FLUSHED : outcome);
+		complete_settle(e, c,
+				outcome == PEND_STATE_PERMITTED ? PEND_STATE_FLUSHED : outcome);
 	}
 }
 
@@ -222,7 +176,7 @@ static void block(struct pend_engine *e, struct pctx *c, const struct decision *
 	if (n && outcome == PEND_STATE_TIMED_OUT)
 		await_barrier(e, c, n, outcome);
 	else
-		settle(e, c, outcome);
+		complete_settle(e, c, outcome);
 }
 
 static void carry_out(struct pend_engine *e, struct pctx *c, const struct decision *d)
@@ -319,11 +273,11 @@ static void conclude(struct pend_engine *e, struct pctx *c, bool sure)
 	bool permit_given = c->verdict == PEND_VERDICT_PERMIT;
 
 	if (none && (c->flags & PCTX_EXPIRED) && sure)
-		settle(e, c, PEND_STATE_LOST);
+		complete_settle(e, c, PEND_STATE_LOST);
 	else if (none && permit_given && c->outcome == PEND_STATE_PERMITTED)
-		settle(e, c, PEND_STATE_FLUSHED);
+		complete_settle(e, c, PEND_STATE_FLUSHED);
 	else
-		settle(e, c, (enum pend_state)c->outcome);
+		complete_settle(e, c, (enum pend_state)c->outcome);
 }
 
 void complete_barrier(struct pend_engine *e, uint32_t barrier, bool sure)
@@ -370,7 +324,7 @@ void complete_abandon(struct pend_engine *e, struct pctx *c)
 		e->callout[c->pender].live--;
 		c->reason = PEND_CODE_PEER;
 		drop_packets(e, c);
-		settle(e, c, PEND_STATE_ABANDONED);
+		complete_settle(e, c, PEND_STATE_ABANDONED);
 		return;
 	}
 	if (c->state == PEND_STATE_COMPLETING) {
@@ -382,66 +336,6 @@ void complete_abandon(struct pend_engine *e, struct pctx *c)
 			return;
 	}
 	pctx_free(&e->table, c);
-}
-
-void complete_late(struct pend_engine *e, struct pctx *c, const struct engine_input *in)
-{
-	bool stamp = is_tcp(c) || in->stamp;
-
-	e->stats.late_copies++;
-	if (c->verdict != PEND_VERDICT_PERMIT) {
-		engine_refuse(e, in, &c->flow, c->isn, (enum pend_block)c->block);
-		if (c->state > PEND_STATE_COMPLETING)
-			c->linger = mono_add(e->now, linger_ns(e, c));
-		return;
-	}
-	engine_verdict(e, in->id, stamp ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE, in->mark, NULL);
-	if (c->state == PEND_STATE_COMPLETING) {
-		if (c->flags & PCTX_INJECTED) {
-			c->flags &= (uint16_t)~PCTX_INJECTED;
-			settle(e, c, (enum pend_state)c->outcome);
-		}
-		return;
-	}
-	pctx_used(&e->table, c);
-	c->linger = mono_add(e->now, linger_ns(e, c));
-	if (!track_start(e, c) && !(c->flags & PCTX_TRACKED))
-		wheel_arm(&e->table.wheel, &c->timer, c->linger);
-}
-
-static void track_look(struct pend_engine *e, struct pctx *c)
-{
-	enum engine_track t = e->ops->track(e->io, &c->flow);
-
-	c->track++;
-	if (t == TRACK_ESTABLISHED) {
-		c->flags |= PCTX_ESTABLISHED;
-		e->stats.established++;
-		engine_event(e, PEND_EVENT_ESTABLISHED, c);
-		c->track = TRACK_STEPS;
-	} else if (t == TRACK_CLOSED || t == TRACK_NONE) {
-		e->stats.flow_closed++;
-		engine_event(e, PEND_EVENT_CLOSED, c);
-		c->track = TRACK_STEPS;
-	} else if (t == TRACK_UNKNOWN) {
-		c->track = TRACK_STEPS;
-	}
-}
-
-static void linger_timer(struct pend_engine *e, struct pctx *c)
-{
-	mono_t next = c->linger;
-
-	if ((c->flags & PCTX_TRACKED) && c->track < TRACK_STEPS) {
-		track_look(e, c);
-		if (c->track < TRACK_STEPS)
-			next = mono_add(e->now, track_after_ms[c->track] * MONO_NS_PER_MS);
-	}
-	if (mono_before(e->now, c->linger))
-		wheel_arm(&e->table.wheel, &c->timer,
-			  mono_before(next, c->linger) ? next : c->linger);
-	else
-		pctx_free(&e->table, c);
 }
 
 void complete_timer(void *engine, struct wheel_timer *t)
@@ -461,9 +355,9 @@ void complete_timer(void *engine, struct wheel_timer *t)
 	}
 	case PEND_STATE_COMPLETING: /* our copy did not come back: the peer has to */
 		c->flags &= (uint16_t)~PCTX_INJECTED;
-		settle(e, c,
-		       c->outcome == PEND_STATE_PERMITTED ? PEND_STATE_FLUSHED
-							  : (enum pend_state)c->outcome);
+		complete_settle(e, c,
+				c->outcome == PEND_STATE_PERMITTED ? PEND_STATE_FLUSHED
+								   : (enum pend_state)c->outcome);
 		return;
 	case PEND_STATE_PERMITTED:
 	case PEND_STATE_BLOCKED:

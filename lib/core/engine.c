@@ -229,7 +229,7 @@ static bool known(struct pend_engine *e, struct pctx *c, const struct engine_inp
 	}
 	if ((c->flags & PCTX_ISN) && p->kind != PACKET_TCP_SYN && p->kind != PACKET_SCTP_INIT) {
 		if (!pended)
-			complete_late(e, c, in);
+			linger_late(e, c, in);
 		else
 			engine_verdict(e, in->id, ENGINE_DROP, in->mark, NULL);
 		return true;
@@ -241,7 +241,7 @@ static bool known(struct pend_engine *e, struct pctx *c, const struct engine_inp
 	if (pended)
 		join(e, c, in);
 	else
-		complete_late(e, c, in);
+		linger_late(e, c, in);
 	return true;
 }
 

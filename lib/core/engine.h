@@ -7,6 +7,7 @@
  *   arbiter.c   classify: the callouts in order, rights and veto, pend_operation
  *   complete.c  the only way out of the table: decision, deadline, drain; completion pass;
  *               release, flush or refuse; what the kernel said about it; terminal state
+ *   linger.c    what comes behind that: late copies, the flow in conntrack, forgetting
  *
  * What leaves goes through struct engine_ops: netlink in lib/io, a recorder in the tests.
  */
@@ -192,13 +193,19 @@ void complete_stored(struct pend_engine *e, struct pctx *c, const struct engine_
 enum pend_status complete_decide(struct pend_engine *e, struct pctx *c, const struct decision *d);
 /* The peer went away or began anew; its packets are dropped. The context is free afterwards. */
 void complete_abandon(struct pend_engine *e, struct pctx *c);
-/* Another copy or datagram of a context that is COMPLETING or lingers. */
-void complete_late(struct pend_engine *e, struct pctx *c, const struct engine_input *in);
 /* The kernel did not know packet `id` of this slot (ENOENT). */
 void complete_kernel_lost(struct pend_engine *e, uint32_t seq, uint32_t id);
 /* All verdicts of sends up to `barrier` are settled; `sure`: its acknowledgement was read. */
 void complete_barrier(struct pend_engine *e, uint32_t barrier, bool sure);
 void complete_timer(void *engine, struct wheel_timer *t);
+/* Terminal: counted, told, and forgotten or left to linger. */
+void complete_settle(struct pend_engine *e, struct pctx *c, enum pend_state state);
+
+/* core/linger.c */
+void linger_begin(struct pend_engine *e, struct pctx *c);
+/* Another copy or datagram of a context that is COMPLETING or lingers. */
+void linger_late(struct pend_engine *e, struct pctx *c, const struct engine_input *in);
+void linger_timer(struct pend_engine *e, struct pctx *c);
 
 void engine_event(struct pend_engine *e, enum pend_event_type type, const struct pctx *c);
 /* An event about a packet that no context stands for. */
