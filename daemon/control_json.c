@@ -401,6 +401,7 @@ static const struct {
 	COUNTER(copied_bytes),
 	COUNTER(retransmits),
 	COUNTER(late_copies),
+	COUNTER(stamped_later),
 	COUNTER(kernel_lost),
 	COUNTER(reattached),
 	COUNTER(verdicts),

@@ -43,6 +43,8 @@ static const struct metric metrics[] = {
 	{"worker", "memory", "memory_bytes", GAUGE,
 	 "Address space reserved for contexts and copies"},
 	{"worker", "retransmits", "retransmits", COUNTER, "Retransmissions that joined a context"},
+	{"worker", "stamped_later", "stamped_later", COUNTER,
+	 "Flows of datagrams that got their stamp behind their first packets"},
 	{"worker", "late_copies", "late_copies", COUNTER,
 	 "Copies of a decided attempt, answered from its context"},
 	{"worker", "kernel_lost", "kernel_lost", COUNTER, "Held packets that the kernel dropped"},

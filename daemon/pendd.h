@@ -161,6 +161,8 @@ void pendd_offers_ifaces(struct pendd *d, const struct classify_ifaces *t);
 bool pendd_offers_has(const struct pendd *d, const struct remembered_key *k, uint64_t now_ns);
 void pendd_offers_status(struct pendd *d, struct msg_offers *out);
 /* daemon/pendd_reauth.c */
+/* The time of a rule is over. */
+void pendd_reauth_until(struct pendd *d);
 /* Decisions about flows from these addresses are over; takes the ranges. */
 void pendd_reauth_expired(struct pendd *d, struct reauth_ranges *ranges);
 /*

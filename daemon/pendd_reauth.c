@@ -282,12 +282,29 @@ void pendd_reauthorize(struct pendd *d, struct reauth_ranges *ranges)
 	start_next(d); /* requests have waited for the policy to settle, too */
 }
 
+/* What the workers remember of flows that are about to be ended would let them in again. */
+static void reconsider(struct pendd *d, bool ended)
+{
+	struct mail m = {.type = MAIL_RECONSIDER, .u.ended = ended};
+
+	for (unsigned i = 0; i < d->workers; i++)
+		worker_mail(&d->worker[i], &m);
+}
+
+void pendd_reauth_until(struct pendd *d)
+{
+	reconsider(d, false);
+	pendd_reauthorize(d, NULL);
+}
+
 void pendd_reauth_expired(struct pendd *d, struct reauth_ranges *ranges)
 {
-	if (d->stopping)
+	if (d->stopping) {
 		free(ranges);
-	else
+	} else {
+		reconsider(d, true);
 		reauth_jobs_add(&d->reauth_jobs, PEND_REASON_DECISION_EXPIRED, ranges);
+	}
 	start_next(d);
 }
 
@@ -362,6 +379,8 @@ void pendd_reauth_request(struct pendd *d, const struct msg *m, int fd)
 		tell(d, &refused);
 		return;
 	}
+	if (q.u.reauth.pended && !q.u.reauth.dry)
+		reconsider(d, true);
 	start_next(d);
 }
 

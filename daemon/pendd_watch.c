@@ -99,7 +99,7 @@ static void watch_ends(struct pendd *d, uint32_t clock)
 		return;
 	if (d->next_end && d->minute >= d->next_end && !d->stopping) {
 		log_info("policy", "the time of a rule is over");
-		pendd_reauthorize(d, NULL);
+		pendd_reauth_until(d);
 	}
 	in = classify_next_end(d->snapshot->classifier, clock, d->minute);
 	d->next_end = in == UINT32_MAX ? 0 : d->minute + in;

@@ -271,9 +271,14 @@ static void on_mail(void *ctx, uint32_t events)
 	(void)events;
 	while (read(w->mail_in, &m, sizeof(m)) == (ssize_t)sizeof(m)) {
 		if (m.type == MAIL_SNAPSHOT) {
+			/* What the old policy permits is in, and to be seen, before the live flows are looked at. */
+			pend_engine_flush(w->engine);
+			pend_engine_policy_changed(w->engine, false);
 			snapshot_take_over(m.u.snapshot, w->snapshot, w->number);
 			tell_main(w, MAIL_RELEASED, w->snapshot);
 			w->snapshot = m.u.snapshot;
+		} else if (m.type == MAIL_RECONSIDER) {
+			pend_engine_policy_changed(w->engine, m.u.ended);
 		} else if (m.type == MAIL_CHANNEL) {
 			take_channel(w, m.u.fd);
 		} else if (m.type == MAIL_IFACES) {
@@ -310,18 +315,18 @@ static mono_t on_idle(void *ctx, mono_t now)
 	struct worker *w = ctx;
 	mono_t next = mono_ns(pend_engine_next(w->engine));
 	struct pend_stats s;
+	bool unsent;
 
 	if (w->draining)
 		drain_some(w, now);
 	if (w->more || !mono_before(now, next))
 		on_queue(w, 0);
-	else
-		pend_engine_flush(w->engine);
+	unsent = pend_engine_flush(w->engine) != PEND_OK; /* for want of memory: try it again */
 	flush_channel(w, now);
 	pend_engine_stats(w->engine, &s);
 	atomic_store_explicit(&w->pending, s.pending, memory_order_relaxed);
 	atomic_store_explicit(&w->held, s.held, memory_order_relaxed);
-	if (w->draining)
+	if (w->draining || unsent)
 		return mono_add(now, MONO_NS_PER_MS);
 	if (w->more)
 		return now;

@@ -22,8 +22,9 @@ enum mail_type {
 	MAIL_SNAPSHOT = 1, /* use this from now on */
 	MAIL_CHANNEL,      /* a new channel descriptor; the authority process was restarted */
 	MAIL_EPOCH,
-	MAIL_IFACES, /* the worker's own table from now on */
-	MAIL_DRAIN,  /* complete everything, then end the thread */
+	MAIL_RECONSIDER, /* u.ended: pend_engine_policy_changed() */
+	MAIL_IFACES,     /* the worker's own table from now on */
+	MAIL_DRAIN,      /* complete everything, then end the thread */
 	/* worker -> main */
 	MAIL_RELEASED = 32, /* this snapshot is no longer read here */
 	MAIL_FAILED,        /* the queue is gone; the thread ended */
@@ -43,6 +44,7 @@ struct mail {
 		int fd;
 		uint8_t epoch;
 		uint8_t verdict;
+		bool ended;
 	} u;
 };
 

@@ -239,7 +239,32 @@ enum pend_status pend_engine_set_epoch(struct pend_engine *e, uint8_t epoch)
 	return PEND_OK;
 }
 
+enum pend_status pend_engine_policy_changed(struct pend_engine *e, bool ended)
+{
+	if (!e)
+		return PEND_E_NULL_POINTER;
+	refresh(e);
+	stamp_all(e);
+	if (!++e->turn)
+		e->turn = 1;
+	if (ended)
+		e->forgotten = e->turn;
+	return PEND_OK;
+}
+
 /* ---- callouts ---- */
+
+/* What it decided and still lingers is nobody's. */
+static void leave_orphans(struct pend_engine *e, unsigned at)
+{
+	for (uint32_t i = 0; i < e->table.slab.fresh; i++) {
+		struct pctx *c = slab_at(&e->table.slab, i);
+
+		if (c->state != PEND_STATE_FREE && c->pender == at)
+			c->pender = PCTX_NOBODY;
+	}
+	pend_engine_policy_changed(e, false);
+}
 
 /* Contexts remember their pender by its place in the order. */
 static void shift_penders(struct pend_engine *e, unsigned from, int by)
@@ -247,7 +272,7 @@ static void shift_penders(struct pend_engine *e, unsigned from, int by)
 	for (uint32_t i = 0; i < e->table.slab.fresh; i++) {
 		struct pctx *c = slab_at(&e->table.slab, i);
 
-		if (c->state != PEND_STATE_FREE && c->pender >= from)
+		if (c->state != PEND_STATE_FREE && c->pender >= from && c->pender != PCTX_NOBODY)
 			c->pender = (uint8_t)(c->pender + by);
 	}
 }
@@ -322,6 +347,7 @@ enum pend_status pend_callout_unregister(struct pend_engine *e, uint32_t id, boo
 	memmove(&e->callout[at], &e->callout[at + 1],
 		(e->callouts - at - 1) * sizeof(e->callout[0]));
 	e->callouts--;
+	leave_orphans(e, at);
 	shift_penders(e, at + 1, -1);
 	name_callouts(e);
 	return PEND_OK;

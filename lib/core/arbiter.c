@@ -164,6 +164,29 @@ static void second_look(struct pend_engine *e, struct engine_call *call, struct 
 	pop_call(e);
 }
 
+bool arbiter_stands(struct pend_engine *e, struct pctx *c)
+{
+	struct engine_call call = {.ctx = c}; /* no token: nobody can pend */
+	struct pend_packet p;
+	struct pend_values v;
+	struct pend_metadata m = {
+		.reason = PEND_REASON_CLASSIFY_COMPLETION,
+		.injection = PEND_INJECTED_BY_SELF,
+		.context = pctx_handle(&e->table, c),
+		.verdict = (enum pend_verdict)c->verdict,
+		.tag = c->tag,
+		.now_ns = e->now.ns,
+		.isn = c->isn,
+	};
+	struct arbiter_result r = {
+		.action = (enum pend_action)c->aggregate, .rule = c->rule, .write = true};
+
+	packet_of(c, &p);
+	values_of(c, &e->marks, &v);
+	second_look(e, &call, c, &v, &m, &p, e->callouts, &r);
+	return (r.action == PEND_ACTION_PERMIT) == (c->verdict == PEND_VERDICT_PERMIT);
+}
+
 static void loop_block(struct pend_engine *e, struct pctx *c, struct arbiter_result *r)
 {
 	e->stats.loops++;

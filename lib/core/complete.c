@@ -54,13 +54,17 @@ static void answer(struct pend_engine *e, const struct pctx *c)
 		e->stats.answers_forged++;
 }
 
-static void await_barrier(struct pend_engine *e, struct pctx *c, unsigned sent,
-			  enum pend_state outcome)
+static void await(struct pctx *c, unsigned sent, unsigned away, enum pend_state outcome)
 {
 	c->state = PEND_STATE_COMPLETING;
 	c->outcome = (uint8_t)outcome;
 	c->sent = (uint16_t)(sent < UINT16_MAX ? sent : UINT16_MAX);
+	c->away = away;
 	c->failed = 0;
+}
+
+static void await_barrier(struct pend_engine *e, struct pctx *c)
+{
 	c->barrier = e->barrier;
 	e->barrier_wanted = true;
 	list_add_tail(&e->table.completing, &c->link);
@@ -71,17 +75,17 @@ static bool datagrams_quiet(const struct pend_engine *e, const struct pctx *c)
 	return mono_since(e->now, c->created) / MONO_NS_PER_MS >= (uint64_t)c->last_ms + QUIET_MS;
 }
 
-/* Let the held packets go on, oldest first (R43); the last one may stamp. Returns how many. */
+/* Let the held packets go on, oldest first (R43). Returns how many. */
 static unsigned release_held(struct pend_engine *e, struct pctx *c)
 {
-	bool stamp = is_tcp(c) || datagrams_quiet(e, c);
+	/* Each has a conntrack entry of its own in the queue, and only the first one's stays. */
+	bool stamp = is_tcp(c) || (c->packets == 1 && datagrams_quiet(e, c)) ||
+		     !stamp_later(e, &c->flow);
 	unsigned n = 0;
 	struct pkept k;
 
 	while (pctx_take(&e->table, c, &k)) {
-		bool last = !c->packets;
-
-		engine_verdict(e, k.id, stamp && last ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE, c->mark,
+		engine_verdict(e, k.id, stamp && !n ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE, c->mark,
 			       c);
 		n++;
 	}
@@ -142,11 +146,11 @@ static void permit(struct pend_engine *e, struct pctx *c, const struct decision 
 	else
 		drop_packets(e, c);
 	if (n && c->mode == PEND_MODE_HOLD) {
-		await_barrier(e, c, n, outcome);
+		await(c, n, 0, outcome);
+		await_barrier(e, c);
 	} else if (n) {
-		/* Our copy comes to the queue like the peer's own: only then it is let in. */
-		c->state = PEND_STATE_COMPLETING;
-		c->outcome = (uint8_t)outcome;
+		/* Our copies come to the queue like the peer's own: only then they are let in. */
+		await(c, 0, n, outcome);
 		c->flags |= PCTX_INJECTED;
 		wheel_arm(&e->table.wheel, &c->timer, mono_add(e->now, INJECT_WAIT_NS));
 	} else {
@@ -173,10 +177,12 @@ static void block(struct pend_engine *e, struct pctx *c, const struct decision *
 	}
 	n += drop_packets(e, c);
 	/* Whether a timed-out packet was still there tells TIMED_OUT from LOST. */
-	if (n && outcome == PEND_STATE_TIMED_OUT)
-		await_barrier(e, c, n, outcome);
-	else
+	if (n && outcome == PEND_STATE_TIMED_OUT) {
+		await(c, n, 0, outcome);
+		await_barrier(e, c);
+	} else {
 		complete_settle(e, c, outcome);
+	}
 }
 
 static void carry_out(struct pend_engine *e, struct pctx *c, const struct decision *d)
@@ -185,6 +191,7 @@ static void carry_out(struct pend_engine *e, struct pctx *c, const struct decisi
 	wheel_cancel(&e->table.wheel, &c->timer);
 	c->verdict = (uint8_t)d->verdict;
 	c->reason = d->reason;
+	c->turn = e->turn;
 	if (d->outcome == PEND_STATE_TIMED_OUT)
 		c->flags |= PCTX_EXPIRED;
 	if (d->verdict == PEND_VERDICT_PERMIT) {
@@ -272,7 +279,8 @@ static void conclude(struct pend_engine *e, struct pctx *c, bool sure)
 	bool none = !sure || c->failed >= c->sent;
 	bool permit_given = c->verdict == PEND_VERDICT_PERMIT;
 
-	if (none && (c->flags & PCTX_EXPIRED) && sure)
+	/* What a deadline permits is owed to its peer, who may have nothing of it (R20). */
+	if (none && (c->flags & PCTX_EXPIRED) && sure && !permit_given)
 		complete_settle(e, c, PEND_STATE_LOST);
 	else if (none && permit_given && c->outcome == PEND_STATE_PERMITTED)
 		complete_settle(e, c, PEND_STATE_FLUSHED);
@@ -338,11 +346,33 @@ void complete_abandon(struct pend_engine *e, struct pctx *c)
 	pctx_free(&e->table, c);
 }
 
+void complete_returned(struct pend_engine *e, struct pctx *c)
+{
+	c->sent += c->sent < UINT16_MAX;
+	if (--c->away)
+		return;
+	/* The kernel has yet to say whether it still had what was accepted (R26, R28). */
+	c->flags &= (uint16_t)~PCTX_INJECTED;
+	wheel_cancel(&e->table.wheel, &c->timer);
+	await_barrier(e, c);
+}
+
+/* What did come back was answered for long ago; where nothing did, the peer has to. */
+static void not_returned(struct pend_engine *e, struct pctx *c)
+{
+	c->flags &= (uint16_t)~PCTX_INJECTED;
+	conclude(e, c, true);
+}
+
 void complete_timer(void *engine, struct wheel_timer *t)
 {
 	struct pend_engine *e = engine;
 	struct pctx *c = container_of(t, struct pctx, timer);
 
+	if (t == &e->stamps.timer) {
+		stamp_timer(e);
+		return;
+	}
 	switch ((enum pend_state)c->state) {
 	case PEND_STATE_PENDED: {
 		struct decision d = {.verdict = (enum pend_verdict)c->on_timeout,
@@ -353,11 +383,8 @@ void complete_timer(void *engine, struct wheel_timer *t)
 		complete_decide(e, c, &d);
 		return;
 	}
-	case PEND_STATE_COMPLETING: /* our copy did not come back: the peer has to */
-		c->flags &= (uint16_t)~PCTX_INJECTED;
-		complete_settle(e, c,
-				c->outcome == PEND_STATE_PERMITTED ? PEND_STATE_FLUSHED
-								   : (enum pend_state)c->outcome);
+	case PEND_STATE_COMPLETING:
+		not_returned(e, c);
 		return;
 	case PEND_STATE_PERMITTED:
 	case PEND_STATE_BLOCKED:

@@ -94,16 +94,21 @@ void engine_refuse(struct pend_engine *e, const struct engine_input *in, const s
 	engine_verdict(e, in->id, ENGINE_DROP, in->mark, NULL);
 }
 
+enum engine_verdict engine_accept(struct pend_engine *e, const struct engine_input *in,
+				  const struct flow *f)
+{
+	/* A TCP SYN is one packet; a datagram's stamp must not overtake those behind it. */
+	bool stamp = in->stamp || f->proto == PROTO_TCP || !stamp_later(e, f);
+
+	return stamp ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE;
+}
+
 static void apply(struct pend_engine *e, const struct engine_input *in, const struct packet *p,
 		  enum pend_action action, enum pend_block how)
 {
-	/* A TCP SYN is one packet; a datagram's stamp must not overtake those behind it. */
-	bool stamp = in->stamp || p->flow.proto == PROTO_TCP;
-
 	if (action == PEND_ACTION_PERMIT) {
 		e->stats.permitted_direct++;
-		engine_verdict(e, in->id, stamp ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE, in->mark,
-			       NULL);
+		engine_verdict(e, in->id, engine_accept(e, in, &p->flow), in->mark, NULL);
 		return;
 	}
 	e->stats.blocked_direct++;
@@ -214,8 +219,8 @@ static void join(struct pend_engine *e, struct pctx *c, const struct engine_inpu
 }
 
 /*
- * A packet whose flow has a context. False: it opens a new attempt, and the old context is gone.
- * Nothing of a pended flow passes, whatever it is (R13).
+ * A packet whose flow has a context. False: the old context is gone, for the packet opens a new attempt, or what
+ * decided that one would decide otherwise by now. Nothing of a pended flow passes, whatever it is (R13).
  */
 static bool known(struct pend_engine *e, struct pctx *c, const struct engine_input *in,
 		  const struct packet *p)
@@ -226,6 +231,10 @@ static bool known(struct pend_engine *e, struct pctx *c, const struct engine_inp
 		complete_abandon(e, c); /* R16 */
 		engine_verdict(e, in->id, ENGINE_DROP, in->mark, NULL);
 		return true;
+	}
+	if (!pended && !linger_stands(e, c)) {
+		complete_abandon(e, c);
+		return false;
 	}
 	if ((c->flags & PCTX_ISN) && p->kind != PACKET_TCP_SYN && p->kind != PACKET_SCTP_INIT) {
 		if (!pended)
@@ -361,6 +370,7 @@ enum pend_status engine_init(struct pend_engine *e, const struct pend_engine_con
 	e->io = io;
 	e->now = now;
 	e->barrier = 1;
+	wheel_timer_init(&e->stamps.timer);
 	e->scratch = malloc(ENGINE_SCRATCH);
 	if (!e->scratch || pctx_table_init(&e->table, &l, c->id, key, now, &e->stats)) {
 		engine_deinit(e);

@@ -7,6 +7,7 @@
  *   arbiter.c   classify: the callouts in order, rights and veto, pend_operation
  *   complete.c  the only way out of the table: decision, deadline, drain; completion pass;
  *               release, flush or refuse; what the kernel said about it; terminal state
+ *   stamp.c     stamps that wait until they cannot reorder
  *   linger.c    what comes behind that: late copies, the flow in conntrack, forgetting
  *
  * What leaves goes through struct engine_ops: netlink in lib/io, a recorder in the tests.
@@ -55,6 +56,8 @@ struct engine_ops {
 	/* A live flow was blocked. TCP: end its local socket, if there is one. Others: have conntrack forget it;
 	 * true when it did. NULL: nothing can be done. */
 	bool (*end)(void *io, const struct flow *f);
+	/* A flow was let in without a stamp: set it now. False: there is no way to. NULL: neither. */
+	bool (*stamp)(void *io, const struct flow *f);
 };
 
 /* A queued packet, as the kernel describes it. */
@@ -108,6 +111,23 @@ struct engine_call {
 	struct engine_call *outer;
 };
 
+/* Flows of datagrams that were let in and get their stamp later: core/stamp.c. */
+#define STAMP_FLOWS 256u
+
+struct stamp_flow {
+	struct flow flow;
+	mono_t first, last; /* datagrams of it */
+	bool waits;
+};
+
+struct stamps {
+	struct stamp_flow slot[STAMP_FLOWS]; /* by the flow's hash */
+	uint16_t ring[STAMP_FLOWS];          /* those that wait, the longest first */
+	uint16_t head, n;
+	bool off;
+	struct wheel_timer timer;
+};
+
 struct pend_engine {
 	struct pend_engine_config cfg;
 	struct mark_layout marks;
@@ -123,6 +143,8 @@ struct pend_engine {
 	struct engine_call *call; /* innermost */
 	unsigned depth;
 	unsigned notifying;  /* nested calls of the notify function */
+	uint16_t turn;       /* changes with what the callouts would say */
+	uint16_t forgotten;  /* permits of earlier turns that were taken up are over; 0: none are */
 	uint32_t barrier;    /* number of the send being gathered, from 1 */
 	bool barrier_wanted; /* a context waits for it */
 	bool started, draining;
@@ -130,6 +152,7 @@ struct pend_engine {
 	uint32_t drain_cursor;
 	uint32_t track_budget; /* look-ups left in this second */
 	mono_t track_second;
+	struct stamps stamps;
 	uint8_t *scratch; /* 64 KiB: a copy on its way out */
 	char error[256];
 };
@@ -154,6 +177,10 @@ void engine_expire(struct pend_engine *e, uint32_t budget);
 void engine_refuse(struct pend_engine *e, const struct engine_input *in, const struct flow *f,
 		   uint32_t isn, enum pend_block how);
 
+/* The verdict that lets the packet in, and its flow with it. */
+enum engine_verdict engine_accept(struct pend_engine *e, const struct engine_input *in,
+				  const struct flow *f);
+
 /* core/again.c: a packet of a flow that was permitted in another epoch (R31 to R34). */
 void again_packet(struct pend_engine *e, const struct engine_input *in, const struct packet *p);
 
@@ -177,6 +204,8 @@ void arbiter_classify(struct pend_engine *e, struct engine_call *call, const str
  * PEND_VERDICT_CONTINUE the pass alone decides. */
 void arbiter_complete(struct pend_engine *e, struct pctx *c, enum pend_verdict asked, bool reinvoke,
 		      struct arbiter_result *r);
+/* Would the callouts of now decide a context that lingers as it was decided? Nobody may pend. */
+bool arbiter_stands(struct pend_engine *e, struct pctx *c);
 void arbiter_values(const struct engine_input *in, const struct packet *p,
 		    const struct mark_layout *marks, struct pend_values *v);
 
@@ -198,11 +227,22 @@ void complete_kernel_lost(struct pend_engine *e, uint32_t seq, uint32_t id);
 /* All verdicts of sends up to `barrier` are settled; `sure`: its acknowledgement was read. */
 void complete_barrier(struct pend_engine *e, uint32_t barrier, bool sure);
 void complete_timer(void *engine, struct wheel_timer *t);
+/* A copy of ours came back, and its verdict is sent. */
+void complete_returned(struct pend_engine *e, struct pctx *c);
 /* Terminal: counted, told, and forgotten or left to linger. */
 void complete_settle(struct pend_engine *e, struct pctx *c, enum pend_state state);
 
+/* core/stamp.c */
+/* The flow gets its stamp when it is quiet. False: it does not, and the verdict has to stamp. */
+bool stamp_later(struct pend_engine *e, const struct flow *f);
+/* All of them now: what is in must be seen by who looks at the live flows. */
+void stamp_all(struct pend_engine *e);
+void stamp_timer(struct pend_engine *e);
+
 /* core/linger.c */
 void linger_begin(struct pend_engine *e, struct pctx *c);
+/* Is it decided as it would be by the callouts of now? If not, it decides nothing any more. */
+bool linger_stands(struct pend_engine *e, struct pctx *c);
 /* Another copy or datagram of a context that is COMPLETING or lingers. */
 void linger_late(struct pend_engine *e, struct pctx *c, const struct engine_input *in);
 void linger_timer(struct pend_engine *e, struct pctx *c);

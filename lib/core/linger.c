@@ -53,40 +53,63 @@ static bool track_start(struct pend_engine *e, struct pctx *c)
 	return true;
 }
 
+/*
+ * Of a TCP attempt no copy comes when its peer has given up. A flow of datagrams may never be quiet, and what
+ * is remembered of it decides for no longer than this.
+ */
+static mono_t linger_end(const struct pend_engine *e, const struct pctx *c)
+{
+	mono_t end = mono_add(e->now, linger_ns(e, c));
+	mono_t last = mono_add(c->completed, LINGER_MAX_NS);
+
+	return !(c->flags & PCTX_ISN) && mono_before(last, end) ? last : end;
+}
+
 void linger_begin(struct pend_engine *e, struct pctx *c)
 {
 	bool permitted = c->state == PEND_STATE_PERMITTED;
 	bool young = mono_since(e->now, c->created) < LINGER_YOUNG_NS && !c->retransmits;
 	bool tracked = permitted && track_start(e, c);
 
-	c->linger = mono_add(e->now, linger_ns(e, c));
+	c->linger = linger_end(e, c);
 	if (permitted && c->verdict == PEND_VERDICT_PERMIT && young && is_tcp(c) && !tracked)
 		pctx_free(&e->table, c);
 	else if (!tracked)
 		wheel_arm(&e->table.wheel, &c->timer, c->linger);
 }
 
+bool linger_stands(struct pend_engine *e, struct pctx *c)
+{
+	bool permit = c->verdict == PEND_VERDICT_PERMIT;
+
+	if (c->turn == e->turn)
+		return true;
+	if (permit && e->forgotten && (int16_t)(c->turn - e->forgotten) < 0 && !pctx_owed(c))
+		return false;
+	if (!arbiter_stands(e, c))
+		return false;
+	c->turn = e->turn;
+	return true;
+}
+
 void linger_late(struct pend_engine *e, struct pctx *c, const struct engine_input *in)
 {
-	bool stamp = is_tcp(c) || in->stamp;
-
 	e->stats.late_copies++;
 	if (c->verdict != PEND_VERDICT_PERMIT) {
 		engine_refuse(e, in, &c->flow, c->isn, (enum pend_block)c->block);
 		if (c->state > PEND_STATE_COMPLETING)
-			c->linger = mono_add(e->now, linger_ns(e, c));
+			c->linger = linger_end(e, c);
 		return;
 	}
-	engine_verdict(e, in->id, stamp ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE, in->mark, NULL);
+	engine_verdict(e, in->id, engine_accept(e, in, &c->flow), in->mark,
+		       c->flags & PCTX_INJECTED ? c : NULL);
 	if (c->state == PEND_STATE_COMPLETING) {
-		if (c->flags & PCTX_INJECTED) {
-			c->flags &= (uint16_t)~PCTX_INJECTED;
-			complete_settle(e, c, (enum pend_state)c->outcome);
-		}
+		if (c->flags & PCTX_INJECTED)
+			complete_returned(e, c);
 		return;
 	}
 	pctx_used(&e->table, c);
-	c->linger = mono_add(e->now, linger_ns(e, c));
+	c->linger = linger_end(e, c);
 	if (!track_start(e, c) && !(c->flags & PCTX_TRACKED))
 		wheel_arm(&e->table.wheel, &c->timer, c->linger);
 }

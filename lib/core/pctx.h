@@ -36,6 +36,8 @@ enum pctx_flags {
 	PCTX_DNAT = 1u << 8,     /* this host translates its destination: no copy can go in */
 };
 
+#define PCTX_NOBODY UINT8_MAX /* a pender that is not registered any more */
+
 struct pctx {
 	uint32_t slab_link;
 	uint32_t generation; /* of the handle; never 0; changes when the slot is freed */
@@ -49,21 +51,26 @@ struct pctx {
 	uint32_t isn, mark, iif, oif;
 	uint32_t rule, reason;
 	uint32_t retransmits;
-	uint32_t last_ms;      /* arrival of its newest packet, after `created` */
-	uint32_t packets;      /* in the list below */
-	uint32_t first, last;  /* struct pkept, in order of arrival */
-	uint32_t barrier;      /* COMPLETING: the acknowledgement that settles it */
+	uint32_t last_ms;     /* arrival of its newest packet, after `created` */
+	uint32_t packets;     /* in the list below */
+	uint32_t first, last; /* struct pkept, in order of arrival */
+	union {
+		uint32_t barrier; /* COMPLETING: the acknowledgement that settles it */
+		uint32_t away;    /* ... PCTX_INJECTED: copies of ours that have not come back */
+	};
 	uint32_t source;       /* LIVE: the counter of its source that it is charged to */
 	uint16_t sent, failed; /* COMPLETING: release verdicts sent, and refused with ENOENT */
+	uint16_t turn;         /* of the engine, when this was decided */
 	uint16_t flags;
 	uint8_t state; /* enum pend_state */
 	uint8_t hook, mode, release, on_timeout;
-	uint8_t verdict, block;  /* the decision, from COMPLETING on */
-	uint8_t outcome;         /* COMPLETING: the state to end in if all goes well */
-	uint8_t pender;          /* index of the callout that pended it */
-	uint8_t aggregate;       /* enum pend_action of the callouts above the pender (R18) */
-	uint8_t hops, reinvoked; /* R40, R29 */
-	uint8_t track;           /* conntrack look-ups made */
+	uint8_t verdict, block; /* the decision, from COMPLETING on */
+	uint8_t outcome;        /* COMPLETING: the state to end in if all goes well */
+	uint8_t pender;         /* index of the callout that pended it */
+	uint8_t aggregate : 3;  /* enum pend_action of the callouts above the pender (R18) */
+	uint8_t reinvoked : 5;  /* R29 */
+	uint8_t hops : 4;       /* R40 */
+	uint8_t track : 4;      /* conntrack look-ups made */
 };
 
 /* A packet that waits: by its id in the kernel's queue, or as a copy in a chain of blocks. */

@@ -385,6 +385,17 @@ PEND_API void pend_engine_close(struct pend_engine *e);
  */
 PEND_API enum pend_status pend_engine_set_epoch(struct pend_engine *e, uint8_t epoch);
 
+/*
+ * What the callouts answer may be otherwise from here on. A decision lasts for the later copies of its attempt and
+ * the later datagrams of its flow: of those made before, each is put to the callouts once more, as in a
+ * completion pass that cannot pend, before it decides another packet. Where they would decide otherwise, that
+ * packet is classified as if it were the first. Pended contexts have their own completion pass (R21). With `ended`,
+ * flows were ended for another reason: then a permit that its peer has taken up is over in any case. Flows
+ * of datagrams that wait for their stamps (some hundred at most) get them now, so that who looks at the live flows sees
+ * them: pend_engine_flush() comes first. Whatever lingers costs nothing by itself.
+ */
+PEND_API enum pend_status pend_engine_policy_changed(struct pend_engine *e, bool ended);
+
 /* ---------------------------------------------------------------------- callouts ---- */
 
 #define PEND_CALLOUT_MAX 16
@@ -497,10 +508,11 @@ struct pend_stats {
 	uint64_t held;                    /* packets waiting in the kernel */
 	uint64_t copied_bytes;            /* packets waiting as copies */
 	uint64_t retransmits;             /* joined (R14) */
-	uint64_t late_copies;    /* copies of a decided attempt, answered from its context */
-	uint64_t kernel_lost;    /* held packets that the kernel dropped (ENOENT) */
-	uint64_t reattached;     /* contexts that a retransmission revived after that */
-	uint64_t verdicts;       /* sent */
+	uint64_t late_copies;   /* copies of a decided attempt, answered from its context */
+	uint64_t stamped_later; /* flows of datagrams that were let in first, to keep their order */
+	uint64_t kernel_lost;   /* held packets that the kernel dropped (ENOENT) */
+	uint64_t reattached;    /* contexts that a retransmission revived after that */
+	uint64_t verdicts;      /* sent */
 	uint64_t verdict_errors; /* refused by the kernel, ENOENT excepted */
 	uint64_t malformed;      /* packets that did not parse */
 	uint64_t limit_contexts, limit_source, limit_service, limit_bytes, limit_packets;

@@ -120,7 +120,34 @@ static bool op_end(void *ctx, const struct flow *f)
 	return io->ct && ct_delete(io->ct, f) == 0;
 }
 
-static const struct engine_ops ops = {op_verdict, op_inject, op_answer, op_track, op_now, op_end};
+/* What was blocked since, or stamped by a packet behind, stays as it is. */
+static int stamp_entry(const struct engine_io *io, const struct flow *f)
+{
+	const struct mark_layout *l = &io->engine.marks;
+	struct ct_info info;
+	int r = ct_get(io->ct, f, &info);
+
+	if (r || mark_value_kind(mark_get(l, info.mark)) != MARK_NONE)
+		return r;
+	return ct_set_mark(io->ct, f, mark_permit(l, io->engine.cfg.epoch), l->mask);
+}
+
+/* Behind destination NAT the entry is found by what its answers look like. */
+static bool op_stamp(void *ctx, const struct flow *f)
+{
+	struct engine_io *io = ctx;
+	int r = io->ct ? stamp_entry(io, f) : -ENOSYS;
+
+	if (r == -ENOENT) {
+		struct flow reply = flow_reverse(f);
+
+		r = stamp_entry(io, &reply);
+	}
+	return !r || r == -ENOENT;
+}
+
+static const struct engine_ops ops = {op_verdict, op_inject, op_answer, op_track,
+				      op_now,     op_end,    op_stamp};
 
 enum pend_status pend_engine_open(struct pend_engine **out, const struct pend_engine_config *c)
 {
@@ -163,6 +190,8 @@ static enum pend_status status_of(int r)
 	case -EOPNOTSUPP:
 		return PEND_E_UNSUPPORTED;
 	case -ENOMEM:
+	case -ENOBUFS: /* netlink's word for it */
+	case -EAGAIN:
 		return PEND_E_NO_MEMORY;
 	default:
 		return PEND_E_SYSTEM;
@@ -188,8 +217,8 @@ static int open_sockets(struct engine_io *io, struct err *err)
 				err, r,
 				"cannot open a raw socket (CAP_NET_RAW): absorbed packets cannot be buffered");
 	}
-	/* A report less, nothing that decides; and a flow that is ended is marked then. */
-	if ((c->track_established || c->reauthorize) && ct_open(&io->ct) < 0)
+	/* A report less, nothing that decides; a flow that is ended is marked then, and every one stamped at once. */
+	if (ct_open(&io->ct) < 0)
 		io->ct = NULL;
 	if (c->reauthorize)
 		io->diag = sockdestroy_open();
@@ -372,6 +401,7 @@ void pend_engine_close(struct pend_engine *e)
 		e->now = loop_clock();
 		(void)pend_engine_drain(e, PEND_VERDICT_BLOCK, 0);
 		(void)pend_engine_flush(e);
+		stamp_all(e);
 	}
 	nfqueue_free(io->nfq);
 	raw_close(&io->raw);

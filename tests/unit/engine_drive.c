@@ -320,7 +320,10 @@ static void step(struct drive *d)
 		kernel_step(d, draw(d));
 		break;
 	case 14:
-		d->notify_left = draw(d) % 8;
+		b = draw(d);
+		d->notify_left = b % 8;
+		if (b >= 0xc0)
+			(void)pend_engine_policy_changed(&d->s.e, b & 0x20);
 		break;
 	case 15:
 		b = draw(d);

@@ -126,11 +126,23 @@ static bool op_end(void *io, const struct flow *f)
 	return !s->end_fails;
 }
 
+static bool op_stamp(void *io, const struct flow *f)
+{
+	struct sim *s = io;
+
+	if (s->stamp_fails)
+		return false;
+	s->stamps++;
+	s->stamped = *f;
+	return true;
+}
+
 static const struct engine_ops sim_ops = {.verdict = op_verdict,
 					  .inject = op_inject,
 					  .answer = op_answer,
 					  .track = op_track,
-					  .end = op_end};
+					  .end = op_end,
+					  .stamp = op_stamp};
 
 static void on_event(void *arg, const struct pend_event *ev)
 {
@@ -496,7 +508,7 @@ void sim_round(struct sim *s)
 	} while (s->outs || s->ins);
 }
 
-void sim_feed(struct sim *s)
+void sim_arrive(struct sim *s)
 {
 	unsigned n = s->injections;
 
@@ -516,6 +528,11 @@ void sim_feed(struct sim *s)
 	s->injections -= n;
 	if (s->injections)
 		memmove(s->injected, s->injected + n, s->injections * sizeof(*s->injected));
+}
+
+void sim_feed(struct sim *s)
+{
+	sim_arrive(s);
 	sim_round(s);
 }
 

@@ -109,6 +109,9 @@ struct sim {
 	unsigned resets, unreaches; /* by NF_REPEAT */
 	unsigned ends;              /* live flows that were to be ended, and the last of them */
 	struct flow ended;
+	unsigned stamps; /* set behind a verdict, and the last of them */
+	struct flow stamped;
+	bool stamp_fails;
 	struct pend_event last[16]; /* of each type */
 	unsigned events[16];
 	struct {
@@ -154,10 +157,11 @@ uint32_t sim_syn(struct sim *s, uint16_t sport, uint32_t isn);
 uint32_t sim_udp(struct sim *s, uint16_t sport, uint8_t fill);
 
 /* ---- the kernel ---- */
-void sim_flush(struct sim *s); /* send what is gathered; the kernel's answers wait */
-void sim_read(struct sim *s);  /* read them */
-void sim_round(struct sim *s); /* both, until nothing is left */
-void sim_feed(struct sim *s);  /* injected copies arrive, and a round */
+void sim_flush(struct sim *s);  /* send what is gathered; the kernel's answers wait */
+void sim_read(struct sim *s);   /* read them */
+void sim_round(struct sim *s);  /* both, until nothing is left */
+void sim_arrive(struct sim *s); /* injected copies come to the queue */
+void sim_feed(struct sim *s);   /* they do, and a round */
 void sim_lose(struct sim *s, uint32_t id);
 void sim_lose_all(struct sim *s);
 /* Advance the clock from timer to timer, firing what is due, each with a round. */

@@ -56,6 +56,41 @@ START_TEST(R43_fifo_of_copies)
 }
 END_TEST
 
+/* Ours come to the queue like any other's, and are lost there like them (R26, R28, T21). */
+START_TEST(R26_a_lost_copy_is_not_permitted)
+{
+	uint32_t before;
+
+	top.opt.mode = PEND_MODE_ABSORB;
+	sim_syn(s, 4000, 100);
+	before = s->packets;
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_arrive(s);
+	ck_assert_uint_eq(s->packets, before + 1);
+	ck_assert_uint_eq(ended(PEND_STATE_PERMITTED), 0); /* the verdict is not even sent */
+	sim_lose(s, s->packets);
+	sim_round(s);
+	ck_assert_uint_eq(ended(PEND_STATE_PERMITTED), 0);
+	ck_assert_uint_eq(ended(PEND_STATE_FLUSHED), 1);
+	ck_assert(sim_accepted(s, sim_syn(s, 4000, 100)));
+}
+END_TEST
+
+START_TEST(R26_some_of_the_copies_do_not_come_back)
+{
+	top.opt.mode = PEND_MODE_ABSORB;
+	for (uint8_t i = 0; i < 3; i++)
+		sim_udp(s, 4000, i);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	free(s->injected[--s->injections].data);
+	sim_feed(s);
+	ck_assert_uint_eq(s->deliveries, 2);
+	ck_assert_uint_eq(ended(PEND_STATE_PERMITTED), 0); /* one is on its way yet */
+	sim_wait(s, 1100);
+	ck_assert_uint_eq(ended(PEND_STATE_PERMITTED), 1);
+}
+END_TEST
+
 START_TEST(R45_udp_flush_leaves_an_entry)
 {
 	uint32_t a, b;
@@ -104,13 +139,17 @@ START_TEST(R46_stamp_of_datagrams)
 	b = sim_queue(s, buf, len, 2, true); /* the last of its batch */
 	ck_assert_int_eq(s->ledger[a - 1].verdict, ENGINE_ACCEPT_ONCE);
 	ck_assert_int_eq(s->ledger[b - 1].verdict, ENGINE_ACCEPT);
-	/* Quiet for a while: the last one stamps. */
+	/* Quiet for a while, and alone: it stamps. Of two the first one's entry stays in conntrack: later. */
 	a = sim_udp(s, 4001, 1);
-	b = sim_udp(s, 4001, 2);
+	sim_wait(s, 50);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	ck_assert_int_eq(s->ledger[a - 1].verdict, ENGINE_ACCEPT);
+	a = sim_udp(s, 4004, 1);
+	b = sim_udp(s, 4004, 2);
 	sim_wait(s, 50);
 	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
 	ck_assert_int_eq(s->ledger[a - 1].verdict, ENGINE_ACCEPT_ONCE);
-	ck_assert_int_eq(s->ledger[b - 1].verdict, ENGINE_ACCEPT);
+	ck_assert_int_eq(s->ledger[b - 1].verdict, ENGINE_ACCEPT_ONCE);
 	/* A direct permit: by the batch as well; a SYN always. */
 	top.first = DO_PERMIT;
 	t.sport = 4002;
@@ -121,6 +160,90 @@ START_TEST(R46_stamp_of_datagrams)
 	ck_assert_int_eq(s->ledger[b - 1].verdict, ENGINE_ACCEPT);
 	a = sim_syn(s, 4003, 1);
 	ck_assert_int_eq(s->ledger[a - 1].verdict, ENGINE_ACCEPT);
+}
+END_TEST
+
+static struct flow udp_flow(uint16_t port)
+{
+	struct sim_tuple t = sim_peer(port);
+
+	return sim_flow(SIM_UDP, &t);
+}
+
+/* R31, R46: what is let in without a stamp gets one, or no policy could ever end it. */
+START_TEST(R46_a_stamp_comes_when_the_flow_is_quiet)
+{
+	struct flow f = udp_flow(4000);
+
+	top.first = DO_PERMIT;
+	sim_udp(s, 4000, 1);
+	ck_assert_uint_eq(s->stamps, 0);
+	sim_wait(s, 10);
+	sim_udp(s, 4000, 2); /* not quiet */
+	sim_wait(s, 15);
+	ck_assert_uint_eq(s->stamps, 0);
+	sim_wait(s, 30);
+	ck_assert_uint_eq(s->stamps, 1);
+	ck_assert(flow_equal(&s->stamped, &f));
+	ck_assert_uint_eq(sim_stats(s).stamped_later, 1);
+	sim_wait(s, 1000);
+	ck_assert_uint_eq(s->stamps, 1);
+	/* one that is never quiet */
+	for (unsigned i = 0; i < 60; i++) {
+		sim_udp(s, 4001, (uint8_t)i);
+		sim_wait(s, 10);
+	}
+	ck_assert_uint_eq(s->stamps, 2);
+}
+END_TEST
+
+START_TEST(R46_stamps_of_released_and_late_datagrams)
+{
+	struct flow f = udp_flow(4000);
+
+	sim_udp(s, 4000, 1);
+	sim_udp(s, 4000, 2);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_round(s);
+	sim_wait(s, 100);
+	ck_assert_uint_eq(s->stamps, 1);
+	ck_assert(flow_equal(&s->stamped, &f));
+	top.opt.mode = PEND_MODE_ABSORB;
+	sim_udp(s, 4001, 1);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_feed(s);
+	sim_wait(s, 100);
+	ck_assert_uint_eq(s->stamps, 2);
+	/* a policy that changes must see it */
+	sim_udp(s, 4001, 1);
+	ck_assert_int_eq(pend_engine_policy_changed(&s->e, false), PEND_OK);
+	ck_assert_uint_eq(s->stamps, 3);
+	sim_wait(s, 100);
+	ck_assert_uint_eq(s->stamps, 3);
+}
+END_TEST
+
+START_TEST(R46_stamps_without_room_come_at_once)
+{
+	unsigned later = 0;
+	uint32_t id;
+
+	top.first = DO_PERMIT;
+	for (uint16_t port = 1000; port < 1000 + 4 * STAMP_FLOWS; port++) {
+		id = sim_udp(s, port, 1);
+		later += s->ledger[id - 1].verdict == ENGINE_ACCEPT_ONCE;
+	}
+	ck_assert_uint_gt(later, STAMP_FLOWS / 2);
+	ck_assert_uint_le(later, STAMP_FLOWS);
+	sim_wait(s, 2000);
+	ck_assert_uint_eq(s->stamps, later);
+	/* no conntrack to be spoken to */
+	s->stamp_fails = true;
+	sim_udp(s, 900, 1);
+	sim_wait(s, 100);
+	id = sim_udp(s, 901, 1);
+	ck_assert_int_eq(s->ledger[id - 1].verdict, ENGINE_ACCEPT);
+	ck_assert_uint_eq(s->stamps, later);
 }
 END_TEST
 
@@ -576,9 +699,14 @@ Suite *suite(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, R43_fifo);
 	tcase_add_test(tc, R43_fifo_of_copies);
+	tcase_add_test(tc, R26_a_lost_copy_is_not_permitted);
+	tcase_add_test(tc, R26_some_of_the_copies_do_not_come_back);
 	tcase_add_test(tc, R45_udp_flush_leaves_an_entry);
 	tcase_add_test(tc, R46_later_datagrams_pass_unclassified);
 	tcase_add_test(tc, R46_stamp_of_datagrams);
+	tcase_add_test(tc, R46_a_stamp_comes_when_the_flow_is_quiet);
+	tcase_add_test(tc, R46_stamps_of_released_and_late_datagrams);
+	tcase_add_test(tc, R46_stamps_without_room_come_at_once);
 	tcase_add_test(tc, T15_many_udp_pends_with_buffer_lose_nothing);
 	tcase_add_test(tc, R45_echo_request);
 	tcase_add_test(tc, R51_flush_and_buffer);
