@@ -11,6 +11,7 @@
  */
 #include "daemon/decide.h"
 #include "core/classify.h"
+#include "core/flow.h"
 #include "daemon/msg.h"
 #include "daemon/worker.h"
 #include <string.h>
@@ -264,4 +265,49 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 	}
 	if (r.log)
 		out->rights |= PEND_OUT_EVENT;
+}
+
+bool decide_before(const struct worker *w, const struct pend_info *i)
+{
+	return w->snapshot && MSG_TAG_GENERATION(i->tag) != w->snapshot->generation;
+}
+
+static struct pend_values values_of(const struct pend_info *i)
+{
+	struct flow f = {.family = i->family,
+			 .proto = i->protocol,
+			 .sport = i->source_port,
+			 .dport = i->dest_port};
+	struct pend_values v;
+
+	memcpy(f.src, i->source, sizeof(f.src));
+	memcpy(f.dst, i->dest, sizeof(f.dst));
+	flow_values(&f, &v);
+	v.icmp_type = i->icmp_type;
+	v.icmp_code = i->icmp_code;
+	v.in_interface = i->in_interface;
+	v.out_interface = i->out_interface;
+	v.mark = i->mark;
+	v.hook = i->hook;
+	return v;
+}
+
+struct pend_info decide_today(const struct worker *w, const struct pend_info *asked)
+{
+	uint64_t clock = atomic_load_explicit(&w->clock, memory_order_relaxed);
+	struct classify_context now = {
+		.ifaces = w->ifaces, .clock = (uint32_t)clock, .minute = (uint32_t)(clock >> 32)};
+	struct pend_info i = *asked;
+	struct pend_values v;
+	struct classify_result r;
+
+	if (!asked->tag || !decide_before(w, asked))
+		return i;
+	v = values_of(asked);
+	classify_with(w->snapshot->classifier, &now, &v, &r);
+	if (r.action == CLASSIFY_PEND) {
+		i.rule = r.rule;
+		i.tag = MSG_TAG(w->snapshot->generation, r.authority);
+	}
+	return i;
 }

@@ -11,4 +11,11 @@ struct worker;
 void decide_classify(void *context, const struct pend_values *v, const struct pend_metadata *meta,
 		     const struct pend_packet *packet, struct pend_classify_out *out);
 
+/*
+ * What a context's rule and authority are in the policy in force: those that would ask about it now. They are left
+ * as they were where no rule would ask, and decide_before() says so.
+ */
+struct pend_info decide_today(const struct worker *w, const struct pend_info *i);
+bool decide_before(const struct worker *w, const struct pend_info *i);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Messages between a worker and the authority process. Every field that comes in is checked here. */
 #include "core/flow.h"
+#include "daemon/decide.h"
 #include "daemon/msg.h"
 #include "daemon/worker.h"
 
@@ -67,9 +68,10 @@ static void offer(struct worker *w, const struct pend_info *i)
 }
 
 /* Only what somebody said: a deadline, a limit or a policy decides for the one connection. */
-static void remember(struct worker *w, struct saying *by, const struct pend_info *i,
+static void remember(struct worker *w, struct saying *by, const struct pend_info *asked,
 		     uint64_t now_ns)
 {
+	struct pend_info today = decide_today(w, asked), *i = &today;
 	struct msg m = {.type = MSG_REMEMBERED, .seq = by->seq, .u.remembered.context = i->context};
 	struct remembered_value *v = &m.u.remembered.entry.v;
 	uint32_t code = MSG_REASON_CODE(i->reason);
@@ -79,8 +81,7 @@ static void remember(struct worker *w, struct saying *by, const struct pend_info
 
 	by->told = true;
 	if (!w->remembered || !w->snapshot ||
-	    (code != REASON_OPERATOR && code != REASON_AUTHORITY) ||
-	    MSG_TAG_GENERATION(i->tag) != w->snapshot->generation)
+	    (code != REASON_OPERATOR && code != REASON_AUTHORITY) || decide_before(w, i))
 		return;
 	ns = lasts(w, by, i->rule, &scope, &end);
 	if (!ns)
@@ -115,6 +116,8 @@ void worker_notify(void *worker, const struct pend_event *ev)
 		return;
 	m = (struct msg){.version = MSG_VERSION, .type = MSG_EVENT, .worker = (uint16_t)w->number};
 	m.u.event = *ev;
+	if (ev->type != PEND_EVENT_CLASSIFIED)
+		m.u.event.info = decide_today(w, &ev->info);
 	if (!w->chan || chan_room(w->chan) <= WORKER_REPLY_ROOM || chan_send(w->chan, &m) != 0)
 		w->events_dropped++;
 	else if (!w->unsent++)
@@ -192,8 +195,14 @@ static bool match_valid(const struct msg_match *f)
 	       ((f->family == FLOW_V4 || f->family == FLOW_V6) && f->prefix_len <= max);
 }
 
-static bool matches(const struct msg_match *f, const struct pend_info *i)
+/* Rules and authorities are those of the policy that is in force: numbers of an earlier one say nothing. */
+static bool matches(const struct worker *w, const struct msg_match *f,
+		    const struct pend_info *asked)
 {
+	struct pend_info today = decide_today(w, asked), *i = &today;
+
+	if (decide_before(w, i) && (f->authority != UINT16_MAX || f->rule != UINT32_MAX))
+		return false;
 	if (f->family &&
 	    (f->family != i->family || !flow_addr_in(i->source, f->source, f->prefix_len)))
 		return false;
@@ -230,8 +239,9 @@ static void complete_match(struct worker *w, const struct msg *m, const struct p
 }
 
 /* What was said of its like, after it was pended, decides it. */
-static void apply(struct worker *w, const struct pend_info *i, struct msg *out)
+static void apply(struct worker *w, const struct pend_info *asked, struct msg *out)
 {
+	struct pend_info today = decide_today(w, asked), *i = &today;
 	const struct remembered_flow f = {.family = i->family,
 					  .protocol = i->protocol,
 					  .source_port = i->source_port,
@@ -240,8 +250,7 @@ static void apply(struct worker *w, const struct pend_info *i, struct msg *out)
 					  .dest = i->dest};
 	struct remembered_value v;
 
-	if (!w->remembered || !w->snapshot ||
-	    MSG_TAG_GENERATION(i->tag) != w->snapshot->generation ||
+	if (!w->remembered || !w->snapshot || decide_before(w, i) ||
 	    !remembered_about(w->remembered, classify_rule_key(w->snapshot->classifier, i->rule),
 			      &f, loop_clock().ns, &v) ||
 	    decide(w, i->context, v.verdict, UINT8_MAX, MSG_REASON(v.reason, v.note)) != PEND_OK)
@@ -253,7 +262,7 @@ static void apply(struct worker *w, const struct pend_info *i, struct msg *out)
 static void list_one(struct worker *w, const struct msg *m, const struct pend_info *i,
 		     struct msg *out)
 {
-	struct msg c = {.type = MSG_CONTEXT, .seq = m->seq, .u.info = *i};
+	struct msg c = {.type = MSG_CONTEXT, .seq = m->seq, .u.info = decide_today(w, i)};
 
 	reply(w, &c);
 	out->u.done.count++;
@@ -273,7 +282,7 @@ static void walk(struct worker *w, const struct msg *m)
 			continue;
 		if (m->type == MSG_APPLY)
 			apply(w, &info, &out);
-		else if (!matches(&m->u.match, &info))
+		else if (!matches(w, &m->u.match, &info))
 			continue;
 		else if (m->type == MSG_COMPLETE_MATCH)
 			complete_match(w, m, &info, &out);

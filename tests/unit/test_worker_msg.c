@@ -311,6 +311,35 @@ static const struct remembered_entry *told(void)
 	return &m->u.remembered.entry;
 }
 
+/* The policy has changed since they were pended: what rules and authorities are called is as it is now. */
+START_TEST(of_an_earlier_policy)
+{
+	struct sim_tuple now_one = {4, 5, 4000, 2}, nobody = {4, 5, 4001, 22};
+	struct msg m = make(MSG_LIST);
+	pend_context ctx;
+
+	c.opt.tag = MSG_TAG(0x7fff, 1); /* and these numbers mean something else today */
+	c.opt.rule = 0;
+	sim_send(s, SIM_SYN, &now_one, 1);
+	ctx = c.ctx;
+	sim_send(s, SIM_SYN, &nobody, 1);
+	COUNT(rule, 0, 0);
+	COUNT(rule, 1, 1);
+	ck_assert_int_eq(in[0].u.info.rule, 1);
+	ck_assert_uint_eq(in[0].u.info.tag, MSG_TAG(1, 0));
+	COUNT(authority, 1, 0);
+	COUNT(authority, 0, 1);
+	COUNT(protocol, 6, 2); /* whom no rule would ask about is there, by its own numbers */
+	ck_assert_uint_eq(in[1].u.info.tag, c.opt.tag);
+	m = saying(ctx, 0, 0);
+	ck_assert_uint_eq(ask(&m)->u.done.remembered, 1);
+	ck_assert_int_eq(told()->k.scope, CLASSIFY_SCOPE_SOURCE); /* as rule 1 says */
+	ck_assert_uint_eq(told()->k.rule, classify_rule_key(snap.classifier, 1));
+	m = saying(c.ctx, 60 * S, 0);
+	ck_assert_uint_eq(ask(&m)->u.done.remembered, 0); /* no rule would find it */
+}
+END_TEST
+
 START_TEST(a_rule_or_a_person_says_for_how_long)
 {
 	static const struct {
@@ -478,6 +507,7 @@ Suite *suite(void)
 	suite_add_tcase(su, tc);
 	tc = tcase_create("remembered");
 	tcase_add_checked_fixture(tc, setup_rules, teardown_rules);
+	tcase_add_test(tc, of_an_earlier_policy);
 	tcase_add_test(tc, a_rule_or_a_person_says_for_how_long);
 	tcase_add_test(tc, what_is_remembered_decides_the_pended);
 	tcase_add_test(tc, a_fence_is_answered_and_nonsense_is_not_remembered);
