@@ -70,7 +70,8 @@ static enum pend_status begin_new(struct pend_engine *e, struct engine_call *cal
 	enum pend_status s;
 	struct pctx *c;
 
-	if (has_isn && pctx_defer(&e->table, &p->flow, p->isn, e->now)) {
+	/* A sender that is made up has no second packet. */
+	if (pctx_defer(&e->table, &p->flow, p->isn, e->now)) {
 		call->deferred = true;
 		return PEND_E_LIMIT;
 	}

@@ -94,8 +94,9 @@ struct pctx_block {
 
 struct pctx_limits {
 	uint32_t contexts, per_source, per_service, packets;
-	uint32_t hold;      /* kernel packets before AUTO absorbs */
-	uint32_t watermark; /* live contexts above which a first SYN opens none; UINT32_MAX = off */
+	uint32_t hold; /* kernel packets before AUTO absorbs */
+	uint32_t
+		watermark; /* live contexts above which a first packet opens none; UINT32_MAX = off */
 	uint64_t bytes;
 };
 
@@ -110,7 +111,7 @@ struct pctx_table {
 	uint32_t *source, *service; /* counters by keyed hash: collisions only ever make a
 						 limit stricter, and no peer can aim for one */
 	uint32_t count_mask;
-	uint32_t *seen[2]; /* fingerprints of SYNs refused above the watermark */
+	uint32_t *seen[2]; /* fingerprints of openers refused above the watermark */
 	uint32_t seen_mask;
 	mono_t seen_turn;
 	struct pctx_limits limits;

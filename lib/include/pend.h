@@ -322,7 +322,7 @@ struct pend_engine_config {
 	uint32_t hold_max;        /* packets left in the kernel before AUTO absorbs; default 4096.
 	                           * Behind destination NAT: kernel_queue less a reserve, if that is more */
 	uint32_t
-		high_watermark_percent; /* above it an unknown source's first SYN opens no context; default 80, 100 = off */
+		high_watermark_percent; /* above it the first packet of an unknown flow opens no context; default 80, 100 = off */
 	uint32_t kernel_queue;   /* NFQA_CFG_QUEUE_MAXLEN; default 65535 */
 	uint32_t receive_buffer; /* SO_RCVBUFFORCE bytes; default 16 MiB */
 	bool raw_reinject; /* open raw sockets (CAP_NET_RAW): buffer and reset for absorbed packets */
@@ -516,7 +516,7 @@ struct pend_stats {
 	uint64_t verdict_errors; /* refused by the kernel, ENOENT excepted */
 	uint64_t malformed;      /* packets that did not parse */
 	uint64_t limit_contexts, limit_source, limit_service, limit_bytes, limit_packets;
-	uint64_t watermark_drops;    /* first SYNs that opened no context above the watermark */
+	uint64_t watermark_drops;    /* first packets that opened no context above the watermark */
 	uint64_t pend_failed;        /* pend_operation errors */
 	uint64_t completion_blocked; /* permits that the completion pass refused (R27) */
 	uint64_t dangling;           /* callout pended and answered something else (R4) */

@@ -164,10 +164,23 @@ START_TEST(watermark_first_syn_dropped_retransmission_admitted)
 	id = sim_syn(s, 4000, 77);
 	ck_assert(sim_undecided(s, id));
 	ck_assert_int_eq(sim_stats(s).pending, 51);
-	/* Another attempt is first seen again; a datagram has no second copy to wait for. */
+	/* Another attempt is first seen again. */
 	ck_assert(sim_dropped(s, sim_syn(s, 4001, 1)));
 	ck_assert(sim_dropped(s, sim_syn(s, 4001, 2)));
-	ck_assert(sim_undecided(s, sim_udp(s, 4002, 1)));
+	sim_end(s);
+}
+END_TEST
+
+/* Senders that are made up have one datagram each, and must not take the room of everybody else. */
+START_TEST(watermark_first_datagram_dropped_next_admitted)
+{
+	fill_to_watermark();
+	for (uint16_t i = 0; i < 200; i++)
+		ck_assert(sim_dropped(s, sim_udp(s, (uint16_t)(5000 + i), 1)));
+	ck_assert_int_eq(sim_stats(s).pending, 50);
+	ck_assert_int_eq(sim_stats(s).watermark_drops, 200);
+	ck_assert(sim_undecided(s, sim_udp(s, 5199, 2)));
+	ck_assert_int_eq(sim_stats(s).pending, 51);
 	sim_end(s);
 }
 END_TEST
@@ -346,6 +359,7 @@ Suite *suite(void)
 	tcase_add_test(tc, R19_bytes);
 	tcase_add_test(tc, R6_a_limit_may_permit_where_the_callout_says_so);
 	tcase_add_test(tc, watermark_first_syn_dropped_retransmission_admitted);
+	tcase_add_test(tc, watermark_first_datagram_dropped_next_admitted);
 	tcase_add_test(tc, watermark_forgets);
 	tcase_add_test(tc, watermark_drops_whatever_is_answered);
 	tcase_add_test(tc, watermark_second_callout_cannot_pend_the_first_syn);
