@@ -74,9 +74,10 @@ static bool lazy(const struct pendd *d)
 	return d->settings.reauthorize == SETTINGS_REAUTHORIZE_LAZY;
 }
 
+/* What an earlier daemon let in is not ours (R36), also where its number happens to be. */
 void pendd_epoch_begin(struct pendd *d)
 {
-	int r = lazy(d) ? vacate(d, d->epoch, mark_epoch_before(d->epoch)) : 0;
+	int r = vacate(d, d->epoch, mark_epoch_before(d->epoch));
 
 	if (r)
 		log_warning("epoch", "flows of an earlier daemon may not be authorized again: %s",
