@@ -5,16 +5,31 @@
 /* Of the kernel's queue: left to what was not read yet. */
 #define QUEUE_RESERVE(len) ((len) / 8 + 1)
 
+/* A full queue drops every new connection, or lets it in unasked, and nobody is told (L12): what is held, of
+ * whatever mode, leaves it some room. */
+static uint32_t queue_room(const struct pend_engine *e)
+{
+	return e->cfg.kernel_queue - QUEUE_RESERVE(e->cfg.kernel_queue);
+}
+
+bool begin_hold(struct pend_engine *e, struct pctx *c, uint32_t id)
+{
+	if (e->table.held < queue_room(e))
+		return pctx_keep_id(&e->table, c, id);
+	e->stats.limit_packets++;
+	return false;
+}
+
 /* Only the kernel's own packet can go on where the destination is translated: it is left there as long
  * as the queue has room. */
 static uint8_t choose_mode(const struct pend_engine *e, const struct pctx *c, enum pend_mode asked)
 {
-	uint32_t most = e->cfg.hold_max, queue = e->cfg.kernel_queue;
+	uint32_t most = e->cfg.hold_max, room = queue_room(e);
 
 	if (asked != PEND_MODE_AUTO)
 		return (uint8_t)asked;
-	if (c->flags & PCTX_DNAT && queue > QUEUE_RESERVE(queue) + most)
-		most = queue - QUEUE_RESERVE(queue);
+	if (c->flags & PCTX_DNAT || most > room)
+		most = room;
 	return e->table.held < most ? PEND_MODE_HOLD : PEND_MODE_ABSORB;
 }
 
@@ -55,7 +70,7 @@ static void set_options(struct pend_engine *e, struct pctx *c, const struct engi
 static bool keep(struct pend_engine *e, struct pctx *c, const struct engine_input *in)
 {
 	if (c->mode == PEND_MODE_HOLD)
-		return pctx_keep_id(&e->table, c, in->id);
+		return begin_hold(e, c, in->id);
 	if (c->release == PEND_RELEASE_FLUSH)
 		return true;
 	return pctx_keep_copy(&e->table, c, in->data, in->len, in->csum_pending);

@@ -190,7 +190,7 @@ static void replace_packet(struct pend_engine *e, struct pctx *c, const struct e
 		else
 			pctx_fetch_copy(&e->table, &old, NULL, 0);
 	}
-	if (c->mode == PEND_MODE_HOLD && pctx_keep_id(&e->table, c, in->id))
+	if (c->mode == PEND_MODE_HOLD && begin_hold(e, c, in->id))
 		return;
 	if (c->mode == PEND_MODE_ABSORB && c->release == PEND_RELEASE_BUFFER)
 		pctx_keep_copy(&e->table, c, in->data, in->len, in->csum_pending);
@@ -208,9 +208,10 @@ static void join(struct pend_engine *e, struct pctx *c, const struct engine_inpu
 		engine_event(e, PEND_EVENT_RETRANSMIT, c);
 		return;
 	}
-	/* Another datagram: they wait in order, and the newest gives way above the limit (R52). */
+	/* Another datagram: they wait in order, and the newest gives way above a limit (R52): the context's own,
+	 * or the queue's, which one peer's datagrams must not fill. */
 	if (c->mode == PEND_MODE_HOLD) {
-		if (pctx_keep_id(&e->table, c, in->id))
+		if (begin_hold(e, c, in->id))
 			return;
 	} else if (c->release == PEND_RELEASE_BUFFER) {
 		pctx_keep_copy(&e->table, c, in->data, in->len, in->csum_pending);
@@ -338,7 +339,7 @@ static enum pend_status check_config(const struct pend_engine_config *c, struct 
 {
 	if (!mark_layout_init(marks, c->mark_mask) || !mark_epoch_valid(c->epoch))
 		return PEND_E_INVALID;
-	if (!c->max_contexts || c->max_contexts > 13000000 || !c->max_packets)
+	if (!c->max_contexts || c->max_contexts > 13000000 || !c->max_packets || !c->kernel_queue)
 		return PEND_E_INVALID;
 	if (c->high_watermark_percent > 100 || c->max_bytes > 1ull << 40)
 		return PEND_E_INVALID;

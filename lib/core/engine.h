@@ -212,6 +212,9 @@ void arbiter_values(const struct engine_input *in, const struct packet *p,
 /* core/begin.c: pend_operation of the call in progress, arguments checked. */
 enum pend_status begin_pend(struct pend_engine *e, struct engine_call *call,
 			    const struct pend_options *o, pend_context *context);
+/* Leave a packet in the kernel's queue for this context. False: the queue, or the context, has no room for it
+ * (counted as limit_packets). */
+bool begin_hold(struct pend_engine *e, struct pctx *c, uint32_t id);
 /* What each packet of a context says anew. */
 void begin_input(const struct pend_engine *e, struct pctx *c, const struct engine_input *in);
 

@@ -320,10 +320,12 @@ struct pend_engine_config {
 	uint32_t max_packets;     /* kept per context, default 64 (R52) */
 	uint64_t max_bytes;       /* of copied packets in all, default 64 MiB */
 	uint32_t hold_max;        /* packets left in the kernel before AUTO absorbs; default 4096.
-	                           * Behind destination NAT: kernel_queue less a reserve, if that is more */
+	                           * Behind destination NAT, and at most: kernel_queue less its reserve */
 	uint32_t
 		high_watermark_percent; /* above it the first packet of an unknown flow opens no context; default 80, 100 = off */
-	uint32_t kernel_queue;   /* NFQA_CFG_QUEUE_MAXLEN; default 65535 */
+	/* NFQA_CFG_QUEUE_MAXLEN; default 65535, not 0. An eighth is a reserve for what was not read yet: no mode
+	 * leaves a packet there above it (limit_packets). */
+	uint32_t kernel_queue;
 	uint32_t receive_buffer; /* SO_RCVBUFFORCE bytes; default 16 MiB */
 	bool raw_reinject; /* open raw sockets (CAP_NET_RAW): buffer and reset for absorbed packets */
 	int queue_fd;      /* adopt this bound netlink socket; -1 (default) opens one */

@@ -116,25 +116,56 @@ server_report
 is "$(server_saw "$C4:7000" | field received | tail -n 1)" 64 "R52: the first 64 arrive"
 is "$(server_saw "$C4:7000" | field missing | tail -n 1)" 0 "R52: the newest were dropped, not the oldest"
 
-# ---- a full kernel queue: closed and open (I7, L12) ----
+# ---- what is held leaves the kernel's queue room for what comes (R19, L12) ----
 
-accepted=$(server_accepted)
+# 7/8 of 80, less one.
+room=69
+restart "kernel-queue 80; max-per-source 0;"
+client_bg wave -n 4 -u -d 64 -t "$(ms 9000)" -g 1 $H4 85
+full() { [ "$(total limit_packets)" -ge 1 ]; }
+holds 5 "R19: the datagrams of a few held flows come to the queue's limit, and are counted" full
+client_bg later -n 20 -t "$(ms 9000)" -l 10 $H4 80
+holds 5 "R19: new connections are pended all the same" pends 20 port=80
+is "$(kernel_queue 3)" $room "$room packets are left in the kernel"
+is "$(kernel_queue 6)" 0 "L12: which has dropped none"
+ctl permit all >/dev/null
+client_wait later; client_wait wave
+is "$(ended later connected)" 20 "and they connect"
+check "I3: every context is accounted for" books_balance
+holds 5 "T26: each packet id got exactly one verdict" ledger_closes
+
+# ---- a full kernel queue, for pendd does not read it: closed and open (I7, L12) ----
+
+# Of the kernel's queue, when 300 have come; the retransmissions of those in it come a second after them.
+stopped_full() { # name
+	accepted=$(server_accepted)
+	kill -STOP "$PENDD_PID"
+	client_bg "$1" -n 300 -t "$(ms 9000)" $H4 80
+}
+on_again() { kill -CONT "$PENDD_PID"; }
+
 restart 'fail closed; kernel-queue 50; max-per-source 0;'
-client_bg closed -n 300 -t "$(ms 9000)" $H4 80
-dropped() { [ "$(ctl status kernel.queue_dropped)" -ge 100 ]; }
-holds 5 "L12: a full kernel queue drops, and status tells" dropped
+stopped_full closed
+queue_dropped() { [ "$(kernel_queue 6)" -ge 250 ]; }
+holds 5 "L12: a full kernel queue drops" queue_dropped
 is "$(kernel_queue 3)" 50 "50 are queued"
 is $(($(server_accepted) - accepted)) 0 "I7: fail closed: none of them gets in"
+on_again
+dropped() { [ "$(ctl status kernel.queue_dropped)" -ge 250 ]; }
+holds 5 "L12: status tells" dropped
 permit_some() { ctl permit all >/dev/null; client_done closed; }
 holds 20 "they come by and by" permit_some
 ge "$(ended closed connected)" 250 "and are let in"
 
-accepted=$(server_accepted)
 restart 'fail open; kernel-queue 50; max-per-source 0;'
-client_bg open -n 300 -t "$(ms 9000)" $H4 80
-holds 5 "50 are queued" kernel_holds 50
+stopped_full open
 overflowed() { [ $(($(server_accepted) - accepted)) = 250 ]; }
-holds 5 "I7: fail open: what the queue has no room for gets in, and nothing else" overflowed
+holds 5 "I7: fail open: what the queue has no room for gets in" overflowed
+is "$(kernel_queue 3)" 50 "50 are queued"
+on_again
+holds 5 "and are pended" pends 50
+is "$(kernel_queue 3)" 43 "as many of them held as leave it room"
+is $(($(server_accepted) - accepted)) 250 "I7: nothing else gets in"
 ctl permit all >/dev/null
 client_wait open
 is "$(ended open connected)" 300 "the 50 after their permit"

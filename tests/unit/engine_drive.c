@@ -246,7 +246,7 @@ static void check_live(const struct drive *d)
 static void check_counts(const struct drive *d)
 {
 	const struct pctx_table *t = &d->s.e.table;
-	uint32_t live = 0, lingering = 0, packets = 0;
+	uint32_t live = 0, lingering = 0, packets = 0, queue = d->s.cfg.kernel_queue;
 
 	for (uint32_t i = 0; i < t->slab.fresh; i++) {
 		const struct pctx *c = slab_at(&t->slab, i);
@@ -263,6 +263,7 @@ static void check_counts(const struct drive *d)
 		packets += c->packets;
 	}
 	SIM_CHECK(live == t->live && lingering == t->lingering && packets == t->kept.used);
+	SIM_CHECK(t->held <= queue - queue / 8 - 1);
 	SIM_CHECK(live + lingering == t->slab.used && t->slab.used == t->by_flow.used);
 	SIM_CHECK(d->s.e.depth == 0 && d->s.e.notifying == 0 && !d->s.e.call);
 }
@@ -348,6 +349,7 @@ static void configure(struct drive *d)
 	c->max_contexts = 8 + (b & 31);
 	c->max_per_source = b & 0x20 ? 6 : 0;
 	c->max_per_service = b & 0x40 ? 10 : 0;
+	c->kernel_queue = b & 0x80 ? 8 : c->kernel_queue;
 	c->max_packets = 4;
 	c->max_bytes = 2048;
 	b = draw(d);

@@ -400,6 +400,7 @@ START_TEST(configuration_is_checked)
 	BAD(max_contexts, 0);
 	BAD(max_contexts, 16000001);
 	BAD(max_packets, 0);
+	BAD(kernel_queue, 0);
 	BAD(high_watermark_percent, 101);
 	BAD(max_bytes, 2ull << 40);
 	ck_assert_int_eq(pend_engine_set_epoch(&s->e, 63), PEND_E_INVALID);

@@ -124,6 +124,83 @@ START_TEST(R19_bytes)
 }
 END_TEST
 
+/* ---- what the kernel's queue keeps (R19, L12) ---- */
+
+enum { QUEUE = 80, ROOM = 80 - 80 / 8 - 1 };
+
+static void start_short_queue(void)
+{
+	s->cfg.kernel_queue = QUEUE;
+	s->cfg.hold_max = 4;
+	start();
+}
+
+START_TEST(R19_datagrams_of_held_contexts_leave_the_queue_room)
+{
+	uint32_t id = 0, held = 0;
+
+	start_short_queue();
+	for (uint8_t d = 0; d < 64; d++)
+		for (uint16_t i = 0; i < 4; i++) {
+			id = sim_udp(s, (uint16_t)(4000 + i), d);
+			held += sim_undecided(s, id);
+		}
+	ck_assert_int_eq(held, ROOM);
+	ck_assert(sim_dropped(s, id)); /* R52: the newest gives way */
+	ck_assert_int_eq(sim_stats(s).held, ROOM);
+	ck_assert_int_eq(sim_stats(s).limit_packets, 4 * 64 - ROOM);
+	/* The others still are pended: by their copies. */
+	sim_syn(s, 5000, 1);
+	ck_assert_int_eq(top.pend_status, PEND_OK);
+	ck_assert_int_eq(sim_stats(s).held, ROOM);
+	sim_end(s);
+}
+END_TEST
+
+START_TEST(R19_hold_leaves_the_queue_room)
+{
+	uint32_t first = 0, id;
+
+	start_short_queue();
+	top.opt.mode = PEND_MODE_HOLD;
+	for (uint16_t i = 0; i < QUEUE; i++) {
+		id = sim_syn(s, (uint16_t)(4000 + i), 1);
+		first = first ? first : id;
+		ck_assert_int_eq(top.pend_status, i < ROOM ? PEND_OK : PEND_E_LIMIT);
+		ck_assert(i < ROOM ? sim_undecided(s, id) : sim_dropped(s, id));
+	}
+	ck_assert_int_eq(sim_stats(s).held, ROOM);
+	ck_assert_int_eq(sim_stats(s).pending, ROOM);
+	ck_assert_int_eq(sim_stats(s).limit_packets, QUEUE - ROOM);
+	ck_assert_int_eq(s->events[PEND_EVENT_LIMIT], 1);
+	/* A newer copy takes the place of the older one: it needs no more room. */
+	id = sim_syn(s, 4000, 1);
+	ck_assert(sim_undecided(s, id) && sim_dropped(s, first));
+	/* Room again once one has ended. */
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_round(s);
+	ck_assert(sim_undecided(s, sim_syn(s, 5000, 1)));
+	sim_end(s);
+}
+END_TEST
+
+START_TEST(R19_hold_max_above_the_queue)
+{
+	struct pend_info info;
+
+	s->cfg.kernel_queue = QUEUE;
+	s->cfg.hold_max = 4096;
+	start();
+	for (uint16_t i = 0; i < QUEUE; i++) {
+		sim_syn(s, (uint16_t)(4000 + i), 1);
+		ck_assert_int_eq(pend_context_info(&s->e, top.ctx, &info), PEND_OK);
+		ck_assert_int_eq(info.mode, i < ROOM ? PEND_MODE_HOLD : PEND_MODE_ABSORB);
+	}
+	ck_assert_int_eq(sim_stats(s).limit_packets, 0);
+	sim_end(s);
+}
+END_TEST
+
 START_TEST(R6_a_limit_may_permit_where_the_callout_says_so)
 {
 	uint32_t id;
@@ -357,6 +434,9 @@ Suite *suite(void)
 	tcase_add_test(tc, R19_a_source_is_a_64_in_ipv6);
 	tcase_add_test(tc, R19_per_service);
 	tcase_add_test(tc, R19_bytes);
+	tcase_add_test(tc, R19_datagrams_of_held_contexts_leave_the_queue_room);
+	tcase_add_test(tc, R19_hold_leaves_the_queue_room);
+	tcase_add_test(tc, R19_hold_max_above_the_queue);
 	tcase_add_test(tc, R6_a_limit_may_permit_where_the_callout_says_so);
 	tcase_add_test(tc, watermark_first_syn_dropped_retransmission_admitted);
 	tcase_add_test(tc, watermark_first_datagram_dropped_next_admitted);
