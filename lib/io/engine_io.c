@@ -198,6 +198,14 @@ static enum pend_status status_of(int r)
 	}
 }
 
+/* Packets that the kernel queued before we were ready: read, and dropped. */
+static void count_early(struct pend_stats *s, uint32_t n)
+{
+	s->packets += n;
+	s->verdicts += n;
+	s->blocked_direct += n;
+}
+
 static int open_sockets(struct engine_io *io, struct err *err)
 {
 	const struct pend_engine_config *c = &io->engine.cfg;
@@ -210,6 +218,7 @@ static int open_sockets(struct engine_io *io, struct err *err)
 
 	if (r)
 		return r;
+	count_early(&io->engine.stats, nfqueue_early(io->nfq));
 	if (c->raw_reinject) {
 		r = raw_open(&io->raw, mark_inject(&io->engine.marks));
 		if (r)

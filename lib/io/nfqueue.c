@@ -16,11 +16,14 @@
 #define RX_SIZE    (65536u + 1024u) /* a packet of 64 kB and the attributes before it */
 #define TX_SIZE    16384u
 #define SEND_TRIES 100
+#define ASK_TRIES  3
 #define TX_ONE     64u /* header, verdict and mark of one verdict, rounded up */
 
 struct nfqueue {
 	struct mnl_socket *sk;
 	uint16_t queue;
+	uint32_t asked; /* configuration messages: the number of the last one */
+	uint32_t early;
 	uint8_t *rx;
 	struct mmsghdr msgs[NFQ_BATCH];
 	struct iovec iov[NFQ_BATCH];
@@ -64,24 +67,59 @@ int nfqueue_fd(const struct nfqueue *q)
 	return q->sk ? mnl_socket_get_fd(q->sk) : -1;
 }
 
+uint32_t nfqueue_early(const struct nfqueue *q)
+{
+	return q->early;
+}
+
 /*
- * Send one configuration message and read the kernel's answer. A kernel that lacks one flag
- * refuses the whole message, copy mode included, and packets then vanish in spite of `bypass`.
+ * With the rules in place, packets come as soon as the queue takes any, and an adopted socket may be full of
+ * them. To keep them for the engine would take a buffer, and a word to whoever waits for the socket to become
+ * readable; it takes some microseconds to start, and peers send again.
+ */
+static void drop_early(struct nfqueue *q, const void *buf, size_t len)
+{
+	struct nfqueue_item item;
+
+	if (!nfqueue_parse_message(buf, len, &item) || item.type != NFQ_PACKET)
+		return;
+	q->early++;
+	(void)nfqueue_verdict(q, item.in.id, NF_DROP, item.in.mark, ENGINE_SEQ_NONE);
+}
+
+/* The kernel has answered before the send returned. -ENOBUFS: a full socket had no room for the answer. */
+static int read_answer(struct nfqueue *q, uint32_t seq)
+{
+	for (;;) {
+		ssize_t n = recv(nfqueue_fd(q), q->rx, RX_SIZE, MSG_DONTWAIT);
+		int error;
+
+		if (n < 0 && errno != EINTR && errno != ENOBUFS)
+			return errno == EAGAIN ? -ENOBUFS : -errno;
+		if (n < 0)
+			continue;
+		if (nfqueue_parse_answer(q->rx, (size_t)n, seq, &error))
+			return -error;
+		drop_early(q, q->rx, (size_t)n);
+	}
+}
+
+/*
+ * Send one configuration message and read the kernel's answer: to this one, by its number. A kernel that lacks
+ * one flag refuses the whole message, copy mode included, and packets then vanish in spite of `bypass`.
  */
 static int config(struct nfqueue *q, struct nlmsghdr *nlh)
 {
-	char buf[8192];
-	ssize_t n;
+	int r = -ENOBUFS;
 
 	nlh->nlmsg_flags |= NLM_F_ACK;
-	nlh->nlmsg_seq = 1;
-	if (mnl_socket_sendto(q->sk, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	n = mnl_socket_recvfrom(q->sk, buf, sizeof(buf));
-	if (n < 0)
-		return -errno;
-	return mnl_cb_run(buf, (size_t)n, 1, mnl_socket_get_portid(q->sk), NULL, NULL) < 0 ? -errno
-											   : 0;
+	for (int i = 0; i < ASK_TRIES && r == -ENOBUFS; i++) {
+		nlh->nlmsg_seq = ++q->asked;
+		if (mnl_socket_sendto(q->sk, nlh, nlh->nlmsg_len) < 0)
+			return -errno;
+		r = read_answer(q, nlh->nlmsg_seq);
+	}
+	return r;
 }
 
 /* The port id of the queue's owner, from /proc; 0: nobody, or not to be read. */
@@ -140,17 +178,17 @@ static int set_flag(struct nfqueue *q, uint32_t flag, bool on)
 	return config(q, nlh);
 }
 
+/*
+ * The copy mode comes last. A bound queue without one takes no packet: the kernel drops what a rule sends there,
+ * `bypass` or not (nfqnl_enqueue_packet, EINVAL), for the few calls in between. With it packets come, to a queue
+ * that is then as long and as open as it shall be.
+ */
 static int set_params(struct nfqueue *q, const struct nfqueue_config *c, struct err *err)
 {
 	char buf[512];
 	struct nlmsghdr *nlh = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, q->queue);
 	int r;
 
-	nfq_nlmsg_cfg_put_params(nlh, NFQNL_COPY_PACKET, 0xffff);
-	r = config(q, nlh);
-	if (r)
-		return err_sys(err, r, "cannot set the copy mode of queue %u", q->queue);
-	nlh = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, q->queue);
 	nfq_nlmsg_cfg_put_qmaxlen(nlh, c->kernel_queue);
 	r = config(q, nlh);
 	if (r)
@@ -162,7 +200,10 @@ static int set_params(struct nfqueue *q, const struct nfqueue_config *c, struct 
 		return err_sys(err, -EOPNOTSUPP,
 			       "the kernel refuses fail-open for queue %u: set \"fail closed\"",
 			       q->queue);
-	return 0;
+	nlh = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, q->queue);
+	nfq_nlmsg_cfg_put_params(nlh, NFQNL_COPY_PACKET, 0xffff);
+	r = config(q, nlh);
+	return r ? err_sys(err, r, "cannot set the copy mode of queue %u", q->queue) : 0;
 }
 
 static void set_socket(struct nfqueue *q, uint32_t rcvbuf)
@@ -176,28 +217,37 @@ static void set_socket(struct nfqueue *q, uint32_t rcvbuf)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf));
 }
 
-int nfqueue_start(struct nfqueue *q, const struct nfqueue_config *c, struct err *err)
+static int open_socket(struct nfqueue *q, int fd, struct err *err)
 {
-	bool adopt = c->fd >= 0;
-	int r;
-
-	q->queue = c->queue;
-	q->sk = adopt ? mnl_socket_fdopen(c->fd)
-		      : mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	q->sk = fd >= 0 ? mnl_socket_fdopen(fd) : mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!q->sk)
 		return err_sys(err, -errno, "cannot open a netlink socket");
-	if (!adopt && mnl_socket_bind(q->sk, 0, MNL_SOCKET_AUTOPID) < 0)
+	if (fd < 0 && mnl_socket_bind(q->sk, 0, MNL_SOCKET_AUTOPID) < 0)
 		return err_sys(err, -errno, "cannot bind a netlink socket");
-	r = adopt ? 0 : bind_queue(q, err);
+	return 0;
+}
+
+int nfqueue_start(struct nfqueue *q, const struct nfqueue_config *c, struct err *err)
+{
+	int r = open_socket(q, c->fd, err);
+
+	q->queue = c->queue;
+	q->early = 0;
+	q->tx_len = 0;
+	if (!r)
+		set_socket(q, c->receive_buffer); /* first: what may come has to find room */
+	if (!r && c->fd < 0)
+		r = bind_queue(q, err);
 	if (!r)
 		r = set_params(q, c, err);
-	if (r) {
-		mnl_socket_close(q->sk);
-		q->sk = NULL;
-		return r;
+	if (!r) {
+		(void)nfqueue_send(q, false);
+		return 0;
 	}
-	set_socket(q, c->receive_buffer);
-	return 0;
+	if (q->sk)
+		mnl_socket_close(q->sk);
+	q->sk = NULL;
+	return r;
 }
 
 int nfqueue_receive(struct nfqueue *q, struct nfqueue_item items[NFQ_BATCH], bool *drained)

@@ -30,9 +30,11 @@ struct nfqueue_config {
 int nfqueue_new(struct nfqueue **out);
 /* Unbinds by closing. NULL is allowed. */
 void nfqueue_free(struct nfqueue *q);
-/* -EPERM, -EBUSY (another program's queue), -EOPNOTSUPP, -errno, with a sentence in *err. */
+/* -EPERM, -EBUSY (another program's queue), -EOPNOTSUPP, -errno, with a sentence in *err. A packet that comes before
+ * the last acknowledgement is dropped: its peer sends again. */
 int nfqueue_start(struct nfqueue *q, const struct nfqueue_config *c, struct err *err);
-int nfqueue_fd(const struct nfqueue *q); /* -1 before start */
+uint32_t nfqueue_early(const struct nfqueue *q); /* how many were */
+int nfqueue_fd(const struct nfqueue *q);         /* -1 before start */
 
 /* What was read from the queue socket, in order. */
 enum nfqueue_item_type { NFQ_PACKET = 1, NFQ_ERROR };

@@ -42,6 +42,11 @@ static bool parse_packet(const struct nlmsghdr *nlh, struct nfqueue_item *item)
 	return true;
 }
 
+static int errno_of(const struct nlmsgerr *e)
+{
+	return e->error < -INT32_MAX ? INT32_MAX : -e->error;
+}
+
 /* The kernel's answer to a verdict quotes the verdict (netlink_ack). */
 static bool parse_error(const struct nlmsghdr *nlh, struct nfqueue_item *item)
 {
@@ -51,9 +56,8 @@ static bool parse_error(const struct nlmsghdr *nlh, struct nfqueue_item *item)
 
 	if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*e)))
 		return false;
-	*item = (struct nfqueue_item){.type = NFQ_ERROR,
-				      .seq = e->msg.nlmsg_seq,
-				      .error = e->error < -INT32_MAX ? INT32_MAX : -e->error};
+	*item = (struct nfqueue_item){
+		.type = NFQ_ERROR, .seq = e->msg.nlmsg_seq, .error = errno_of(e)};
 	if (e->msg.nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT))
 		return false;
 	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(int) + e->msg.nlmsg_len ||
@@ -69,12 +73,34 @@ static bool parse_error(const struct nlmsghdr *nlh, struct nfqueue_item *item)
 	return true;
 }
 
+/* mnl_nlmsg_ok takes a length above INT_MAX for a negative one, and lets it pass. */
+static bool is_whole(const struct nlmsghdr *nlh, size_t len)
+{
+	return mnl_nlmsg_ok(nlh, (int)(len > INT32_MAX ? INT32_MAX : len)) && nlh->nlmsg_len <= len;
+}
+
+bool nfqueue_parse_answer(const void *buf, size_t len, uint32_t seq, int *error)
+{
+	const struct nlmsghdr *nlh = buf;
+	const struct nlmsgerr *e;
+
+	if (!is_whole(nlh, len) || nlh->nlmsg_type != NLMSG_ERROR ||
+	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*e)))
+		return false;
+	e = mnl_nlmsg_get_payload(nlh);
+	/* A verdict of whoever had the socket before may have had the same number. */
+	if (e->msg.nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG) ||
+	    e->msg.nlmsg_seq != seq)
+		return false;
+	*error = errno_of(e);
+	return true;
+}
+
 int nfqueue_parse_message(const void *buf, size_t len, struct nfqueue_item *item)
 {
 	const struct nlmsghdr *nlh = buf;
 
-	/* mnl_nlmsg_ok takes a length above INT_MAX for a negative one, and lets it pass. */
-	if (!mnl_nlmsg_ok(nlh, (int)(len > INT32_MAX ? INT32_MAX : len)) || nlh->nlmsg_len > len)
+	if (!is_whole(nlh, len))
 		return 0;
 	if (nlh->nlmsg_type == NLMSG_ERROR)
 		return parse_error(nlh, item);

@@ -27,6 +27,7 @@ static void take(struct batch *b, const uint8_t *data, size_t len)
 		abort();
 	memcpy(copy, data, len);
 	b->buf[b->bufs++] = copy;
+	(void)nfqueue_parse_answer(copy, len, 1, &r);
 	r = nfqueue_parse_message(copy, len, &b->items[b->items_used]);
 	SIM_CHECK(r == 0 || r == 1);
 	if (!r)

@@ -168,6 +168,42 @@ START_TEST(errors_and_acknowledgements)
 }
 END_TEST
 
+static void put_answer(uint8_t type, int error, uint32_t seq)
+{
+	put_error(error, seq, 0, false);
+	m[16 + 4 + 4] = type;
+	((struct nlmsghdr *)(void *)m)->nlmsg_len = n;
+}
+
+/* While the queue is set up: packets, and answers to what somebody else has asked. */
+START_TEST(the_answer_among_other_datagrams)
+{
+	int error = -1;
+
+	begin(PACKET, 7);
+	put_packet_header(5, 1);
+	((struct nlmsghdr *)(void *)m)->nlmsg_len = n;
+	ck_assert(!nfqueue_parse_answer(m, n, 7, &error));
+	begin(PACKET, 0);
+	put_packet_header(5, 1);
+	((struct nlmsghdr *)(void *)m)->nlmsg_len = n;
+	ck_assert(!nfqueue_parse_answer(m, n, 0, &error));
+	put_answer(NFQNL_MSG_CONFIG, 0, 6); /* the one before it */
+	ck_assert(!nfqueue_parse_answer(m, n, 7, &error));
+	put_answer(NFQNL_MSG_VERDICT, ENOENT, 7);
+	ck_assert(!nfqueue_parse_answer(m, n, 7, &error));
+	ck_assert_int_eq(error, -1);
+	put_answer(NFQNL_MSG_CONFIG, EOPNOTSUPP, 7);
+	ck_assert(nfqueue_parse_answer(m, n, 7, &error));
+	ck_assert_int_eq(error, EOPNOTSUPP);
+	put_answer(NFQNL_MSG_CONFIG, 0, 7);
+	for (uint32_t len = 0; len < n; len++)
+		ck_assert(!nfqueue_parse_answer(m, len, 7, &error));
+	ck_assert(nfqueue_parse_answer(m, n, 7, &error));
+	ck_assert_int_eq(error, 0);
+}
+END_TEST
+
 START_TEST(lengths_that_lie)
 {
 	static const uint32_t lies[] = {0,          1,          15,         16,
@@ -268,6 +304,7 @@ Suite *suite(void)
 	tcase_add_test(tc, packet_of_few_attributes);
 	tcase_add_test(tc, cut_at_every_byte);
 	tcase_add_test(tc, errors_and_acknowledgements);
+	tcase_add_test(tc, the_answer_among_other_datagrams);
 	tcase_add_test(tc, lengths_that_lie);
 	tcase_add_test(tc, nfqueue_mark_stamps_last_of_each_flow);
 	tcase_add_test(tc, nfqueue_mark_stamps_not_when_more_is_waiting);
