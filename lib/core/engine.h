@@ -50,6 +50,7 @@ struct engine_ops {
 	/* Send a packet of ours to the peer of this flow. */
 	bool (*answer)(void *io, const uint8_t *data, uint32_t len, const struct flow *f,
 		       uint32_t iif);
+	/* What conntrack knows of a flow. NONE: it is not there, or was translated both ways. */
 	enum engine_track (*track)(void *io, const struct flow *f);
 	/* The clock, for calls that come between two dispatches. NULL: time stands still there. */
 	mono_t (*now)(void *io);

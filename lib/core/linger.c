@@ -6,7 +6,7 @@
  */
 #include "core/engine.h"
 
-enum { PROTO_TCP = 6 };
+enum { PROTO_TCP = 6, HOOK_LOCAL_IN = 1 };
 
 /* A peer that is held for t sends again after at most about t more (RFC 6298 doubles), so what is
  * remembered of a decision must last for that, and for a slow path. */
@@ -118,6 +118,9 @@ static void track_look(struct pend_engine *e, struct pctx *c)
 {
 	enum engine_track t = e->ops->track(e->io, &c->flow);
 
+	/* With its source translated as well, it may be there and not be found. */
+	if (t == TRACK_NONE && c->flags & PCTX_DNAT && c->hook != HOOK_LOCAL_IN)
+		t = TRACK_UNKNOWN;
 	c->track++;
 	if (t == TRACK_ESTABLISHED) {
 		c->flags |= PCTX_ESTABLISHED;

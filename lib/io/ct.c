@@ -92,96 +92,19 @@ static struct nlmsghdr *request(struct ct *c, uint16_t type, uint16_t flags, int
 	return nlh;
 }
 
-static struct nlmsghdr *flow_request(struct ct *c, uint16_t type, uint16_t flags,
+/* `which` of an entry's two this flow is, CTA_TUPLE_ORIG or CTA_TUPLE_REPLY. */
+static struct nlmsghdr *flow_request(struct ct *c, uint16_t type, uint16_t flags, uint16_t which,
 				     const struct flow *f)
 {
 	struct nlmsghdr *nlh = request(c, type, flags, f->family == FLOW_V6 ? AF_INET6 : AF_INET);
 	struct nlattr *tuple;
 
-	tuple = mnl_attr_nest_start(nlh, CTA_TUPLE_ORIG);
+	tuple = mnl_attr_nest_start(nlh, which);
 	put_ip(nlh, f);
 	put_proto(nlh, f);
 	mnl_attr_nest_end(nlh, tuple);
 	return nlh;
 }
-
-static void read_protoinfo(const struct nlattr *nest, struct ct_info *info)
-{
-	struct nlattr *tcp, *a; /* not const: the macro casts it away */
-
-	mnl_attr_for_each_nested(tcp, nest) {
-		if (mnl_attr_get_type(tcp) != CTA_PROTOINFO_TCP)
-			continue;
-		mnl_attr_for_each_nested(a, tcp) {
-			if (mnl_attr_get_type(a) == CTA_PROTOINFO_TCP_STATE &&
-			    mnl_attr_get_payload_len(a) >= 1)
-				info->tcp_state = mnl_attr_get_u8(a);
-		}
-	}
-}
-
-static int on_entry(const struct nlmsghdr *nlh, void *data)
-{
-	struct ct_info *info = data;
-	struct nlattr *a;
-
-	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg)) {
-		uint16_t type = mnl_attr_get_type(a);
-
-		if (type == CTA_STATUS && mnl_attr_get_payload_len(a) >= 4)
-			info->status = ntohl(mnl_attr_get_u32(a));
-		else if (type == CTA_MARK && mnl_attr_get_payload_len(a) >= 4)
-			info->mark = ntohl(mnl_attr_get_u32(a));
-		else if (type == CTA_PROTOINFO)
-			read_protoinfo(a, info);
-	}
-	return MNL_CB_OK;
-}
-
-int ct_get(struct ct *c, const struct flow *f, struct ct_info *info)
-{
-	struct nlmsghdr *nlh = flow_request(c, IPCTNL_MSG_CT_GET, 0, f);
-	ssize_t n;
-
-	*info = (struct ct_info){0};
-	if (mnl_socket_sendto(c->sk, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	n = mnl_socket_recvfrom(c->sk, c->buf, sizeof(c->buf));
-	if (n < 0)
-		return -errno;
-	if (mnl_cb_run(c->buf, (size_t)n, c->seq, c->portid, on_entry, info) < 0)
-		return -errno;
-	return 0;
-}
-
-/* Send a change and read what the kernel says of it. */
-static int change(struct ct *c, struct nlmsghdr *nlh)
-{
-	ssize_t n;
-
-	if (mnl_socket_sendto(c->sk, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	n = mnl_socket_recvfrom(c->sk, c->buf, sizeof(c->buf));
-	if (n < 0)
-		return -errno;
-	return mnl_cb_run(c->buf, (size_t)n, c->seq, c->portid, NULL, NULL) < 0 ? -errno : 0;
-}
-
-int ct_set_mark(struct ct *c, const struct flow *orig, uint32_t mark, uint32_t mask)
-{
-	struct nlmsghdr *nlh = flow_request(c, IPCTNL_MSG_CT_NEW, NLM_F_ACK, orig);
-
-	mnl_attr_put_u32(nlh, CTA_MARK, htonl(mark));
-	mnl_attr_put_u32(nlh, CTA_MARK_MASK, htonl(mask));
-	return change(c, nlh);
-}
-
-int ct_delete(struct ct *c, const struct flow *orig)
-{
-	return change(c, flow_request(c, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, orig));
-}
-
-/* ---- dumps ---- */
 
 static void read_ip(const struct nlattr *nest, struct flow *f)
 {
@@ -237,6 +160,124 @@ static void read_tuple(const struct nlattr *nest, struct flow *f)
 	}
 }
 
+/* What the input and forward hooks see of it. */
+static struct flow seen_of(const struct flow *orig, const struct flow *reply)
+{
+	struct flow seen = *orig;
+
+	memcpy(seen.dst, reply->src, sizeof(seen.dst));
+	if (orig->proto != IPPROTO_ICMP && orig->proto != IPPROTO_ICMPV6)
+		seen.dport = reply->sport;
+	return seen;
+}
+
+/* ---- one flow ---- */
+
+static void read_protoinfo(const struct nlattr *nest, struct ct_info *info)
+{
+	struct nlattr *tcp, *a; /* not const: the macro casts it away */
+
+	mnl_attr_for_each_nested(tcp, nest) {
+		if (mnl_attr_get_type(tcp) != CTA_PROTOINFO_TCP)
+			continue;
+		mnl_attr_for_each_nested(a, tcp) {
+			if (mnl_attr_get_type(a) == CTA_PROTOINFO_TCP_STATE &&
+			    mnl_attr_get_payload_len(a) >= 1)
+				info->tcp_state = mnl_attr_get_u8(a);
+		}
+	}
+}
+
+struct entry {
+	struct ct_info *info;
+	struct flow reply;
+};
+
+static int on_entry(const struct nlmsghdr *nlh, void *data)
+{
+	struct entry *e = data;
+	struct ct_info *info = e->info;
+	struct nlattr *a;
+
+	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg)) {
+		uint16_t type = mnl_attr_get_type(a);
+
+		if (type == CTA_STATUS && mnl_attr_get_payload_len(a) >= 4)
+			info->status = ntohl(mnl_attr_get_u32(a));
+		else if (type == CTA_MARK && mnl_attr_get_payload_len(a) >= 4)
+			info->mark = ntohl(mnl_attr_get_u32(a));
+		else if (type == CTA_PROTOINFO)
+			read_protoinfo(a, info);
+		else if (type == CTA_TUPLE_ORIG)
+			read_tuple(a, &info->orig);
+		else if (type == CTA_TUPLE_REPLY)
+			read_tuple(a, &e->reply);
+	}
+	return MNL_CB_OK;
+}
+
+/* The entry one of whose tuples is `tuple`, if the hooks see it as that. */
+static int find(struct ct *c, uint16_t which, const struct flow *tuple, const struct flow *seen,
+		struct ct_info *info)
+{
+	struct nlmsghdr *nlh = flow_request(c, IPCTNL_MSG_CT_GET, 0, which, tuple);
+	struct entry e = {.info = info};
+	struct flow found;
+	ssize_t n;
+
+	*info = (struct ct_info){.mark = 0};
+	if (mnl_socket_sendto(c->sk, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	n = mnl_socket_recvfrom(c->sk, c->buf, sizeof(c->buf));
+	if (n < 0)
+		return -errno;
+	if (mnl_cb_run(c->buf, (size_t)n, c->seq, c->portid, on_entry, &e) < 0)
+		return -errno;
+	found = seen_of(&info->orig, &e.reply);
+	return flow_equal(&found, seen) ? 0 : -ENOENT;
+}
+
+/*
+ * The kernel finds an entry by either of its tuples, whichever is asked for. With its destination translated the
+ * reply's is what we see, turned round; with its source translated the original's is what we see.
+ */
+int ct_get(struct ct *c, const struct flow *seen, struct ct_info *info)
+{
+	struct flow reply = flow_reverse(seen);
+	int r = find(c, CTA_TUPLE_REPLY, &reply, seen, info);
+
+	return r == -ENOENT ? find(c, CTA_TUPLE_ORIG, seen, seen, info) : r;
+}
+
+/* Send a change and read what the kernel says of it. */
+static int change(struct ct *c, struct nlmsghdr *nlh)
+{
+	ssize_t n;
+
+	if (mnl_socket_sendto(c->sk, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	n = mnl_socket_recvfrom(c->sk, c->buf, sizeof(c->buf));
+	if (n < 0)
+		return -errno;
+	return mnl_cb_run(c->buf, (size_t)n, c->seq, c->portid, NULL, NULL) < 0 ? -errno : 0;
+}
+
+int ct_set_mark(struct ct *c, const struct flow *orig, uint32_t mark, uint32_t mask)
+{
+	struct nlmsghdr *nlh = flow_request(c, IPCTNL_MSG_CT_NEW, NLM_F_ACK, CTA_TUPLE_ORIG, orig);
+
+	mnl_attr_put_u32(nlh, CTA_MARK, htonl(mark));
+	mnl_attr_put_u32(nlh, CTA_MARK_MASK, htonl(mask));
+	return change(c, nlh);
+}
+
+int ct_delete(struct ct *c, const struct flow *orig)
+{
+	return change(c, flow_request(c, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, CTA_TUPLE_ORIG, orig));
+}
+
+/* ---- dumps ---- */
+
 struct dump {
 	uint32_t mark, mask;
 	ct_flow_fn *fn;
@@ -263,10 +304,7 @@ static int on_flow(const struct nlmsghdr *nlh, void *data)
 	/* An old kernel does not filter for us. */
 	if ((f.mark & d->mask) != d->mark || !f.orig.family || f.orig.family != reply.family)
 		return MNL_CB_OK;
-	f.seen = f.orig;
-	memcpy(f.seen.dst, reply.src, sizeof(f.seen.dst));
-	if (f.orig.proto != IPPROTO_ICMP && f.orig.proto != IPPROTO_ICMPV6)
-		f.seen.dport = reply.sport;
+	f.seen = seen_of(&f.orig, &reply);
 	if (d->fn(d->ctx, &f))
 		return MNL_CB_OK;
 	errno = ECANCELED;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Conntrack over ctnetlink (nf_conntrack_netlink.c): one flow by its original tuple, all flows of a mark. */
+/* Conntrack over ctnetlink (nf_conntrack_netlink.c): one flow, all flows of a mark. */
 #ifndef IO_CT_H
 #define IO_CT_H
 
@@ -10,6 +10,7 @@
 struct ct;
 
 struct ct_info {
+	struct flow orig; /* as its opener sent it */
 	uint32_t mark;
 	uint32_t status;   /* enum ip_conntrack_status bits */
 	uint8_t tcp_state; /* enum tcp_conntrack, 0 if not TCP */
@@ -18,8 +19,12 @@ struct ct_info {
 /* 0 or -errno. Needs CAP_NET_ADMIN at every call, not only here. */
 int ct_open(struct ct **out);
 void ct_close(struct ct *c); /* NULL is allowed */
-/* The kernel answers at once; nothing here waits. 0, -ENOENT: no such entry, or -errno. */
-int ct_get(struct ct *c, const struct flow *f, struct ct_info *info);
+/*
+ * A flow by what the input and forward hooks see of it, behind destination NAT and before source NAT. The kernel
+ * answers at once; nothing here waits. 0, -ENOENT: no such entry, or one that is translated both ways and found
+ * by neither of its tuples; or -errno.
+ */
+int ct_get(struct ct *c, const struct flow *seen, struct ct_info *info);
 
 /* A flow as conntrack knows it. */
 struct ct_flow {

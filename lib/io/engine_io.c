@@ -113,11 +113,11 @@ static mono_t op_now(void *ctx)
 static bool op_end(void *ctx, const struct flow *f)
 {
 	struct engine_io *io = ctx;
+	struct ct_info info;
 
 	if (f->proto == PROTO_TCP)
 		return io->diag >= 0 && sockdestroy_tcp(io->diag, f) == 0;
-	/* With the destination translated, its entry is found by another tuple: ENOENT. */
-	return io->ct && ct_delete(io->ct, f) == 0;
+	return io->ct && ct_get(io->ct, f, &info) == 0 && ct_delete(io->ct, &info.orig) == 0;
 }
 
 /* What was blocked since, or stamped by a packet behind, stays as it is. */

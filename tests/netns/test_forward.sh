@@ -91,6 +91,21 @@ client_bg input -t 500 $H4 80
 client_wait input
 is "$(of input result)" timeout "the host's own ports are not meant by hook forward"
 
+# Behind SNAT as well, what becomes of a flow is seen by one tuple of it; translated both ways, by none (R44).
+h iptables -w -t nat -A POSTROUTING -o eth1 -p tcp -d $S4 --dport 82 -j SNAT --to-source 198.51.100.1
+h iptables -w -t nat -A POSTROUTING -o eth1 -p tcp -d $S4 --dport 80 -m conntrack --ctstate DNAT -j SNAT --to-source 198.51.100.1
+established=$(total established) closed=$(total flow_closed)
+client_bg snat -n 3 -t "$(ms 9000)" -l 10 -k "$(ms 2000)" $S4 82
+client_bg plain -n 3 -t "$(ms 9000)" -l 10 -k "$(ms 2000)" $S4 80
+client_bg twice -n 3 -t "$(ms 9000)" -l 10 -k "$(ms 2000)" $H4 8080
+holds 5 "R44: all are pended" pends 9
+ctl permit all >/dev/null
+holds 6 "R44: with its source translated or not, a flow is seen to be established" \
+	stat_is totals.established $((established + 6))
+client_wait snat; client_wait plain; client_wait twice
+is "$(ended twice connected)" 3 "translated both ways, they connect"
+is "$(total flow_closed)" "$closed" "R44: and are not told as closed"
+
 check "I3: every context is accounted for" books_balance
 holds 5 "T26: each packet id got exactly one verdict" ledger_closes
 finish

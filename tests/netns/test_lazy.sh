@@ -152,6 +152,18 @@ is "$(h conntrack -L -p udp 2>/dev/null | grep -c dport=8085)" 0 "... and are fo
 reload 'permit proto { tcp, udp } to port 8080-8099'
 say omega.client six
 check "permitted again, they come again" wait_for 5 heard omega.server six
+h iptables -w -t nat -A PREROUTING -i eth0 -p udp --dport 8096 -j REDIRECT --to-ports 8097
+VIA=$H4 VIA_PORT=8096 talk psi 8097 -u
+check "datagrams behind REDIRECT" up psi
+quiet
+reload 'block proto udp; permit proto tcp'
+say psi.client one
+quiet
+is "$(heard psi.server one && echo heard)" '' "R34: blocked, they stop as well"
+is "$(h conntrack -L -p udp 2>/dev/null | grep -c dport=8096)" 0 "... and are forgotten, by what they were translated to"
+reload 'permit proto { tcp, udp } to port 8080-8099'
+say psi.client two
+check "permitted again, they come again" wait_for 5 heard psi.server two
 
 # ---- round the ring of epochs ----
 talk old 8086

@@ -100,6 +100,35 @@ all_connect auto "above hold-max: REDIRECT: all connect"
 lt "$(cat "$WORK/auto4" "$WORK/auto6" >"$WORK/auto"; after "$d" auto | most)" "$(ms 100)" "at once"
 is "$(total ended_permitted)" 9 "all are told as permitted"
 
+# ---- what becomes of a flow is seen behind translation (R44) ----
+
+# A permitted flow is looked up 0.3 s later, and again if it is neither established nor closed by then.
+pendd_stop
+pendd_start <<-END
+	authority ops { type operator; timeout 60s; }
+	layer default { pend proto tcp to port { 80, 81 } ask ops complete buffer; block }
+END
+both redirected 9080
+both straight 81
+client_bg dnat -n 3 -t "$(ms 9000)" -l 10 -k "$(ms 3000)" $H4 9083
+holds 5 "R44: all are pended" pends 15
+ctl permit all >/dev/null
+holds 5 "R44: REDIRECT, DNAT or not: all 15 are seen to be established" stat_is totals.established 15
+is "$(total flow_closed)" 0 "R44: and none is told as closed"
+client_wait redirected4; client_wait redirected6; client_wait straight4; client_wait straight6; client_wait dnat
+h iptables -w -t nat -A PREROUTING -i eth0 -p tcp --dport 9084 -j REDIRECT --to-ports 81
+h iptables -w -A OUTPUT -p tcp --sport 81 -j DROP # its handshake does not come to an end
+client_bg never -n 2 -t 1500 $H4 9084
+holds 5 "R44: two more" pends 2
+ctl permit all >/dev/null
+sleep 0.6
+is "$(total established)" 15 "R44: nothing is established before the handshake"
+is "$(total flow_closed)" 0 "R44: nor closed"
+client_wait never
+h conntrack -D -p tcp --orig-port-dst 9084 >/dev/null 2>&1
+holds 6 "R44: what conntrack has forgotten is closed" stat_is totals.flow_closed 2
+h iptables -w -F OUTPUT
+
 # What comes in with that mark has lost it before: a copy of a plain connection is sent.
 pendd_stop
 PENDD_SETTINGS='hookup nft;' pendd_start <<-END

@@ -451,16 +451,21 @@ START_TEST(absorb_buffer_never_returns)
 END_TEST
 
 /* A packet that the tag chain says was translated. */
-static uint32_t send_dnat(enum sim_kind kind, uint16_t sport, uint32_t isn)
+static uint32_t send_dnat_to(uint8_t hook, enum sim_kind kind, uint16_t sport, uint32_t isn)
 {
 	struct sim_tuple t = sim_peer(sport);
-	struct engine_input in = {.iif = 2, .hook = 1};
+	struct engine_input in = {.iif = 2, .hook = hook};
 	uint8_t buf[256];
 
 	in.mark = mark_bits(&s->e.marks, mark_value_dnat()) | 5;
 	in.len = in.total = sim_make(buf, kind, &t, isn, 4, 0);
 	in.data = buf;
 	return sim_input(s, &in);
+}
+
+static uint32_t send_dnat(enum sim_kind kind, uint16_t sport, uint32_t isn)
+{
+	return send_dnat_to(1, kind, sport, isn);
 }
 
 START_TEST(dnat_absorbed_ends_flushed)
@@ -690,6 +695,26 @@ START_TEST(R44_established_and_closed_are_seen)
 }
 END_TEST
 
+/* Conntrack finds no flow whose destination and source are both translated. */
+START_TEST(R44_not_found_is_not_closed_where_it_cannot_be_found)
+{
+	s->e.cfg.track_established = true;
+	s->track = TRACK_NONE;
+	send_dnat_to(2, SIM_SYN, 4000, 1);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_round(s);
+	sim_wait(s, 400);
+	ck_assert_int_eq(s->tracks, 1);
+	ck_assert_int_eq(s->events[PEND_EVENT_CLOSED], 0);
+	send_dnat(SIM_SYN, 4001, 1);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_round(s);
+	sim_wait(s, 400);
+	ck_assert_int_eq(s->events[PEND_EVENT_CLOSED], 1);
+	ck_assert_int_eq(sim_stats(s).flow_closed, 1);
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *su = suite_create("engine: packets");
@@ -728,6 +753,7 @@ Suite *suite(void)
 	tcase_add_test(tc, block_with_reset_forged_when_lost);
 	tcase_add_test(tc, malformed_is_never_stamped);
 	tcase_add_test(tc, R44_established_and_closed_are_seen);
+	tcase_add_test(tc, R44_not_found_is_not_closed_where_it_cannot_be_found);
 	suite_add_tcase(su, tc);
 	return su;
 }
