@@ -10,7 +10,7 @@
 ns_pair
 need_queue
 control_start
-server tcp:80 tcp:81
+server tcp:80 tcp:81 tcp:83
 
 pendd_start <<-END
 	authority ops { type operator; timeout 60s; }
@@ -115,10 +115,38 @@ holds 4 "R28: a lost packet whose peer does not come back ends as lost" lost_one
 is "$(ctl seen completed state=lost)" 1 "T21: and is told so"
 is "$(ctl codes permit "$(ctl events id completed | awk '{print $NF}')")" not-found "and is not found any more"
 
+# ---- what was absorbed is not in the kernel (R11) ----
+
+other_table
+lost=$(total kernel_lost) permitted=$(total ended_permitted)
+client_bg copied -n 20 -t "$(ms 20000)" -l 10 $H4 83
+holds 5 "R11: 20 are pended" pends 20 port=83
+is "$(ctl get mode port=83 | tr ' ' '\n' | sort -u)" absorb "R11: absorbed, as their rule says"
+is "$(kernel_queue 3)" 0 "R11: none of them is left in the kernel"
+h nft delete chain inet other in
+ip -n "$H" link set eth0 down
+ip -n "$H" link set eth0 up
+link_up() { [ "$(h cat /sys/class/net/eth0/operstate)" = up ]; }
+wait_for 5 link_up
+is "$(ctl count)" 20 "R11: a base chain deleted, the interface down: they are pended still"
+d=$(ctl permit all)
+client_wait copied
+is "$(ended copied connected)" 20 "R11: and connect after their permit"
+lt "$(of copied at | while read -r at; do since "$d" <<<"$at"; done | most)" "$(ms 200)" "R11: at once, by their copies"
+is $(($(total ended_permitted) - permitted)) 20 "R11: they are told as permitted"
+is "$(total kernel_lost)" "$lost" "R11: and nothing as lost"
+
 # ---- the ends go away (T2) ----
 
+ip netns exec "$H" ncat -4 -l 84 >/dev/null 2>&1 &
+listener=$!
+listens() { h ss -Hlnt | grep -q ':84 '; }
+holds 5 "somebody listens" listens
 client_bg listener -t "$(ms 9000)" $H4 84
-wait_for 3 pends 1 # nothing listens there: the same as if it had closed meanwhile
+wait_for 3 pends 1
+kill "$listener"
+wait "$listener" 2>/dev/null
+check_not "T2: the listener closes while its connection is pended" listens
 permitted=$(total ended_permitted)
 d=$(ctl permit all)
 client_wait listener
