@@ -80,6 +80,7 @@ static unsigned release_held(struct pend_engine *e, struct pctx *c)
 {
 	/* Each has a conntrack entry of its own in the queue, and only the first one's stays. */
 	bool stamp = is_tcp(c) || (c->packets == 1 && datagrams_quiet(e, c)) ||
+		     (c->hook != HOOK_LOCAL_IN && c->flags & PCTX_DNAT) ||
 		     !stamp_later(e, &c->flow);
 	unsigned n = 0;
 	struct pkept k;

@@ -7,7 +7,7 @@
 /* A flood at a limit tells of itself ten times a second; the counters tell how much it is. */
 #define LIMIT_EVENT_NS (100 * MONO_NS_PER_MS)
 
-enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_ICMPV6 = 58 };
+enum { HOOK_LOCAL_IN = 1, PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_ICMPV6 = 58 };
 
 static void notify(struct pend_engine *e, const struct pend_event *ev)
 {
@@ -97,8 +97,11 @@ void engine_refuse(struct pend_engine *e, const struct engine_input *in, const s
 enum engine_verdict engine_accept(struct pend_engine *e, const struct engine_input *in,
 				  const struct flow *f)
 {
-	/* A TCP SYN is one packet; a datagram's stamp must not overtake those behind it. */
-	bool stamp = in->stamp || f->proto == PROTO_TCP || !stamp_later(e, f);
+	/* A TCP SYN is one packet; a datagram's stamp must not overtake those behind it. What is forwarded to a
+	 * translated destination may be translated twice, and not be found later. */
+	bool stamp = in->stamp || f->proto == PROTO_TCP ||
+		     (in->hook != HOOK_LOCAL_IN && mark_is_dnat(&e->marks, in->mark)) ||
+		     !stamp_later(e, f);
 
 	return stamp ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE;
 }

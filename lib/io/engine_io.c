@@ -120,29 +120,16 @@ static bool op_end(void *ctx, const struct flow *f)
 	return io->ct && ct_get(io->ct, f, &info) == 0 && ct_delete(io->ct, &info.orig) == 0;
 }
 
-/* What was blocked since, or stamped by a packet behind, stays as it is. */
-static int stamp_entry(const struct engine_io *io, const struct flow *f)
-{
-	const struct mark_layout *l = &io->engine.marks;
-	struct ct_info info;
-	int r = ct_get(io->ct, f, &info);
-
-	if (r || mark_value_kind(mark_get(l, info.mark)) != MARK_NONE)
-		return r;
-	return ct_set_mark(io->ct, f, mark_permit(l, io->engine.cfg.epoch), l->mask);
-}
-
-/* Behind destination NAT the entry is found by what its answers look like. */
+/* What was blocked since, or stamped by a packet behind, stays as it is; what is not there needs no stamp. */
 static bool op_stamp(void *ctx, const struct flow *f)
 {
 	struct engine_io *io = ctx;
-	int r = io->ct ? stamp_entry(io, f) : -ENOSYS;
+	const struct mark_layout *l = &io->engine.marks;
+	struct ct_info info;
+	int r = io->ct ? ct_get(io->ct, f, &info) : -ENOSYS;
 
-	if (r == -ENOENT) {
-		struct flow reply = flow_reverse(f);
-
-		r = stamp_entry(io, &reply);
-	}
+	if (!r && mark_value_kind(mark_get(l, info.mark)) == MARK_NONE)
+		r = ct_set_mark(io->ct, &info.orig, mark_permit(l, io->engine.cfg.epoch), l->mask);
 	return !r || r == -ENOENT;
 }
 
