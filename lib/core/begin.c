@@ -110,12 +110,23 @@ static enum pend_status begin_new(struct pend_engine *e, struct engine_call *cal
 	return PEND_OK;
 }
 
+/* Who has asked, and whoever was asked, hears of this handle for the last time. */
+static void tell_answered(struct pend_engine *e, struct pctx *c)
+{
+	c->completed = e->now;
+	engine_event(e, PEND_EVENT_ANSWERED, c);
+	c->completed = mono_ns(0);
+	c->verdict = PEND_VERDICT_BLOCK;
+	c->reason = 0;
+}
+
 /* Its packets stay as they are; the old handle is stale from here on (R18). */
 static void begin_again(struct pend_engine *e, struct engine_call *call,
 			const struct pend_options *o)
 {
 	struct pctx *c = call->ctx;
 
+	tell_answered(e, c);
 	if (!++c->generation)
 		c->generation = 1;
 	set_options(e, c, call, o);

@@ -260,6 +260,8 @@ enum pend_status complete_decide(struct pend_engine *e, struct pctx *c,
 		return PEND_OK;
 	}
 	c->state = PEND_STATE_COMPLETING; /* a second completion from inside the pass: ALREADY */
+	c->verdict = (uint8_t)d.verdict;
+	c->reason = d.reason;
 	e->callout[c->pender].live--;
 	arbiter_complete(e, c, d.pass ? PEND_VERDICT_CONTINUE : d.verdict, reinvoke, &r);
 	if (r.pended) {

@@ -256,6 +256,9 @@ enum pend_event_type {
 	PEND_EVENT_CLASSIFIED,  /* a permit or block without a pend, on request (PEND_OUT_EVENT) */
 	PEND_EVENT_LIMIT,       /* a limit refused a pend; at most one in 100 ms */
 	PEND_EVENT_LOOP,        /* R29, R40 */
+	/* Its pender's question was answered with a permit, and a lower callout asks another one (R18): this
+	 * handle is over, and PENDED tells of the next. */
+	PEND_EVENT_ANSWERED,
 };
 
 /* Why a context ended, where the program did not say. A program's own numbers are below these. */

@@ -471,6 +471,56 @@ START_TEST(R18_two_callouts_in_series)
 }
 END_TEST
 
+static struct pend_info answered;
+static unsigned answers;
+
+static void on_answered(struct sim *sm, const struct pend_event *ev)
+{
+	(void)sm;
+	if (ev->type != PEND_EVENT_ANSWERED)
+		return;
+	answered = ev->info;
+	answers++;
+}
+
+/* Whoever was asked hears of the handle for the last time, and what the decision was. */
+START_TEST(R18_the_first_question_is_told_to_be_over)
+{
+	struct sim_tuple t = sim_peer(4000);
+	struct flow f = sim_flow(SIM_SYN, &t);
+	struct pend_info i;
+	pend_context first;
+
+	sim_allow(s, &f, 1);
+	answers = 0;
+	s->on_event = on_answered;
+	top.opt.rule = 7;
+	top.opt.tag = 5;
+	sim_callout(s, &low, 50, DO_PEND);
+	low.opt.rule = 8;
+	sim_syn(s, 4000, 1);
+	first = top.ctx;
+	ck_assert_int_eq(pend_complete(&s->e, first, PEND_VERDICT_PERMIT, 33), PEND_OK);
+	ck_assert_uint_eq(answers, 1);
+	ck_assert_uint_eq(answered.context, first);
+	ck_assert_uint_eq(answered.rule, 7);
+	ck_assert_uint_eq(answered.tag, 5);
+	ck_assert_uint_eq(answered.verdict, PEND_VERDICT_PERMIT);
+	ck_assert_uint_eq(answered.reason, 33);
+	ck_assert_uint_eq(answered.completed_ns, s->e.now.ns);
+	/* Of the next one nothing is decided. */
+	ck_assert_int_eq(pend_context_info(&s->e, low.ctx, &i), PEND_OK);
+	ck_assert_uint_eq(i.rule, 8);
+	ck_assert_uint_eq(i.verdict, PEND_VERDICT_BLOCK);
+	ck_assert_uint_eq(i.reason, 0);
+	ck_assert_uint_eq(i.completed_ns, 0);
+	ck_assert_int_eq(pend_complete(&s->e, low.ctx, PEND_VERDICT_PERMIT, 34), PEND_OK);
+	sim_round(s);
+	ck_assert_uint_eq(answers, 1);
+	ck_assert_uint_eq(s->last[PEND_EVENT_COMPLETED].info.reason, 34);
+}
+END_TEST
+
 START_TEST(R18_lower_pender_after_an_early_completion)
 {
 	uint32_t id;
@@ -618,6 +668,7 @@ Suite *suite(void)
 	tcase_add_test(tc, R15_new_isn_while_completing);
 	tcase_add_test(tc, R16_rst_cancels_only_with_isn_plus_1);
 	tcase_add_test(tc, R18_two_callouts_in_series);
+	tcase_add_test(tc, R18_the_first_question_is_told_to_be_over);
 	tcase_add_test(tc, R18_lower_pender_after_an_early_completion);
 	tcase_add_test(tc, R18_lower_callout_is_asked_as_for_a_fresh_packet);
 	tcase_add_test(tc, R18_a_block_above_stands);
