@@ -30,6 +30,19 @@ static void print_answer(struct out *o, const json_t *v)
 	print_rule(v, "  ");
 }
 
+/* The questions behind the first one. */
+static void print_then(struct out *o, const json_t *then)
+{
+	const json_t *e;
+	size_t i;
+
+	json_array_foreach(then, i, e)
+	{
+		out_printf("when permitted: ");
+		print_answer(o, e);
+	}
+}
+
 static void print_layer(const json_t *l)
 {
 	const char *why = out_get(l, "why");
@@ -44,6 +57,7 @@ static void print_layer(const json_t *l)
 		   strcmp(why, "wins") == 0         ? "wins"
 		   : strcmp(why, "no-opinion") == 0 ? "no rule matches"
 		   : strcmp(why, "milder") == 0     ? "another layer is more restrictive"
+		   : strcmp(why, "asks-next") == 0  ? "asks when those before it have permitted"
 						    : "as restrictive, but behind the winner");
 }
 
@@ -78,6 +92,7 @@ static void test_text(struct out *o, const json_t *v)
 {
 	out_printf("%s\n", out_get(v, "flow"));
 	print_answer(o, v);
+	print_then(o, json_object_get(v, "then"));
 	if (json_object_get(v, "trace"))
 		print_trace(json_object_get(v, "trace"));
 }

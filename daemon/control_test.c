@@ -192,6 +192,8 @@ static const char *why_name(enum classify_trace_why why)
 		return "milder";
 	case CLASSIFY_TRACE_LIGHTER:
 		return "lighter";
+	case CLASSIFY_TRACE_ASKS_NEXT:
+		return "asks-next";
 	}
 	return NULL;
 }
@@ -247,6 +249,23 @@ static json_t *trace_json(const struct classifier *c, const struct question *q)
 	return o;
 }
 
+/* The questions of other layers, that come when this one has got its permit. */
+static json_t *then_json(const struct classifier *c, const struct question *q,
+			 const struct classify_result *first)
+{
+	struct classify_context now = q->now;
+	struct classify_result r = *first;
+	json_t *then = json_array();
+
+	while (r.action == CLASSIFY_PEND) {
+		now.answered |= r.pends & -r.pends;
+		classify_with(c, &now, &q->v, &r);
+		if (r.action == CLASSIFY_PEND)
+			json_array_append_new(then, answer_json(c, &r));
+	}
+	return then;
+}
+
 static void test_answer(struct request *r, const json_t *args, const struct question *q)
 {
 	const struct view *v = r->control->env.view;
@@ -258,6 +277,8 @@ static void test_answer(struct request *r, const json_t *args, const struct ques
 	o = answer_json(v->classifier, &result);
 	set_text(o, "flow", flow_print(&q->flow, flow));
 	set_int(o, "generation", v->generation);
+	if (result.pends & (result.pends - 1))
+		json_object_set_new(o, "then", then_json(v->classifier, q, &result));
 	if (json_is_true(json_object_get(args, "trace")))
 		json_object_set_new(o, "trace", trace_json(v->classifier, q));
 	request_ok(r, o);

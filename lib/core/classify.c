@@ -5,27 +5,35 @@
  * Inside a layer the first rule that matches says what the layer wants, else its default;
  * a layer without either has no opinion. Between layers the most restrictive wins: block
  * before pend before permit, and of equals the layer of higher weight (R18). When no layer has an opinion
- * the packet is blocked.
+ * the packet is blocked. Each layer that pends asks a question of its own, one after the other: one that has been
+ * answered counts as a permit (classify_context.answered), and the next one is the result.
  *
  * An interface index of 0 is unknown (FWP_EMPTY) and equals every name (R32). A packet of hook
  * input has no outgoing interface at all, one of hook output no incoming one: a condition on it is false.
  */
 #include "core/classify_match.h"
 
-static uint32_t match_layers(struct query *q)
+static uint32_t match_layers(struct query *q, uint64_t *pends)
 {
 	const struct classifier *c = q->c;
 	uint32_t best = CLASSIFY_NO_RULE, rule, i;
 	unsigned worst = 0, s;
+	uint8_t action;
 
+	*pends = 0;
 	/* Nothing overrules a block, so the layers behind it need not be asked. */
 	for (i = 0; i < c->n[IMAGE_LAYERS] && worst < 3; i++) {
 		rule = match_layer(q, &c->layers[i]);
 		if (rule == CLASSIFY_NO_RULE)
 			continue;
+		action = c->rules[rule].action;
 		if (q->now->spoke)
-			q->now->spoke(q->now->arg, i, c->rules[rule].action);
-		s = severity(c->rules[rule].action);
+			q->now->spoke(q->now->arg, i, action);
+		if (action == CLASSIFY_PEND && q->now->answered >> i & 1)
+			action = CLASSIFY_PERMIT;
+		if (action == CLASSIFY_PEND)
+			*pends |= UINT64_C(1) << i;
+		s = severity(action);
 		if (s > worst) {
 			worst = s;
 			best = rule;
@@ -59,9 +67,15 @@ void classify_with(const struct classifier *c, const struct classify_context *no
 		   const struct pend_values *v, struct classify_result *r)
 {
 	struct query q;
+	uint64_t pends;
 
 	query_init(&q, c, now, v);
-	classify_result_of(c, match_layers(&q), r);
+	classify_result_of(c, match_layers(&q, &pends), r);
+	if (r->action != CLASSIFY_PEND)
+		return;
+	r->pends = pends;
+	if (!pends)
+		r->action = CLASSIFY_PERMIT; /* all of them are answered */
 }
 
 void classify(const struct classifier *c, const struct pend_values *v, struct classify_result *r)

@@ -61,6 +61,8 @@ struct classify_result {
 	uint64_t remember_ns;   /* for PEND: how long the decision holds; 0: for this attempt */
 	uint8_t remember_scope; /* enum classify_scope */
 	bool remember_end;      /* live flows end with it */
+	/* Bits of layers in order of evaluation: for PEND, those that ask, of which this is the first. */
+	uint64_t pends;
 };
 
 struct classify_authority {
@@ -169,6 +171,8 @@ struct classify_context {
 	uint32_t minute;  /* since 1970, UTC; 0: unknown, and before every end (R32) */
 	bool reauthorize; /* PEND_META_REAUTHORIZE */
 	uint8_t reason;   /* enum pend_reason */
+	uint64_t
+		answered; /* bits of layers: what they ask was permitted, so that their pend is a permit */
 	/* Called for a rule that matches but for its limit, or is one of CLASSIFY_INSPECT. False: it
 	 * does not match after all. Behind that, and behind every INSPECT, evaluation goes on with the
 	 * next rule that the index leaves. NULL: no limit is reached, nothing is inspected. Layers are asked from the heaviest down, and none behind a block. */
@@ -203,6 +207,8 @@ uint64_t classify_rule_remember(const struct classifier *c, uint32_t rule, uint8
 				bool *end);
 /* 0: there is no such rule. */
 uint8_t classify_rule_action(const struct classifier *c, uint32_t rule);
+/* In order of evaluation; UINT32_MAX: there is no such rule. */
+uint32_t classify_rule_layer(const struct classifier *c, uint32_t rule);
 uint32_t classify_limits(const struct classifier *c);
 const struct classify_limit *classify_limit(const struct classifier *c, uint32_t limit);
 /* Bits of enum classify_listener_field that some rule asks for. */

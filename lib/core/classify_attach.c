@@ -310,6 +310,8 @@ static bool layers_ok(const struct classifier *c)
 	uint64_t total = 0;
 	uint32_t i, j;
 
+	if (c->n[IMAGE_LAYERS] > POLICY_LAYERS_MAX) /* a bit each: struct classify_result */
+		return false;
 	for (i = 0; i < c->n[IMAGE_LAYERS]; i++) {
 		const struct image_layer *l = &c->layers[i];
 
@@ -447,6 +449,11 @@ uint64_t classify_rule_remember(const struct classifier *c, uint32_t rule, uint8
 uint8_t classify_rule_action(const struct classifier *c, uint32_t rule)
 {
 	return rule < c->n[IMAGE_RULES] ? c->rules[rule].action : 0;
+}
+
+uint32_t classify_rule_layer(const struct classifier *c, uint32_t rule)
+{
+	return rule < c->n[IMAGE_RULES] ? c->rules[rule].layer : UINT32_MAX;
 }
 
 uint32_t classify_limits(const struct classifier *c)

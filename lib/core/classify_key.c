@@ -85,20 +85,26 @@ static bool layer_rule(struct query *q, const struct image_layer *l, uint32_t *o
 static bool best_rule(struct query *q, uint32_t *best, struct classify_else_at *at)
 {
 	const struct classifier *c = q->c;
+	uint32_t rule, second = CLASSIFY_NO_RULE;
 	unsigned worst = 0;
 
 	*best = CLASSIFY_NO_RULE;
 	for (uint32_t i = 0; i < c->n[IMAGE_LAYERS] && worst < 3; i++) {
-		uint32_t rule;
-
 		if (!layer_rule(q, &c->layers[i], &rule, at))
 			return false;
-		if (rule == CLASSIFY_NO_RULE || severity(c->rules[rule].action) <= worst)
+		if (rule == CLASSIFY_NO_RULE)
+			continue;
+		if (c->rules[rule].action == CLASSIFY_PEND && worst == severity(CLASSIFY_PEND))
+			second = rule;
+		if (severity(c->rules[rule].action) <= worst)
 			continue;
 		worst = severity(c->rules[rule].action);
 		*best = rule;
 	}
-	return true;
+	if (worst != severity(CLASSIFY_PEND) || second == CLASSIFY_NO_RULE)
+		return true;
+	*at = (struct classify_else_at){second, CLASSIFY_ELSE_PENDS};
+	return false;
 }
 
 bool classify_by_key(const struct classifier *c, const struct classify_ifaces *ifaces,
@@ -144,6 +150,8 @@ const char *classify_else_name(unsigned what)
 		return "log";
 	case CLASSIFY_ELSE_COUNTER:
 		return "counter";
+	case CLASSIFY_ELSE_PENDS:
+		return "pend of another layer";
 	}
 	return NULL;
 }

@@ -15,6 +15,7 @@ enum classify_else {
 	CLASSIFY_ELSE_INSPECT,    /* a rule that tells of each */
 	CLASSIFY_ELSE_LOG,
 	CLASSIFY_ELSE_COUNTER,
+	CLASSIFY_ELSE_PENDS, /* another layer asks too: one answer is not all of them */
 };
 
 struct classify_else_at {

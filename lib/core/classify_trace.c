@@ -133,8 +133,10 @@ static enum classify_trace_why why(const struct trace *t, uint32_t number, unsig
 		return CLASSIFY_TRACE_NO_OPINION;
 	if (number == t->winner)
 		return CLASSIFY_TRACE_WINS;
-	return severity(t->q.c->rules[rule].action) < worst ? CLASSIFY_TRACE_MILDER
-							    : CLASSIFY_TRACE_LIGHTER;
+	if (severity(t->q.c->rules[rule].action) < worst)
+		return CLASSIFY_TRACE_MILDER;
+	return t->q.c->rules[rule].action == CLASSIFY_PEND ? CLASSIFY_TRACE_ASKS_NEXT
+							   : CLASSIFY_TRACE_LIGHTER;
 }
 
 static void trace_layer(struct trace *t, uint32_t number, unsigned worst)

@@ -22,6 +22,7 @@ enum classify_trace_why {
 	CLASSIFY_TRACE_NO_OPINION, /* no rule matches and there is no default */
 	CLASSIFY_TRACE_MILDER,     /* another layer is more restrictive */
 	CLASSIFY_TRACE_LIGHTER,    /* as restrictive as the winner, which comes before it */
+	CLASSIFY_TRACE_ASKS_NEXT, /* the same of a pend: it asks when those before it have permitted */
 };
 
 struct classify_trace {

@@ -3,6 +3,7 @@
 #include "unit.h"
 #include "daemon/sandbox.h" /* is it sanitized? */
 #include "policy_random.h"
+#include "policy_reference.h"
 #include <stddef.h>
 
 static struct classify_ifaces *ifaces;
@@ -45,11 +46,12 @@ static void unload(struct loaded *l)
 	policy_free(l->p);
 }
 
-static bool same_result(const struct classify_result *r, const struct pol_rule *rule)
+static bool same_result(const struct classify_result *r, const struct ref_result *want)
 {
-	bool pend = rule->action == CLASSIFY_PEND;
+	const struct pol_rule *rule = want->rule;
+	bool pend = rule->action == CLASSIFY_PEND; /* an answered one too */
 
-	return r->action == rule->action && r->block == rule->with &&
+	return r->action == want->action && r->pends == want->pends && r->block == rule->with &&
 	       r->log == !!(rule->opts & POL_BIT(OPT_LOG)) &&
 	       r->authority == (pend ? rule->authority->index : 0) &&
 	       r->timeout_ns == (pend ? rule->timeout_ns : 0) &&
@@ -114,12 +116,15 @@ static void check_packet(const struct loaded *l, struct random_policy *rp, unsig
 {
 	struct visits seen[2] = {0};
 	struct classify_context now;
+	struct ref_result ref;
 	const struct pol_rule *want;
 	struct classify_result r;
 	struct pend_values v;
 
 	random_packet(rp, &v);
 	random_context(rp, ifaces, &now);
+	if (!rnd(rp, 4))
+		now.answered = rnd(rp, 64);
 	if (rnd(rp, 8))
 		now.visit = visit;
 	seen[0].salt = seen[1].salt = rnd(rp, 65536);
@@ -128,12 +133,13 @@ static void check_packet(const struct loaded *l, struct random_policy *rp, unsig
 	if (rnd(rp, 8))
 		now.listener = listener;
 	now.arg = &seen[0];
-	want = ref_classify(l->p, &now, &v);
+	ref = ref_classify(l->p, &now, &v);
+	want = ref.rule;
 	now.arg = &seen[1];
 	classify_with(l->c, &now, &v, &r);
 	/* Checked by hand: Check's own bookkeeping costs more than classify. */
 	if (r.rule != ref_number(l->p, want) ||
-	    (want ? !same_result(&r, want) : r.action != CLASSIFY_BLOCK) ||
+	    (want ? !same_result(&r, &ref) : r.action != CLASSIFY_BLOCK) ||
 	    !same_visits(l->p, &seen[0], &seen[1]) || seen[1].asked > 1 ||
 	    (seen[1].asked && !seen[0].asked) || seen[1].needs & ~classify_needs(l->c))
 		ck_abort_msg("rule %u, not %u: family %u proto %u ports %u %u hook %u in %u out %u "
@@ -143,7 +149,7 @@ static void check_packet(const struct loaded *l, struct random_policy *rp, unsig
 			     v.icmp_type, v.icmp_code, v.source[v.family == 4 ? 3 : 15],
 			     v.dest[v.family == 4 ? 3 : 15], seen[0].n, seen[1].n, seen[0].asked,
 			     seen[1].asked, rp->text);
-	counts[want ? want->action : 0]++;
+	counts[ref.action]++;
 }
 
 START_TEST(random_policies)
@@ -392,6 +398,40 @@ START_TEST(inspect_goes_on)
 }
 END_TEST
 
+/* R18: what one layer asks is not answered by what another one's authority has said. */
+START_TEST(layers_ask_one_after_the_other)
+{
+	struct pend_values v = tcp_to(22);
+	struct classify_context now = {.answered = 0};
+	static const char text[] = "layer a { pend to port 22 timeout 7s }\n"
+				   "layer b { permit to port 22 }\n"
+				   "layer c { weight 9; pend to port 22 timeout 8s }\n"
+				   "layer d { pend to port 22 timeout 9s }\n"
+				   "layer e { pend to port 23 }\n";
+	static const struct {
+		uint64_t answered, pends;
+		uint32_t rule; /* of the file */
+	} steps[] = {{0, 1 | 2 | 8, 2}, {1, 2 | 8, 0}, {1 | 2, 8, 3}, {1 | 8, 2, 0}, {2, 1 | 8, 2}};
+	struct classify_result r;
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		now.answered = steps[i].answered;
+		r = decide_at(text, &v, &now);
+		ck_assert_uint_eq(r.action, CLASSIFY_PEND);
+		ck_assert_uint_eq(r.rule, steps[i].rule);
+		ck_assert_uint_eq(r.pends, steps[i].pends);
+	}
+	now.answered = UINT64_MAX;
+	r = decide_at(text, &v, &now);
+	ck_assert_uint_eq(r.action, CLASSIFY_PERMIT);
+	ck_assert_uint_eq(r.pends, 0);
+	/* Nothing answers a block. */
+	r = decide_at("layer a { pend } layer b { block to port 22 }", &v, &now);
+	ck_assert_uint_eq(r.action, CLASSIFY_BLOCK);
+	ck_assert_uint_eq(decide_at("layer a { pend }", &v, &now).action, CLASSIFY_PERMIT);
+}
+END_TEST
+
 /* A rule that has nothing left is passed over, as if it did not match. */
 START_TEST(limit_reached)
 {
@@ -473,6 +513,7 @@ Suite *suite(void)
 	tcase_add_test(t, reauthorization);
 	tcase_add_test(t, inspect_goes_on);
 	tcase_add_test(t, limit_reached);
+	tcase_add_test(t, layers_ask_one_after_the_other);
 	tcase_add_test(t, pend_defaults);
 	tcase_add_test(t, edges_of_addresses);
 	suite_add_tcase(s, t);

@@ -119,7 +119,7 @@ static void check_key(const struct loaded *l, struct random_policy *rp, unsigned
 		if (!i)
 			first = r;
 		differs |= !same(&first, &r) || at.n || r.log;
-		if (good && (!same(&key, &r) || at.n || r.log))
+		if (good && (!same(&key, &r) || at.n || r.log || r.pends & (r.pends - 1)))
 			ck_abort_msg(
 				"rule %u, not %u (%u visits): family %u proto %u ports %u %u in %u "
 				"mark %u addresses %u %u of\n%s",
@@ -265,6 +265,17 @@ START_TEST(layers)
 	l = load("layer a { permit to port 23 }");
 	ck_assert(classify_by_key(l.c, ifaces(), &ssh, &r, &at));
 	ck_assert_uint_eq(r.rule, CLASSIFY_NO_RULE);
+	unload(&l);
+	/* Two that ask are two answers (R18); a block needs none. */
+	l = load("layer a { weight 9; pend remember 1h }\nlayer b { permit }\n"
+		 "layer c { pend to port 22 remember 1h }\nlayer d { default permit }");
+	ck_assert(!classify_by_key(l.c, ifaces(), &ssh, &r, &at));
+	ck_assert_str_eq(classify_else_name(at.what), "pend of another layer");
+	ck_assert_uint_eq(at.rule, 2);
+	unload(&l);
+	l = load("layer a { pend remember 1h }\nlayer b { pend remember 1h }\nlayer c { block }");
+	ck_assert(classify_by_key(l.c, ifaces(), &ssh, &r, &at));
+	ck_assert_uint_eq(r.action, CLASSIFY_BLOCK);
 	unload(&l);
 }
 END_TEST

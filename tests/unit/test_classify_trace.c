@@ -2,6 +2,7 @@
 /* What classify_trace() tells is what classify() does, and true of every layer and rule. */
 #include "unit.h"
 #include "policy_random.h"
+#include "policy_reference.h"
 #include "core/classify_trace.h"
 
 struct loaded {
@@ -208,15 +209,21 @@ START_TEST(why_a_layer_does_not_win)
 			       "layer c { pend }\n"
 			       "layer d { block to port 23 }\n"
 			       "layer e { default permit; block to port 24 }\n");
+	struct loaded m = load("layer a { block } layer b { pend } layer c { block }");
 	struct pend_values v = ssh();
-	struct told t = trace(&l, &v);
+	struct told t = trace(&m, &v);
 
+	ck_assert_int_eq(t.layer[0].why, CLASSIFY_TRACE_WINS);
+	ck_assert_int_eq(t.layer[1].why, CLASSIFY_TRACE_MILDER);
+	ck_assert_int_eq(t.layer[2].why, CLASSIFY_TRACE_LIGHTER);
+	unload(&m);
+	t = trace(&l, &v);
 	ck_assert_uint_eq(t.layers, 5);
 	ck_assert_str_eq(t.layer[0].layer_name, "b");
 	ck_assert_int_eq(t.layer[0].why, CLASSIFY_TRACE_WINS);
 	ck_assert_str_eq(t.layer[1].layer_name, "a");
 	ck_assert_int_eq(t.layer[1].why, CLASSIFY_TRACE_MILDER);
-	ck_assert_int_eq(t.layer[2].why, CLASSIFY_TRACE_LIGHTER);
+	ck_assert_int_eq(t.layer[2].why, CLASSIFY_TRACE_ASKS_NEXT);
 	ck_assert_int_eq(t.layer[3].why, CLASSIFY_TRACE_NO_OPINION);
 	ck_assert(t.layer[4].is_default && t.layer[4].why == CLASSIFY_TRACE_MILDER);
 	ck_assert_uint_eq(t.misses, 0);
