@@ -151,7 +151,7 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/main.o $(TEST_L
 		$(shell pkg-config --libs check)
 
 # The simulated kernel of the engine's tests.
-$(filter $(B)/tests/unit/test_engine_%,$(UNIT)) $(B)/tests/unit/test_worker_msg \
+$(filter $(B)/tests/unit/test_engine_%,$(UNIT)) $(B)/tests/unit/test_worker_msg $(B)/tests/unit/test_decide \
 $(addprefix $(B)/tests/fuzz/fuzz_,engine nfqueue workermsg): \
 	$(B)/tests/unit/engine_sim.o $(B)/tests/unit/engine_drive.o
 

@@ -156,6 +156,14 @@ static void rules_come(void *ctx, const json_t *result, const char *code, const 
 		interview_rules(&s->ask, result);
 }
 
+/* Of this question: an answered one may be followed by another about the same connection. */
+static bool is_end(const json_t *event)
+{
+	const char *type = out_get(event, "type");
+
+	return !strcmp(type, "completed") || !strcmp(type, "answered");
+}
+
 static void past_come(void *ctx, const json_t *result, const char *code, const char *message)
 {
 	struct asking *s = ctx;
@@ -165,15 +173,14 @@ static void past_come(void *ctx, const json_t *result, const char *code, const c
 	(void)code;
 	(void)message;
 	json_array_clear(s->ask.past);
-	json_array_foreach(json_object_get(result, "events"), i,
-			   e) if (!strcmp(out_get(e, "type"), "completed"))
+	json_array_foreach(json_object_get(result, "events"), i, e) if (is_end(e))
 		interview_ended(&s->ask, e);
 }
 
 static void follow(struct asking *s)
 {
-	json_t *args = json_pack("{s:i,s:b,s:[ss]}", "last", ASK_PAST, "follow", 1, "types",
-				 "pended", "completed");
+	json_t *args = json_pack("{s:i,s:b,s:[sss]}", "last", ASK_PAST, "follow", 1, "types",
+				 "pended", "completed", "answered");
 	json_t *match = cli_filter_json(s->filter);
 
 	if (json_object_size(match))
@@ -209,7 +216,7 @@ static void event(void *ctx, json_t *e)
 	struct asking *s = ctx;
 	const char *type = out_get(e, "type");
 
-	if (!strcmp(type, "completed") && interview_ended(&s->ask, e))
+	if (is_end(e) && interview_ended(&s->ask, e))
 		interview_text_ended(e, put, s);
 	else if (!strcmp(type, "pended"))
 		list_soon(s);

@@ -105,8 +105,9 @@ static json_t *events_args(const struct watching *w, int follow)
 {
 	json_t *match = cli_filter_json(w->filter), *args;
 
-	args = json_pack("{s:i,s:b,s:[ssssss]}", "last", EVENTS_AT_ONCE, "follow", follow, "types",
-			 "pended", "completed", "kernel-lost", "limit", "ended", "note");
+	args = json_pack("{s:i,s:b,s:[sssssss]}", "last", EVENTS_AT_ONCE, "follow", follow, "types",
+			 "pended", "completed", "answered", "kernel-lost", "limit", "ended",
+			 "note");
 	if (json_object_size(match))
 		json_object_set(args, "match", match);
 	json_decref(match);

@@ -59,7 +59,7 @@ const struct command commands[] = {
 	 "  --exec PROGRAM  run it for each that happens: JSON on its input, PEND_SOURCE and others\n"
 	 "                  in its environment\n"
 	 "  --type T,...    only these: pended retransmit kernel-lost completed established closed\n"
-	 "                  classified limit loop ended note\n" FILTERS,
+	 "                  classified limit loop answered ended note\n" FILTERS,
 	 cmd_events},
 	{"rules", "", "rules in force and how often each matched", "", cmd_rules},
 	{"decisions", "[list] | forget --from PREFIX|--rule N|--all | import FILE|-",

@@ -69,7 +69,7 @@ _pendctl()
 	in | out) mapfile -t COMPREPLY < <(compgen -W "$(cd /sys/class/net && echo *)" -- "$cur"); return ;;
 	-s | --socket | -e | --exec) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 	-t | --type) mapfile -t COMPREPLY < <(compgen -W 'pended retransmit kernel-lost completed
-		established closed classified limit loop ended note' -- "$cur"); return ;;
+		established closed classified limit loop answered ended note' -- "$cur"); return ;;
 	esac
 
 	case $cmd in

@@ -147,7 +147,8 @@ void authority_follow(void *ctx, uint32_t mask)
 
 static void worker_event(struct authority *a, const struct pend_event *ev)
 {
-	if (ev->type == PEND_EVENT_COMPLETED) {
+	/* An answered one is asked about by another handle from now on. */
+	if (ev->type == PEND_EVENT_COMPLETED || ev->type == PEND_EVENT_ANSWERED) {
 		ask_gone(askers_ask(a->askers), ev->info.context);
 		lasting_event(a->lasting, ev);
 	}

@@ -56,7 +56,10 @@ static json_t *row(const struct store_found *f)
 	set_end(o, "source", e->source, e->family, e->source_port);
 	set_end(o, "dest", e->dest, e->family, e->dest_port);
 	set_text(o, "interface", e->interface);
-	set_text(o, "state", cj_state_name(e->state));
+	/* one that goes on: its question was answered, and another one followed (lasting_event) */
+	set_text(o, "state",
+		 e->state == PEND_STATE_COMPLETING ? cj_event_name(PEND_EVENT_ANSWERED)
+						   : cj_state_name(e->state));
 	set_text(o, "verdict", cj_verdict_name(e->verdict));
 	set_text(o, "reason", cj_reason_name(e->reason));
 	set_text(o, "by", e->by);

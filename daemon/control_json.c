@@ -120,6 +120,7 @@ static const char *const event_types[] = {
 	[PEND_EVENT_CLASSIFIED] = "classified",
 	[PEND_EVENT_LIMIT] = "limit",
 	[PEND_EVENT_LOOP] = "loop",
+	[PEND_EVENT_ANSWERED] = "answered",
 };
 
 static const char *const blocks[] = {
@@ -377,7 +378,10 @@ json_t *cj_event(const struct pend_event *e, const struct view *v)
 
 	set_name(o, "type", type ? type : "unknown");
 	set_common(o, &e->info, v);
-	if (e->type == PEND_EVENT_COMPLETED || e->type == PEND_EVENT_CLASSIFIED)
+	if (e->type == PEND_EVENT_ANSWERED) /* the question has; the connection goes on */
+		set_name(o, "state", cj_event_name(e->type));
+	if (e->type == PEND_EVENT_COMPLETED || e->type == PEND_EVENT_CLASSIFIED ||
+	    e->type == PEND_EVENT_ANSWERED)
 		set_outcome(o, &e->info, v);
 	return o;
 }

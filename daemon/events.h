@@ -20,7 +20,8 @@
 /* What is asked for when nobody follows; the rest costs too much to be kept unseen. */
 #define EVENTS_BASE                                                                            \
 	(1u << PEND_EVENT_PENDED | 1u << PEND_EVENT_KERNEL_LOST | 1u << PEND_EVENT_COMPLETED | \
-	 1u << PEND_EVENT_CLASSIFIED | 1u << PEND_EVENT_LIMIT | 1u << PEND_EVENT_LOOP)
+	 1u << PEND_EVENT_CLASSIFIED | 1u << PEND_EVENT_LIMIT | 1u << PEND_EVENT_LOOP |        \
+	 1u << PEND_EVENT_ANSWERED)
 
 struct event {
 	uint64_t seq;            /* from 1 */

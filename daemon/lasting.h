@@ -37,7 +37,7 @@ int lasting_new(struct lasting **out, const struct lasting_env *env);
 int lasting_start(struct lasting *l); /* when all rights are given up */
 void lasting_free(struct lasting *l); /* NULL is allowed; before its loop is freed */
 
-/* MSG_REMEMBERED, PEND_EVENT_COMPLETED */
+/* MSG_REMEMBERED, PEND_EVENT_COMPLETED, PEND_EVENT_ANSWERED */
 void lasting_remembered(struct lasting *l, const struct msg *m);
 void lasting_event(struct lasting *l, const struct pend_event *ev);
 /* A change of a set is in force. */

@@ -68,10 +68,11 @@ enum msg_type {
 	MSG_REAUTHORIZED, /* u.reauth: what was done; a memfd of struct reauth_flow is attached */
 };
 
-/* pend_options.tag as the daemon uses it: policy generation << 32 | authority << 16 */
+/* pend_options.tag as the daemon uses it: policy generation << 32 | authority << 16 | what daemon/decide.c keeps */
 #define MSG_TAG(generation, authority) ((uint64_t)(generation) << 32 | (uint64_t)(authority) << 16)
 #define MSG_TAG_AUTHORITY(tag)         ((uint16_t)((tag) >> 16))
 #define MSG_TAG_GENERATION(tag)        ((uint32_t)((tag) >> 32))
+#define MSG_TAG_LAYERS(tag)            ((uint16_t)(tag))
 
 #define MSG_SCAN     2048 /* table slots a worker looks at for one LIST or COMPLETE_MATCH */
 #define MSG_LIST_MAX 24   /* MSG_CONTEXT per LIST; the cursor then says where to go on */

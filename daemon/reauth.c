@@ -129,7 +129,7 @@ static const struct classify_listener *listener(void *arg, const struct pend_val
 	return l;
 }
 
-/* Its rule asks, and would have to ask again. */
+/* One of its rules asks, and would have to ask again. */
 static bool forgotten(const struct run *run, const struct flow *f, const struct classify_result *r)
 {
 	const struct remembered_flow flow = {.family = f->family,
@@ -141,11 +141,27 @@ static bool forgotten(const struct run *run, const struct flow *f, const struct 
 	const struct reauth_judge *j = run->judge;
 	struct remembered_value v;
 
-	if (r->action != CLASSIFY_PEND || !r->remember_ns || !r->remember_end || !j->remembered)
+	if (!r->remember_ns || !r->remember_end || !j->remembered)
 		return false;
 	return !remembered_about(j->remembered, classify_rule_key(run->classifier, r->rule), &flow,
 				 loop_clock().ns, &v) ||
 	       v.verdict != PEND_VERDICT_PERMIT;
+}
+
+/* Of all layers that ask about it, one after the other (R18): is there one whose question condemns it? */
+static bool asked_in_vain(struct run *run, const struct flow *f, const struct pend_values *v,
+			  struct classify_result *r)
+{
+	const struct msg_reauth *w = &run->job->what;
+
+	for (; r->action == CLASSIFY_PEND; classify_with(run->classifier, &run->now, v, r)) {
+		if (w->reason == PEND_REASON_DECISION_EXPIRED
+			    ? forgotten(run, f, r)
+			    : w->rule == UINT32_MAX || w->rule == r->rule)
+			return true;
+		run->now.answered |= r->pends & -r->pends;
+	}
+	return false;
 }
 
 /* Is it to be ended? */
@@ -159,12 +175,18 @@ static bool condemned(struct run *run, const struct flow *f, uint32_t *rule)
 	flow_values(f, &v);
 	if (run->place)
 		place(run, f, &v);
+	run->now.answered = 0;
 	classify_with(run->classifier, &run->now, &v, &r);
 	*rule = r.rule;
-	if (w->reason == PEND_REASON_DECISION_EXPIRED)
-		return forgotten(run, f, &r);
-	return (r.action == CLASSIFY_BLOCK || (w->pended && r.action == CLASSIFY_PEND)) &&
-	       (w->rule == UINT32_MAX || w->rule == r.rule);
+	if (r.action == CLASSIFY_BLOCK)
+		return w->reason != PEND_REASON_DECISION_EXPIRED &&
+		       (w->rule == UINT32_MAX || w->rule == r.rule);
+	if (w->reason != PEND_REASON_DECISION_EXPIRED && !w->pended)
+		return false;
+	if (!asked_in_vain(run, f, &v, &r))
+		return false;
+	*rule = r.rule;
+	return true;
 }
 
 static void remember(struct run *run, const struct ct_flow *f, uint32_t rule)

@@ -21,7 +21,10 @@
 #define EVENT_DELAY_NS (20 * MONO_NS_PER_MS)
 #define DRAIN_BUDGET   1024u /* contexts a round */
 #define DRAIN_MAX_NS   (3 * MONO_NS_PER_S)
-#define LAST_WORDS_MS  500 /* for the authority process to take the last events */
+/* Of one connection: what the engine takes for no circle (R40). One callout more than that many questions take: what it
+ * would ask is blocked, not passed by. */
+#define QUESTIONS_MAX 9
+#define LAST_WORDS_MS 500 /* for the authority process to take the last events */
 
 static void engine_config(struct pend_engine_config *c, const struct settings *s,
 			  const struct pend_hook *hook)
@@ -44,6 +47,23 @@ static void engine_config(struct pend_engine_config *c, const struct settings *s
 	c->on_malformed = (enum pend_action)s->on_malformed;
 	c->repeat = pend_hook_wants_repeat(hook);
 	c->can_reject = pend_hook_can_reject(hook);
+}
+
+enum pend_status worker_callouts(struct worker *w)
+{
+	struct pend_callout callout = {.name = "policy",
+				       .layers = 1u << PEND_LAYER_RECV_ACCEPT_V4 |
+						 1u << PEND_LAYER_RECV_ACCEPT_V6,
+				       .classify = decide_classify,
+				       .context = w};
+	uint32_t id;
+	enum pend_status s = pend_callout_register(w->engine, &callout, &id);
+
+	callout.name = "policy: next question";
+	callout.classify = decide_next;
+	for (unsigned i = 0; i < QUESTIONS_MAX && s == PEND_OK; i++)
+		s = pend_callout_register(w->engine, &callout, &id);
+	return s;
 }
 
 static int make_mailbox(struct worker *w)
@@ -69,12 +89,6 @@ int worker_init(struct worker *w, unsigned number, const struct settings *s,
 		size_t err_cap, enum pend_status *status)
 {
 	struct pend_engine_config c;
-	struct pend_callout callout = {.name = "policy",
-				       .layers = 1u << PEND_LAYER_RECV_ACCEPT_V4 |
-						 1u << PEND_LAYER_RECV_ACCEPT_V6,
-				       .classify = decide_classify,
-				       .context = w};
-	uint32_t id;
 
 	*w = (struct worker){.number = number,
 			     .mail_in = -1,
@@ -89,7 +103,7 @@ int worker_init(struct worker *w, unsigned number, const struct settings *s,
 	c.notify_context = w;
 	*status = pend_engine_open(&w->engine, &c);
 	if (*status == PEND_OK)
-		*status = pend_callout_register(w->engine, &callout, &id);
+		*status = worker_callouts(w);
 	if (*status == PEND_OK)
 		*status = pend_engine_start(w->engine);
 	if (*status != PEND_OK) {

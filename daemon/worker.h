@@ -64,10 +64,11 @@ struct worker {
 	int mail_in, mail_out;
 	int mail_main;                 /* the main thread's end of mail_in */
 	struct remembered *remembered; /* of all workers */
-	struct saying *saying;         /* the decision that is being carried out; NULL: none */
-	struct offer_ring *offers;     /* NULL: the kernel takes no decisions */
-	uint32_t subscribed;           /* bits of enum pend_event_type */
-	unsigned unsent;               /* events gathered since `unsent_since` */
+	uint64_t answered_tag;     /* of the context whose completion pass was the last; decide.c */
+	struct saying *saying;     /* the decision that is being carried out; NULL: none */
+	struct offer_ring *offers; /* NULL: the kernel takes no decisions */
+	uint32_t subscribed;       /* bits of enum pend_event_type */
+	unsigned unsent;           /* events gathered since `unsent_since` */
 	mono_t unsent_since;
 	bool urgent;      /* an answer or a question is among what waits to be sent */
 	uint8_t on_limit; /* enum pend_action */
@@ -88,6 +89,8 @@ struct worker {
 int worker_init(struct worker *w, unsigned number, const struct settings *s,
 		const struct pend_hook *hook, uint8_t epoch, int mail_out, char *err,
 		size_t err_cap, enum pend_status *status);
+/* The policy as the engine's callouts: a part of worker_init. */
+enum pend_status worker_callouts(struct worker *w);
 void worker_deinit(struct worker *w); /* after worker_join; idempotent */
 /* Takes over chan_fd. */
 int worker_start(struct worker *w, struct snapshot *s, int chan_fd);

@@ -109,9 +109,10 @@ void worker_notify(void *worker, const struct pend_event *ev)
 	if (ev->type == PEND_EVENT_COMPLETED) {
 		w->answers++;
 		w->answer_ns_sum += ev->now_ns - ev->info.created_ns;
-		if (w->saying && w->saying->context == ev->info.context)
-			remember(w, w->saying, &ev->info, ev->now_ns);
 	}
+	if ((ev->type == PEND_EVENT_COMPLETED || ev->type == PEND_EVENT_ANSWERED) && w->saying &&
+	    w->saying->context == ev->info.context)
+		remember(w, w->saying, &ev->info, ev->now_ns);
 	if (!(w->subscribed & 1u << ev->type))
 		return;
 	m = (struct msg){.version = MSG_VERSION, .type = MSG_EVENT, .worker = (uint16_t)w->number};

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# pend-test: limit=90 san
+# pend-test: limit=120 san
 # Groups of authorities and what counts when no answer comes, through the whole daemon: any, all, n of, chain;
-# on-absent, on-error, max-pending; CONTINUE and its cap (R18, R29).
+# on-absent, on-error, max-pending; CONTINUE and its cap (R29); layers that ask one after the other (R18).
 
 # shellcheck source=tests/netns/lib.sh
 . "${0%/*}/lib.sh"
 ns_pair
 need_queue
-server tcp:{7001..7030}
+server tcp:{7001..7037}
 chmod 755 "$WORK"
 
 printf '#!/bin/sh\necho "$1" >>"%s/asked"\nexit "$2"\n' "$WORK" >"$WORK/vote"
@@ -65,13 +65,23 @@ PENDD_SETTINGS='' pendd_start <<-END
 		$rules
 		pend proto tcp to port 7028 ask patient complete buffer
 		pend proto tcp to port 7029 ask narrow complete buffer with reset
-		pend proto tcp to port 7030 ask yes complete buffer
+		pend proto tcp to port { 7030, 7031 } ask yes complete buffer
+		pend proto tcp to port 7032 ask no complete buffer with reset
+		pend proto tcp to port { 7033, 7034 } ask yes complete buffer remember 1h
+		pend proto tcp to port 7035 ask people complete buffer timeout 9s
+		pend proto tcp to port 7036 ask patient complete buffer timeout 9s
+		pend proto tcp to port 7037 ask yes complete buffer remember 1h
 	}
 	layer second {
 		pend proto tcp to port 7030 ask second complete buffer with reset
+		pend proto tcp to port { 7031, 7032, 7034 } ask yes2 complete buffer
+		pend proto tcp to port 7033 ask people complete buffer timeout 1s on-timeout permit
+		pend proto tcp to port { 7035, 7036 } ask people complete buffer timeout 8s with reset
+		pend proto tcp to port 7037 ask yes2 complete buffer remember 1h
 		permit
 	}
 	$(vote second 1)
+	authority people { type operator }
 END
 h_health() { h_pendctl authorities --json | tr -d '\n ' | sed 's/{"config"/\n&/g' | grep "\"name\":\"$1\"" | grep -oE "\"$2\":\"?[a-z0-9-]+" | sed 's/.*[:"]//'; }
 all_serve() { [ "$(h_pendctl authorities | awk '$2 == "exec" && $5 != "ok"' | wc -l)" = 0 ]; }
@@ -111,14 +121,64 @@ is "$(asked)" "none=1 none2=1" "R29: a connection nobody has an opinion on is as
 is "$(h_status loops)" 0 "... and goes in no circle"
 like "$(h_pendctl events -n 4 --type completed --json)" '"reason": *"timeout"' "... it ends as when nobody answers in time"
 
-# R18: of two layers that pend, the first one's authority is asked, and its permit is the end of it.
+# R18: each of two layers that pend has its own question, the second one when the first has got its permit.
+in_order() { tr '\n' ' ' <"$WORK/asked"; }
 : >"$WORK/asked"
 out=$(try 7030)
-is "$out $(asked)" "connected yes=1" "R18: of two layers that pend the first one is asked, and no other"
+is "$out $(in_order)" "refused yes second " "R18: two layers pend: both are asked, and the second one's block blocks"
+: >"$WORK/asked"
+out=$(try 7031)
+is "$out $(in_order)" "connected yes yes2 " "... both permit"
+: >"$WORK/asked"
+out=$(try 7032)
+is "$out $(in_order)" "refused no " "... the first one blocks: the second is not asked"
+like "$(h_pendctl events -n 9 --type answered --json)" '"reason": *"authority".*"state": *"answered"' "the first answer is an event"
+: >"$WORK/asked"
+out=$(try 7034)$(try 7034)
+is "$out $(in_order)" "connectedconnected yes yes2 yes2 " "the first one's is remembered: only the second is asked again"
+: >"$WORK/asked"
+out=$(try 7037)$(try 7037)
+is "$out $(in_order)" "connectedconnected yes yes2 " "both are remembered: nobody is asked"
+like "$(h_pendctl status --json | tr -d '\n ')" '"varies_by":"pendofanotherlayer"' "... but the kernel has none of it"
+
+# The second one's own time, and what its rule says then.
+begin=$(date +%s%N)
+out=$(try 7033)
+took=$((($(date +%s%N) - begin) / 1000000))
+is "$out" connected "R18: the second one's time is over, and its rule permits"
+check "... after its own second" test "$took" -ge 1000 -a "$took" -lt 6000
+
+# People see one question after the other.
+pending_of() { h_pendctl pending --json 2>>"$WORK/pend.err" | tr -d '\n ' | grep -oE "\"$1\":\"[^\"]*\"|\"$1\":[0-9]+" | sed 's/.*://; s/"//g'; }
+one_waits() { [ -n "$(pending_of id)" ]; }
+client_bg two -t 9000 "$H4" 7035
+check "the first question waits" wait_for 3 one_waits
+first=$(pending_of id) rule=$(pending_of rule)
+check "... it is permitted" h_pendctl permit "$first"
+second=$(pending_of id)
+check "R18: another one waits, with a handle of its own" test -n "$second" -a "$second" != "$first"
+check "... and of another rule" test "$(pending_of rule)" -gt "$rule"
+check "the first handle is over" eval '! h_pendctl permit "$first" >>"$WORK/pend.err" 2>&1'
+is "$(pending_of id)" "$second" "... and permits nothing more"
+check "the second one is permitted" h_pendctl permit "$second"
+client_wait two
+is "$(of two result)" connected "... and the connection is let in"
+
+# A person's permit takes the question from whoever was asked.
+client_bg over -t 9000 "$H4" 7036
+waits() { [ "$(h_health patient waiting)" = 1 ]; }
+check "the program's question waits" wait_for 3 waits
+h_pendctl permit "$(pending_of id)" >>"$WORK/pend.err" 2>&1
+check "R18: ... a person permits, and it is withdrawn" wait_for 2 eval '[ "$(h_health patient waiting)" = 0 ]'
+is "$(pending_of authority)" people "... the other layer's is open"
+h_pendctl block "$(pending_of id)" --reset >>"$WORK/pend.err" 2>&1
+client_wait over
+is "$(of over result)" refused "... and blocks"
+out=$(h_pendctl test "tcp $C4:4000 > $H4:7031")
+like "$out" 'when permitted: pend, ask yes2' "pendctl test says who is asked then"
 
 # Wait for somebody.
 client_bg patient -t 9000 "$H4" 7028
-waits() { [ "$(h_health patient waiting)" = 1 ]; }
 check "on-absent wait: the question waits" wait_for 3 waits
 python3 "$TOP/examples/authority.py" patient --socket "$CONTROL" --allow "$C4/32" 2>"$WORK/py.err" &
 py=$!
