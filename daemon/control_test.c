@@ -66,6 +66,8 @@ static bool has_ports(uint8_t proto)
 static void values_of(const struct flow *f, struct pend_values *v)
 {
 	flow_values(f, v);
+	v->mark_unknown = false; /* a plain SYN, of the mark that is asked about */
+	v->tcp_flags_unknown = 0;
 	v->has_ports = has_ports(f->proto); /* a port of 0 may be asked about */
 	v->hook = HOOK_IN;
 }

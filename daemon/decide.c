@@ -125,8 +125,8 @@ struct visit {
 	uint64_t pended; /* with `again`: layers that said so when the limits were asked */
 	bool again;      /* what limits say is known, and inspecting and counting is done */
 	bool let_in;     /* some layer, heavier than those that come, has permitted or pended */
-	bool unsure;     /* something that was asked of the listener is not known */
-	bool late;       /* ... only for now: it was not told in time */
+	bool unsure; /* something that was asked of the listener, or of the flow, is not known */
+	bool late;   /* ... only for now: it was not told in time */
 };
 
 static void count(const struct visit *at, uint32_t rule)
@@ -377,6 +377,7 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 		now.spoke = NULL;
 	}
 	classify_with(w->snapshot->classifier, &now, v, &r);
+	at.unsure |= r.unsure;
 	out->rule = r.rule;
 	if (meta->flags & PEND_META_COMPLETION)
 		w->answered_tag = meta->tag;

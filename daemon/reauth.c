@@ -178,6 +178,8 @@ static bool condemned(struct run *run, const struct flow *f, uint32_t *rule)
 	run->now.answered = 0;
 	classify_with(run->classifier, &run->now, &v, &r);
 	*rule = r.rule;
+	if (r.unsure) /* for what nobody will ever know: no second look as for its socket */
+		return false;
 	if (r.action == CLASSIFY_BLOCK)
 		return w->reason != PEND_REASON_DECISION_EXPIRED &&
 		       (w->rule == UINT32_MAX || w->rule == r.rule);

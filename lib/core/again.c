@@ -26,7 +26,7 @@ static void turn(struct turned *t, const struct pend_engine *e, const struct eng
 	t->packet.flow = flow_reverse(&p->flow);
 	t->in.iif = in->oif;
 	t->in.oif = in->iif;
-	t->in.mark = 0; /* that of the other end's packets */
+	t->in.mark = 0; /* that of the other end's packets is not known */
 	if (in->hook == HOOK_LOCAL_OUT)
 		t->in.hook = HOOK_LOCAL_IN;
 }
@@ -49,10 +49,12 @@ static void classify(struct pend_engine *e, const struct turned *t, struct arbit
 				     .now_ns = e->now.ns};
 	struct pend_values v;
 
-	flow_values(f, &v); /* a filter of SYNs is asked about the SYN */
+	/* A filter of SYNs is asked about the SYN, whose other flags nobody has kept. */
+	flow_values(f, &v);
 	v.in_interface = in->iif;
 	v.out_interface = in->oif;
 	v.mark = in->mark & ~e->marks.mask;
+	v.mark_unknown = t->reply;
 	v.hook = in->hook;
 	if (flow_addr_loopback(f->dst, f->family))
 		meta.flags |= PEND_META_LOOPBACK;

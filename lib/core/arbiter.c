@@ -132,6 +132,8 @@ static void values_of(const struct pctx *c, const struct mark_layout *marks, str
 	v->in_interface = c->iif;
 	v->out_interface = c->oif;
 	v->mark = c->mark & ~marks->mask;
+	v->mark_unknown = false;
+	v->tcp_flags_unknown = 0;
 	v->hook = c->hook;
 }
 

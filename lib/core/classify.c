@@ -10,6 +10,7 @@
  *
  * An interface index of 0 is unknown (FWP_EMPTY) and equals every name (R32). A packet of hook
  * input has no outgoing interface at all, one of hook output no incoming one: a condition on it is false.
+ * What else may be unknown of a packet: classify_unknown.h.
  */
 #include "core/classify_match.h"
 
@@ -17,15 +18,18 @@ static uint32_t match_layers(struct query *q, uint64_t *pends)
 {
 	const struct classifier *c = q->c;
 	uint32_t best = CLASSIFY_NO_RULE, rule, i;
+	bool unsure = false; /* as long as no layer has an opinion: one might have */
 	unsigned worst = 0, s;
 	uint8_t action;
 
 	*pends = 0;
 	/* Nothing overrules a block, so the layers behind it need not be asked. */
-	for (i = 0; i < c->n[IMAGE_LAYERS] && worst < 3; i++) {
+	for (i = 0; i < c->n[IMAGE_LAYERS] && worst < STANDING_MOST; i++) {
 		rule = match_layer(q, &c->layers[i]);
-		if (rule == CLASSIFY_NO_RULE)
+		if (rule == CLASSIFY_NO_RULE) {
+			unsure |= !worst && q->unsure;
 			continue;
+		}
 		action = c->rules[rule].action;
 		if (q->now->spoke)
 			q->now->spoke(q->now->arg, i, action);
@@ -33,12 +37,14 @@ static uint32_t match_layers(struct query *q, uint64_t *pends)
 			action = CLASSIFY_PERMIT;
 		if (action == CLASSIFY_PEND)
 			*pends |= UINT64_C(1) << i;
-		s = severity(action);
+		s = standing(q, action);
 		if (s > worst) {
 			worst = s;
 			best = rule;
+			unsure = q->unsure;
 		}
 	}
+	q->unsure = unsure && q->milder; /* what no layer lets in is blocked by all, or by none */
 	return best;
 }
 
@@ -71,6 +77,7 @@ void classify_with(const struct classifier *c, const struct classify_context *no
 
 	query_init(&q, c, now, v);
 	classify_result_of(c, match_layers(&q, &pends), r);
+	r->unsure = q.unsure;
 	if (r->action != CLASSIFY_PEND)
 		return;
 	r->pends = pends;

@@ -63,6 +63,9 @@ struct classify_result {
 	bool remember_end;      /* live flows end with it */
 	/* Bits of layers in order of evaluation: for PEND, those that ask, of which this is the first. */
 	uint64_t pends;
+	/* What is unknown of the packet itself had a part in it: were it known, the rules might
+	 * let it in. The listener is another matter: context.listener knows what it told. */
+	bool unsure;
 };
 
 struct classify_authority {
@@ -175,7 +178,8 @@ struct classify_context {
 		answered; /* bits of layers: what they ask was permitted, so that their pend is a permit */
 	/* Called for a rule that matches but for its limit, or is one of CLASSIFY_INSPECT. False: it
 	 * does not match after all. Behind that, and behind every INSPECT, evaluation goes on with the
-	 * next rule that the index leaves. NULL: no limit is reached, nothing is inspected. Layers are asked from the heaviest down, and none behind a block. */
+	 * next rule that the index leaves. NULL: no limit is reached, nothing is inspected. Layers are asked
+	 * from the heaviest down, and none behind a block that is sure. */
 	bool (*visit)(void *arg, uint32_t rule);
 	/* Called at most once in a classify, for a rule that matches but for its conditions on the listener.
 	 * `need`: bits of enum classify_listener_field, of this rule and of those that may be asked behind
@@ -190,7 +194,9 @@ struct classify_context {
 
 /*
  * Decide. Constant state, no allocation, any number of threads. `malformed` never gets here. `now`
- * may be NULL: nothing is known.
+ * may be NULL: nothing is known. A condition on what is unknown of the packet itself (pend_values.mark_unknown,
+ * tcp_flags_unknown) is taken as one on a LISTENER_UNKNOWN, when everything else in its rule matches; but a block
+ * that is not sure gives way to what blocks or pends for sure behind it, or in another layer.
  */
 void classify_with(const struct classifier *c, const struct classify_context *now,
 		   const struct pend_values *v, struct classify_result *r);

@@ -8,6 +8,7 @@
 
 #include "core/classify_listener.h"
 #include "core/classify_patched.h"
+#include "core/classify_unknown.h"
 #include "core/classify_view.h"
 #include "core/policy_ast.h"
 #include <string.h>
@@ -26,6 +27,9 @@ struct query {
 	uint32_t source4, dest4; /* host order */
 	struct index_rows rows;
 	const struct classify_listener *listener; /* NULL: not asked yet */
+	uint32_t unknown; /* conditions on what is unknown, in part at least, of the packet */
+	bool unsure;      /* ... and what the last layer says depends on that */
+	bool milder;      /* ... and some layer so far permits or pends, or may */
 };
 
 static inline uint32_t load32(const uint8_t *p)
@@ -254,10 +258,10 @@ static inline bool match_cond(const struct query *q, const struct image_rule *r,
 	return false;
 }
 
-/* The conditions that the index has not answered. */
-static inline bool match_rest(struct query *q, const struct image_rule *r)
+/* The conditions that the index has not answered, without those of `but`. */
+static inline bool match_rest(struct query *q, const struct image_rule *r, uint32_t but)
 {
-	uint32_t left = r->seen & q->c->index.residual & ~POL_LISTENER;
+	uint32_t left = r->seen & q->c->index.residual & ~(POL_LISTENER | but);
 	enum pol_cond cond;
 
 	while (left) {
@@ -287,8 +291,10 @@ static inline uint32_t match_layer(struct query *q, const struct image_layer *l)
 {
 	uint32_t rule = l->rules.first, end = l->rules.first + l->rules.n;
 
+	if (q->unknown)
+		return unknown_layer(q, l);
 	for (; classify_index_next(&q->c->index, &q->rows, &rule, end); rule++)
-		if (match_rest(q, &q->c->rules[rule]) && decides(q, rule))
+		if (match_rest(q, &q->c->rules[rule], 0) && decides(q, rule))
 			return rule;
 	return l->fallback;
 }
@@ -296,6 +302,14 @@ static inline uint32_t match_layer(struct query *q, const struct image_layer *l)
 static inline unsigned severity(uint8_t action)
 {
 	return action == CLASSIFY_BLOCK ? 3 : action == CLASSIFY_PEND ? 2 : 1;
+}
+
+#define STANDING_MOST 5u
+
+/* Of what the last layer says, among the layers: a block or pend that is sure goes before all that is not. */
+static inline unsigned standing(const struct query *q, uint8_t action)
+{
+	return severity(action) + (q->unsure || action == CLASSIFY_PERMIT ? 0 : 2);
 }
 
 static inline void query_init(struct query *q, const struct classifier *c,
@@ -307,6 +321,9 @@ static inline void query_init(struct query *q, const struct classifier *c,
 	q->now = now ? now : &unknown;
 	q->v = v;
 	q->listener = NULL;
+	q->unknown = (v->mark_unknown ? POL_BIT(COND_MARK) : 0) |
+		     (v->tcp_flags_unknown ? POL_BIT(COND_TCP_FLAGS) : 0);
+	q->unsure = q->milder = false;
 	q->source4 = load32(v->source);
 	q->dest4 = load32(v->dest);
 	classify_index_rows(&c->index, c->patch, v, q->source4, q->dest4, &q->rows);

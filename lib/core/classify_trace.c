@@ -82,6 +82,16 @@ static bool listener_misses(struct query *q, const struct image_rule *r, enum po
 	return true;
 }
 
+/* On what is unknown, in part at least. */
+static bool unknown_misses(const struct query *q, const struct image_rule *r, enum pol_cond cond,
+			   struct classify_trace *step)
+{
+	enum holds h = unknown_holds(q, r, cond);
+
+	step->unknown = h == HOLDS_PERHAPS;
+	return h == HOLDS_NOT || (step->unknown && r->action == CLASSIFY_PERMIT);
+}
+
 /* The first condition that fails; false: the rule matches. Without the index, on purpose. */
 static bool miss_find(struct query *q, const struct image_rule *r, struct classify_trace *step)
 {
@@ -98,7 +108,14 @@ static bool miss_find(struct query *q, const struct image_rule *r, struct classi
 			continue;
 		}
 		step->absent = !applies(q, cond);
-		if (step->absent || match_cond(q, r, cond) == step->negated)
+		if (step->absent)
+			return true;
+		if (q->unknown & POL_BIT(cond)) {
+			if (unknown_misses(q, r, cond, step))
+				return true;
+			continue;
+		}
+		if (match_cond(q, r, cond) == step->negated)
 			return true;
 	}
 	return false;
@@ -133,7 +150,7 @@ static enum classify_trace_why why(const struct trace *t, uint32_t number, unsig
 		return CLASSIFY_TRACE_NO_OPINION;
 	if (number == t->winner)
 		return CLASSIFY_TRACE_WINS;
-	if (severity(t->q.c->rules[rule].action) < worst)
+	if (standing(&t->q, t->q.c->rules[rule].action) < worst)
 		return CLASSIFY_TRACE_MILDER;
 	return t->q.c->rules[rule].action == CLASSIFY_PEND ? CLASSIFY_TRACE_ASKS_NEXT
 							   : CLASSIFY_TRACE_LIGHTER;
@@ -167,7 +184,7 @@ static unsigned find_winner(struct trace *t)
 	t->winner = CLASSIFY_NO_RULE;
 	for (i = 0; i < c->n[IMAGE_LAYERS]; i++) {
 		rule = match_layer(&t->q, &c->layers[i]);
-		s = rule == CLASSIFY_NO_RULE ? 0 : severity(c->rules[rule].action);
+		s = rule == CLASSIFY_NO_RULE ? 0 : standing(&t->q, c->rules[rule].action);
 		if (s > worst) {
 			worst = s;
 			t->winner = i;

@@ -36,8 +36,9 @@ struct classify_trace {
 	bool is_default;             /* LAYER: no rule matches, this is its default */
 	const char *condition;       /* MISS: the first that fails: "to port" */
 	bool negated;                /* ... which is a negated one */
-	bool absent;    /* ... because the packet has nothing of the kind, or nobody listens */
-	bool unknown;   /* ... because the listener could not be found out, and the rule permits */
+	bool absent; /* ... because the packet has nothing of the kind, or nobody listens */
+	/* ... because the listener could not be found out, or the packet's part is unknown, and the rule permits */
+	bool unknown;
 	uint32_t count; /* MORE: how many */
 };
 

@@ -391,7 +391,8 @@ int flow_parse(const char *s, struct flow *out)
 
 void flow_values(const struct flow *f, struct pend_values *v)
 {
-	bool icmp = f->proto == 1 || f->proto == 58;
+	bool icmp = f->proto == IPPROTO_ICMP || f->proto == IPPROTO_ICMPV6;
+	bool tcp = f->proto == IPPROTO_TCP;
 
 	*v = (struct pend_values){
 		.family = f->family,
@@ -400,8 +401,10 @@ void flow_values(const struct flow *f, struct pend_values *v)
 		.dest_port = icmp ? 0 : f->dport,
 		.icmp_type = icmp ? (uint8_t)(f->dport >> 8) : 0,
 		.icmp_code = icmp ? (uint8_t)f->dport : 0,
-		.tcp_flags = f->proto == 6 ? 0x02 : 0,
+		.tcp_flags = tcp ? TCP_SYN : 0,
 		.has_ports = !icmp && (f->sport || f->dport),
+		.mark_unknown = true,
+		.tcp_flags_unknown = tcp ? (uint8_t) ~(TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK) : 0,
 	};
 	memcpy(v->source, f->src, sizeof(v->source));
 	memcpy(v->dest, f->dst, sizeof(v->dest));

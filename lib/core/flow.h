@@ -34,8 +34,8 @@ struct flow flow_reverse(const struct flow *f);
 
 struct pend_values;
 /*
- * What the opening packet of this flow is to a filter, as far as the key tells; all else is zero: unknown.
- * A TCP flow was opened by a plain SYN.
+ * What the opening packet of this flow is to a filter, as far as the key tells; all else is zero, and where that
+ * may be wrong, said to be unknown: its mark, and of TCP the flags that do not make a SYN.
  */
 void flow_values(const struct flow *f, struct pend_values *v);
 

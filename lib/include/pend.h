@@ -150,6 +150,11 @@ struct pend_values {
 	uint32_t out_interface; /* FORWARD only, else 0 */
 	uint32_t mark;          /* skb mark outside of the engine's mask */
 	uint8_t hook;           /* NF_INET_LOCAL_IN 1, NF_INET_FORWARD 2, NF_INET_LOCAL_OUT 3 */
+	/* Nobody keeps all of the packet that opened a flow. What is not known of it when the flow is asked about
+	 * again (PEND_META_REAUTHORIZE with PEND_REASON_POLICY_CHANGE) is 0 above and told here: a filter cannot
+	 * match on it, and for its sake no flow should be ended (R32). In all other calls everything is known. */
+	bool mark_unknown; /* in a reply: it does not have the mark of the opener's packets */
+	uint8_t tcp_flags_unknown; /* bits of tcp_flags: all but SYN, which was set, and ACK, RST, FIN */
 };
 
 enum pend_injection {
@@ -165,7 +170,8 @@ enum {
 		1u << 3,            /* the packet does not parse; values are what could be read */
 	PEND_META_PENDER = 1u << 4, /* completion pass: this callout pended the context */
 	/* With REAUTHORIZE and POLICY_CHANGE: the packet goes against its flow's direction (FWPS packetDirection,
-	 * R31). The values are the flow's all the same: as those of the packet that opened it. */
+	 * R31). The values are the flow's all the same: as those of the packet that opened it, as far as they are
+	 * known. */
 	PEND_META_REPLY = 1u << 5,
 };
 

@@ -82,6 +82,8 @@ static void use(const struct classifier *c, uint8_t seed)
 		now.listener = i % 4 ? listener : NULL;
 		now.minute = i % 3 * 29900000;
 		v.tcp_flags = (uint8_t)(i + seed);
+		v.mark_unknown = i % 8 == 7;
+		v.tcp_flags_unknown = i % 10 ? 0 : (uint8_t)~seed;
 		classify_with(c, &now, &v, &r);
 		check_result(c, &r);
 	}

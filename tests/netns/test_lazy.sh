@@ -165,6 +165,31 @@ reload 'permit proto { tcp, udp } to port 8080-8099'
 say psi.client two
 check "permitted again, they come again" wait_for 5 heard psi.server two
 
+# ---- what a packet does not tell of its flow does not end it (R32) ----
+h iptables -w -t mangle -A PREROUTING -i eth0 -p tcp --dport 8088:8089 -j MARK --set-mark 0x10
+rest='permit proto { tcp, udp } to port 8080-8087'
+reload "permit proto tcp mark 0x10 to port 8088-8089; $rest"
+talk marked 8088
+talk other 8089
+check "let in by their mark" eval 'up marked && up other'
+quiet
+before=$(again)
+reload "permit proto udp; permit proto tcp mark 0x10 to port 8088-8089; $rest"
+say marked.server one
+check "a reply, which does not have it" wait_for 5 heard marked.client one
+say other.client one
+check "a packet that has it" wait_for 5 heard other.server one
+is $(($(again) - before)) 2 "both were asked about"
+reload "permit proto tcp mark 0x20 to port 8088-8089; $rest"
+say marked.client never
+check "one that has another is known to" wait_for 5 reset_seen marked.client
+say other.server two
+check "a reply still tells nothing" wait_for 5 heard other.client two
+reload "block mark 0x20; $rest"
+say other.server never
+check "it is ended by it when no mark lets it in" wait_for 5 eval '! established 8089'
+is "$(heard marked.server never && echo heard)$(heard other.client never && echo heard)" '' "not a byte of them"
+
 # ---- round the ring of epochs ----
 talk old 8086
 check "a connection" up old

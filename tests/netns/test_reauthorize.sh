@@ -15,12 +15,12 @@ policy() # what is permitted...
 }
 
 # A stream of numbered lines through an echo server; what comes back is in $WORK/NAME.
-stream() # name proto port
+stream() # name proto port [lines]
 {
 	local opt=()
 	[ "$2" = tcp ] || opt=(-u)
-	(for ((i = 1; i <= 60; i++)); do echo "$i"; sleep 0.1; done) |
-		c timeout 12 ncat "${opt[@]}" "$H4" "$3" >"$WORK/$1" 2>"$WORK/$1.err" &
+	(for ((i = 1; i <= ${4:-60}; i++)); do echo "$i"; sleep 0.1; done) |
+		c timeout 30 ncat "${opt[@]}" "$H4" "$3" >"$WORK/$1" 2>"$WORK/$1.err" &
 }
 lines() { wc -l <"$WORK/$1"; }
 has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
@@ -76,6 +76,33 @@ check "a rule for another interface ends nothing" wait_for 5 has_lines other $((
 pendd_config < <(policy "block in $(h ip -o -4 addr show to "$H4" | awk '{print $2}') proto tcp; permit proto tcp")
 h_pendctl reload >/dev/null
 check "a rule for its interface ends it" wait_for 5 grep -q reset "$WORK/other.err"
+
+# What nobody has kept of a flow does not end it (R32): the mark of its packets, and the flags that it began with.
+h iptables -w -t mangle -A PREROUTING -i eth0 -p tcp --dport 8081 -j MARK --set-mark 0x10
+c sysctl -qw net.ipv4.tcp_ecn=1
+ends() { h_pendctl reload --dry-run --json | tr -d '\n' | sed 's/.*"live": *//' | grep -oE '"ended": *[0-9]+' | grep -oE '[0-9]+$'; }
+marked='permit proto tcp mark 0x10 to port 8081' ecn='permit proto tcp tcp-flags syn,ece,cwr to port 8080'
+pendd_config < <(policy "$marked; $ecn; block")
+h_pendctl reload >/dev/null
+stream marked tcp 8081 250
+stream ecn tcp 8080 250
+check "a stream that is let in by its mark" wait_for 5 has_lines marked 3
+check "... and one by the flags of its SYN" wait_for 5 has_lines ecn 3
+pendd_config < <(policy "permit proto udp to port 9000; block mark 0x20; $marked; $ecn; block")
+is "$(ends)" 0 "R32: a policy that changes nothing for them ends none in a dry run"
+h_pendctl reload >/dev/null
+marked_at=$(lines marked) ecn_at=$(lines ecn)
+check "R32: nor when it comes: by its mark it goes on" wait_for 5 has_lines marked $((marked_at + 5))
+check "... and by its flags" wait_for 5 has_lines ecn $((ecn_at + 5))
+pendd_config < <(policy "block mark 0x20; $marked; permit proto tcp tcp-flags ack to port 8080; block")
+is "$(ends)" 1 "an opening packet has no ACK, that is known: a dry run"
+h_pendctl reload >/dev/null
+check "... and it is ended" wait_for 5 grep -q reset "$WORK/ecn.err"
+marked_at=$(lines marked)
+check "the other one goes on" wait_for 5 has_lines marked $((marked_at + 5))
+pendd_config < <(policy "block mark 0x20; block proto tcp to port 8081; permit")
+h_pendctl reload >/dev/null
+check "what is blocked whatever its mark is ended" wait_for 5 grep -q reset "$WORK/marked.err"
 
 # The same port again, while conntrack still has the entry of the flow that was ended.
 again() { c timeout 3 ncat -p 7001 "$H4" 8081 </dev/null 2>&1 | tail -n 1; }

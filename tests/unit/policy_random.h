@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random policies (as text) and packets from small worlds, so that rules match often.
+ * Random policies (as text) and packets from small worlds, so that rules match often. What they mean
+ * is said in policy_reference.h.
  */
 #ifndef TESTS_POLICY_RANDOM_H
 #define TESTS_POLICY_RANDOM_H
@@ -486,6 +487,9 @@ static inline void random_packet(struct random_policy *r, struct pend_values *v)
 	v->out_interface = rnd(r, 6);
 	v->mark = rnd(r, 6);
 	v->tcp_flags = (uint8_t)rnd(r, 32);
+	v->mark_unknown = !rnd(r, 8);
+	if (v->protocol == 6 && !rnd(r, 8))
+		v->tcp_flags_unknown = (uint8_t)rnd(r, 256);
 }
 
 static inline void random_listener(struct random_policy *r, struct classify_listener *l)

@@ -5,6 +5,7 @@
 
 #include "policy_help.h"
 #include "core/classify.h"
+#include "core/flow.h"
 #include <fnmatch.h>
 
 static inline const char *ref_name(const struct classify_ifaces *t, uint32_t index)
@@ -201,6 +202,45 @@ static inline bool ref_rule(const struct pol_rule *r, const struct classify_cont
 #undef FAILS
 }
 
+/* With all that is unknown known to be this; `tcp_flags` has no others. */
+static inline struct pend_values ref_known(const struct pend_values *v, uint32_t mark,
+					   unsigned tcp_flags)
+{
+	struct pend_values k = *v;
+
+	if (v->mark_unknown)
+		k.mark = mark;
+	k.tcp_flags = (uint8_t)((v->tcp_flags & ~v->tcp_flags_unknown) | tcp_flags);
+	k.mark_unknown = false;
+	k.tcp_flags_unknown = 0;
+	return k;
+}
+
+enum ref_match { REF_NEVER, REF_ALWAYS, REF_PERHAPS };
+
+/* Whatever the unknown is? All flags are tried, and a mark that matches and one that does not. */
+static inline enum ref_match ref_match(const struct pol_rule *r, const struct classify_context *now,
+				       const struct pend_values *v)
+{
+	uint32_t asked = r->seen & (POL_BIT(COND_MARK) | POL_BIT(COND_TCP_FLAGS));
+	unsigned unknown = v->tcp_flags_unknown, flags = 0;
+	bool all = true, any = false;
+
+	if (!asked || (!v->mark_unknown && !unknown))
+		return ref_rule(r, now, v) ? REF_ALWAYS : REF_NEVER;
+	do {
+		for (unsigned i = 0; i < 2; i++) {
+			struct pend_values k = ref_known(v, i ? ~r->mark : r->mark, flags);
+			bool m = ref_rule(r, now, &k);
+
+			all &= m;
+			any |= m;
+		}
+		flags = (flags - unknown) & unknown; /* the next of its subsets */
+	} while (flags);
+	return all ? REF_ALWAYS : any ? REF_PERHAPS : REF_NEVER;
+}
+
 static inline uint32_t ref_number(const struct policy *p, const struct pol_rule *rule)
 {
 	const struct pol_layer *l;
@@ -225,16 +265,42 @@ static inline bool ref_decides(const struct policy *p, const struct pol_rule *r,
 	return left && !inspect;
 }
 
+struct ref_said {
+	bool unsure; /* of a layer: it may say something else */
+	bool milder; /* ... or says already, that is no block */
+};
+
+/*
+ * What perhaps matches counts unless it permits, and makes unsure: but not where all of that blocks, and what
+ * matches for sure behind it does not permit.
+ */
 static inline const struct pol_rule *ref_layer(const struct policy *p, const struct pol_layer *l,
 					       const struct classify_context *now,
-					       const struct pend_values *v)
+					       const struct pend_values *v, struct ref_said *said)
 {
-	const struct pol_rule *r;
+	const struct pol_rule *r, *first = NULL, *last = l->fallback;
+	unsigned perhaps[CLASSIFY_INSPECT + 1] = {0};
 
-	for (r = l->rules; r; r = r->next)
-		if (!r->is_default && ref_rule(r, now, v) && ref_decides(p, r, now))
-			return r;
-	return l->fallback;
+	for (r = l->rules; r; r = r->next) {
+		enum ref_match m = r->is_default ? REF_NEVER : ref_match(r, now, v);
+
+		if (m == REF_NEVER)
+			continue;
+		if ((m == REF_ALWAYS || r->action != CLASSIFY_PERMIT) && !ref_decides(p, r, now))
+			continue;
+		if (m == REF_ALWAYS) {
+			last = r;
+			break;
+		}
+		perhaps[r->action]++;
+		if (!first && r->action != CLASSIFY_PERMIT)
+			first = r;
+	}
+	said->milder = perhaps[CLASSIFY_PERMIT] || perhaps[CLASSIFY_PEND] ||
+		       (last && last->action != CLASSIFY_BLOCK);
+	said->unsure = perhaps[CLASSIFY_PERMIT] || perhaps[CLASSIFY_PEND] ||
+		       (perhaps[CLASSIFY_BLOCK] && (!last || last->action == CLASSIFY_PERMIT));
+	return said->unsure && first ? first : last;
 }
 
 /* A layer's place in the order of evaluation: the heavier ones and, of equals, those before it are in front. */
@@ -255,39 +321,52 @@ struct ref_result {
 	const struct pol_rule *rule; /* NULL: no layer has an opinion */
 	uint8_t action;
 	uint64_t pends; /* layers that ask, if nobody blocks */
+	bool unsure;
 };
 
-/* What decides: the most restrictive, then the heaviest layer, then the first. A question that was answered permits. */
+/*
+ * What decides: the most restrictive, then the heaviest layer, then the first. A question that was answered permits.
+ * What blocks or pends for sure goes before what is unsure.
+ */
 static inline struct ref_result ref_classify(const struct policy *p,
 					     const struct classify_context *now,
 					     const struct pend_values *v)
 {
-	static const int rank[] = {
-		[0] = 0, [CLASSIFY_PERMIT] = 1, [CLASSIFY_PEND] = 2, [CLASSIFY_BLOCK] = 3};
+	static const int rank[][2] = {
+		[CLASSIFY_PERMIT] = {1, 1}, [CLASSIFY_PEND] = {4, 2}, [CLASSIFY_BLOCK] = {5, 3}};
 	struct ref_result best = {.rule = NULL};
 	const struct pol_rule *r;
 	const struct pol_layer *l;
+	bool milder = false;
+	struct ref_said said;
+	int most = 0, this;
 
 	for (l = p->layers; l; l = l->next) {
 		unsigned place = ref_place(p, l);
 		uint8_t action;
 
-		r = ref_layer(p, l, now, v);
-		if (!r)
+		r = ref_layer(p, l, now, v, &said);
+		milder |= said.milder;
+		if (!r) {
+			best.unsure |= !best.rule && said.unsure;
 			continue;
+		}
 		action = (uint8_t)r->action;
 		if (action == CLASSIFY_PEND && now->answered >> place & 1)
 			action = CLASSIFY_PERMIT;
 		if (action == CLASSIFY_PEND)
 			best.pends |= UINT64_C(1) << place;
-		if (rank[action] > rank[best.action] ||
-		    (action == best.action && l->weight > best.rule->layer->weight)) {
+		this = rank[action][said.unsure];
+		if (this > most || (this == most && l->weight > best.rule->layer->weight)) {
 			best.rule = r;
 			best.action = action;
+			best.unsure = said.unsure;
+			most = this;
 		}
 	}
 	if (best.action != CLASSIFY_PEND)
 		best.pends = 0;
+	best.unsure &= milder;
 	return best;
 }
 

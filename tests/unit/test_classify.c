@@ -112,7 +112,7 @@ static bool same_visits(const struct policy *p, const struct visits *want, const
 	return p->nlayers > 1 ? got->n <= want->n : got->n == want->n;
 }
 
-static void check_packet(const struct loaded *l, struct random_policy *rp, unsigned counts[4])
+static void check_packet(const struct loaded *l, struct random_policy *rp, unsigned counts[5])
 {
 	struct visits seen[2] = {0};
 	struct classify_context now;
@@ -120,6 +120,7 @@ static void check_packet(const struct loaded *l, struct random_policy *rp, unsig
 	const struct pol_rule *want;
 	struct classify_result r;
 	struct pend_values v;
+	bool unsure;
 
 	random_packet(rp, &v);
 	random_context(rp, ifaces, &now);
@@ -138,18 +139,21 @@ static void check_packet(const struct loaded *l, struct random_policy *rp, unsig
 	now.arg = &seen[1];
 	classify_with(l->c, &now, &v, &r);
 	/* Checked by hand: Check's own bookkeeping costs more than classify. */
-	if (r.rule != ref_number(l->p, want) ||
+	if (r.rule != ref_number(l->p, want) || r.unsure != ref.unsure ||
 	    (want ? !same_result(&r, &ref) : r.action != CLASSIFY_BLOCK) ||
 	    !same_visits(l->p, &seen[0], &seen[1]) || seen[1].asked > 1 ||
 	    (seen[1].asked && !seen[0].asked) || seen[1].needs & ~classify_needs(l->c))
 		ck_abort_msg("rule %u, not %u: family %u proto %u ports %u %u hook %u in %u out %u "
-			     "mark %u icmp %u/%u addresses %u %u visits %u %u asked %u %u of\n%s",
+			     "mark %u icmp %u/%u addresses %u %u visits %u %u asked %u %u flags %x "
+			     "unknown %u %x unsure %u of\n%s",
 			     r.rule, ref_number(l->p, want), v.family, v.protocol, v.source_port,
 			     v.dest_port, v.hook, v.in_interface, v.out_interface, v.mark,
 			     v.icmp_type, v.icmp_code, v.source[v.family == 4 ? 3 : 15],
 			     v.dest[v.family == 4 ? 3 : 15], seen[0].n, seen[1].n, seen[0].asked,
-			     seen[1].asked, rp->text);
+			     seen[1].asked, v.tcp_flags, v.mark_unknown, v.tcp_flags_unknown,
+			     r.unsure, rp->text);
 	counts[ref.action]++;
+	counts[4] += ref.unsure;
 }
 
 START_TEST(random_policies)
@@ -157,7 +161,7 @@ START_TEST(random_policies)
 	struct random_policy *rp = malloc(sizeof(*rp));
 	/* Ten million decisions and more, where a decision takes a fraction of a microsecond. */
 	bool slow = getenv("PEND_SLOW") || SANDBOX_OFF;
-	unsigned i, j, counts[4] = {0}, policies = 3500, packets = slow ? 400 : 4400;
+	unsigned i, j, counts[5] = {0}, policies = 3500, packets = slow ? 400 : 4400;
 
 	if (getenv("POLICIES"))
 		policies = (unsigned)atoi(getenv("POLICIES"));
@@ -183,13 +187,14 @@ START_TEST(random_policies)
 			check_packet(&l, rp, counts);
 		unload(&l);
 	}
-	fprintf(stderr, "classify: default %u permit %u block %u pend %u\n", counts[0], counts[1],
-		counts[2], counts[3]);
+	fprintf(stderr, "classify: default %u permit %u block %u pend %u, unsure %u\n", counts[0],
+		counts[1], counts[2], counts[3], counts[4]);
 	if (!slow && !getenv("POLICIES"))
 		ck_assert_uint_gt(counts[0] + counts[1] + counts[2] + counts[3], 10000000);
 	/* Every outcome was seen often: the worlds are small enough. */
 	for (i = 0; i < 4; i++)
 		ck_assert_uint_gt(counts[i], policies);
+	ck_assert_uint_gt(counts[4], policies / 4);
 	free(rp);
 }
 END_TEST

@@ -285,7 +285,8 @@ static void same_decisions(const struct classifier *patched, const struct classi
 		classify_with(patched, &now, &v, &a);
 		classify_with(anew, &now, &v, &b);
 		classify_with(before, &now, &v, &old);
-		if (a.rule != b.rule || a.action != b.action || a.pends != b.pends)
+		if (a.rule != b.rule || a.action != b.action || a.pends != b.pends ||
+		    a.unsure != b.unsure)
 			ck_abort_msg("rule %u, not %u: family %u addresses %u %u of\n%s", a.rule,
 				     b.rule, v.family, v.source[v.family == 4 ? 3 : 15],
 				     v.dest[v.family == 4 ? 3 : 15], rp->text);

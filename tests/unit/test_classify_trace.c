@@ -114,9 +114,10 @@ static bool layers_are_true(const struct loaded *l, const struct pend_values *v,
 {
 	for (unsigned i = 0; i < t->layers; i++) {
 		const struct classify_trace *s = &t->layer[i];
+		struct ref_said said;
 		const struct pol_rule *r = ref_layer(l->p, named(l->p, s->layer_name),
 						     &(struct classify_context){.ifaces = ifaces},
-						     v);
+						     v, &said);
 
 		if (s->rule != ref_number(l->p, r) || (s->why == CLASSIFY_TRACE_NO_OPINION) != !r ||
 		    (r && s->action != r->action) || (r && s->is_default != r->is_default))
@@ -125,13 +126,22 @@ static bool layers_are_true(const struct loaded *l, const struct pend_values *v,
 	return t->layers == l->p->nlayers;
 }
 
+/* So that it is no miss; what speaks may be one behind it. */
+static bool matches(const struct pol_rule *r, const struct classify_context *now,
+		    const struct pend_values *v)
+{
+	enum ref_match m = ref_match(r, now, v);
+
+	return m == REF_ALWAYS || (m == REF_PERHAPS && r->action != CLASSIFY_PERMIT);
+}
+
 static bool misses_are_true(const struct loaded *l, const struct pend_values *v,
 			    const struct told *t)
 {
 	for (unsigned i = 0; i < t->misses; i++)
 		if (!*t->miss[i].condition ||
-		    ref_rule(numbered(l->p, t->miss[i].rule),
-			     &(struct classify_context){.ifaces = ifaces}, v))
+		    matches(numbered(l->p, t->miss[i].rule),
+			    &(struct classify_context){.ifaces = ifaces}, v))
 			return false;
 	return true;
 }
@@ -149,8 +159,8 @@ static bool none_is_forgotten(const struct loaded *l, const struct pend_values *
 	for (const struct pol_rule *r = speaks->layer->rules; r; r = r->next) {
 		if (r == speaks && !speaks->is_default)
 			break;
-		/* One that only inspects matches, and does not speak. */
-		n += !r->is_default && !(r->action == CLASSIFY_INSPECT && ref_rule(r, &now, v));
+		/* One that only inspects matches, and does not speak; nor does one that perhaps blocks. */
+		n += !r->is_default && !matches(r, &now, v);
 	}
 	return t->misses + t->more == n;
 }

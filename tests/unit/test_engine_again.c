@@ -83,11 +83,14 @@ START_TEST(R31_values_are_those_of_the_opening)
 	ck_assert_uint_eq(want.dest_port, 22);
 	ck_assert_uint_eq(want.tcp_flags, 2); /* SYN */
 	ck_assert_uint_eq(want.in_interface, 2);
+	ck_assert_uint_eq(want.tcp_flags_unknown, 0xe8); /* but FIN, SYN, RST, ACK */
 	ck_assert_uint_eq(want.mark, 5);
+	ck_assert(!want.mark_unknown); /* it is that of this packet */
 	again(SIM_ACK, true, LOCAL_OUT, false);
 	ck_assert_uint_eq(top.meta.flags, PEND_META_REAUTHORIZE | PEND_META_REPLY);
 	want.in_interface = 3; /* where the reply leaves */
 	want.mark = 0;
+	want.mark_unknown = true;
 	ck_assert_mem_eq(&top.values, &want, sizeof(want));
 	again(SIM_ACK, true, FORWARD, false);
 	want.out_interface = 2;
