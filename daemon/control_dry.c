@@ -94,7 +94,7 @@ static struct pend_values values_of(const struct pend_info *i)
 		.dest_port = i->dest_port,
 		.icmp_type = i->icmp_type,
 		.icmp_code = i->icmp_code,
-		.tcp_flags = i->protocol == 6 ? 0x02 : 0,
+		.tcp_flags = i->tcp_flags,
 		.has_ports = !icmp && (i->source_port || i->dest_port),
 		.in_interface = i->in_interface,
 		.out_interface = i->out_interface,

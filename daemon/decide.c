@@ -159,6 +159,7 @@ static void inspect(const struct visit *at, uint32_t rule)
 	i->out_interface = v->out_interface;
 	i->isn = at->meta->isn;
 	i->mark = v->mark;
+	i->tcp_flags = v->tcp_flags;
 	i->created_ns = i->completed_ns = ev.now_ns;
 	i->rule = rule;
 	worker_notify(at->w, &ev);
@@ -454,6 +455,9 @@ static struct pend_values values_of(const struct pend_info *i)
 	v.in_interface = i->in_interface;
 	v.out_interface = i->out_interface;
 	v.mark = i->mark;
+	v.mark_unknown = false;
+	v.tcp_flags = i->tcp_flags;
+	v.tcp_flags_unknown = 0;
 	v.hook = i->hook;
 	return v;
 }

@@ -20,7 +20,8 @@ static void turn(struct turned *t, const struct pend_engine *e, const struct eng
 {
 	*t = (struct turned){
 		.in = *in, .packet = *p, .reply = mark_is_again(&e->marks, in->mark, true)};
-	t->packet.isn = 0;
+	t->packet.isn = 0; /* of the opener they are not known */
+	t->packet.tcp_flags = 0;
 	if (!t->reply)
 		return;
 	t->packet.flow = flow_reverse(&p->flow);

@@ -126,6 +126,7 @@ static void packet_of(const struct pctx *c, struct pend_packet *p)
 	};
 }
 
+/* As in the first pass, all of them known (R27). */
 static void values_of(const struct pctx *c, const struct mark_layout *marks, struct pend_values *v)
 {
 	flow_values(&c->flow, v);
@@ -133,6 +134,7 @@ static void values_of(const struct pctx *c, const struct mark_layout *marks, str
 	v->out_interface = c->oif;
 	v->mark = c->mark & ~marks->mask;
 	v->mark_unknown = false;
+	v->tcp_flags = c->tcp_flags;
 	v->tcp_flags_unknown = 0;
 	v->hook = c->hook;
 }

@@ -98,6 +98,7 @@ static enum pend_status begin_new(struct pend_engine *e, struct engine_call *cal
 		c->flags |= PCTX_ISN;
 	c->hook = in->hook;
 	c->oif = in->oif;
+	c->tcp_flags = p->tcp_flags;
 	begin_input(e, c, in);
 	c->mode = choose_mode(e, c, o->mode);
 	set_options(e, c, call, o);

@@ -58,6 +58,7 @@ void engine_event_bare(struct pend_engine *e, enum pend_event_type type,
 		.iif = in->iif,
 		.oif = in->oif,
 		.mark = mark_put(&e->marks, in->mark, 0),
+		.tcp_flags = p->tcp_flags,
 		.rule = r->rule,
 		.verdict = r->action == PEND_ACTION_PERMIT ? PEND_VERDICT_PERMIT
 							   : PEND_VERDICT_BLOCK,

@@ -519,6 +519,7 @@ void pctx_info(const struct pctx_table *t, const struct pctx *c, struct pend_inf
 		.out_interface = c->oif,
 		.isn = c->isn,
 		.mark = c->mark,
+		.tcp_flags = c->tcp_flags,
 		.packets = c->packets,
 		.retransmits = c->retransmits,
 		.created_ns = c->created.ns,

@@ -71,6 +71,8 @@ struct pctx {
 	uint8_t reinvoked : 5;  /* R29 */
 	uint8_t hops : 4;       /* R40 */
 	uint8_t track : 4;      /* conntrack look-ups made */
+	/* Of the packet that was asked about first: a client sends its next copy without ECN (RFC 3168, 6.1.1.1) */
+	uint8_t tcp_flags;
 };
 
 /* A packet that waits: by its id in the kernel's queue, or as a copy in a chain of blocks. */

@@ -297,6 +297,7 @@ struct pend_info {
 	uint32_t mark;
 	uint32_t packets; /* waiting for it: held, or copied */
 	uint32_t retransmits;
+	uint8_t tcp_flags; /* of the packet that it began with; 0: not known, or no TCP */
 	uint64_t created_ns,
 		deadline_ns; /* CLOCK_BOOTTIME; deadline_ns of the first pend or the last CONTINUE */
 	uint64_t completed_ns; /* 0 while pended */

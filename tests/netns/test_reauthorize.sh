@@ -104,6 +104,18 @@ pendd_config < <(policy "block mark 0x20; block proto tcp to port 8081; permit")
 h_pendctl reload >/dev/null
 check "what is blocked whatever its mark is ended" wait_for 5 grep -q reset "$WORK/marked.err"
 
+# The flags are there when it completes (R27), and in a dry run.
+pendd_config < <(policy 'pend proto tcp to port 8080 tcp-flags syn,ece complete buffer timeout 20s; block')
+h_pendctl reload >/dev/null
+stream held tcp 8080
+check "held for its flags" wait_for 5 pending_is 1
+pendd_config < <(policy 'pend proto tcp to port 8080 tcp-flags syn,ece complete buffer timeout 20s; block proto tcp')
+like "$(h_pendctl reload --dry-run --json | tr -d ' \n')" '"decided":0,.*"examined":1,"incomplete"' "a dry run knows them"
+h_pendctl reload >/dev/null
+h_pendctl permit "$C4" >/dev/null
+check "R27: decided" wait_for 5 has_lines held 3
+is "$(h_status ended_permitted)" 2 "... and let in, by both passes"
+
 # The same port again, while conntrack still has the entry of the flow that was ended.
 again() { c timeout 3 ncat -p 7001 "$H4" 8081 </dev/null 2>&1 | tail -n 1; }
 pendd_config < <(policy 'permit proto tcp')

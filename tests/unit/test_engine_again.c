@@ -213,6 +213,7 @@ START_TEST(told_as_the_flow_it_was)
 	ck_assert_uint_eq(i->hook, LOCAL_IN);
 	ck_assert_uint_eq(i->in_interface, 3);
 	ck_assert_int_eq(i->verdict, PEND_VERDICT_BLOCK);
+	ck_assert_uint_eq(i->tcp_flags, 0);
 }
 END_TEST
 

@@ -4,6 +4,8 @@
 #include "tests/unit/packet_build.h"
 #include "unit.h"
 
+enum { SYN = 0x02, ECE = 0x40, CWR = 0x80 };
+
 static struct sim sim, *s;
 static struct sim_callout top, low;
 
@@ -91,7 +93,7 @@ START_TEST(T9_values_and_flags_are_the_same_in_the_completion_pass)
 	struct build b;
 
 	build_v4(&b);
-	build_tcp(&b, 2, 5);
+	build_tcp(&b, SYN | ECE | CWR, 5);
 	build_put32(b.d + 12, 0x7f000001);
 	build_put32(b.d + 16, 0x7f000001);
 	send(&b);
@@ -104,6 +106,68 @@ START_TEST(T9_values_and_flags_are_the_same_in_the_completion_pass)
 	ck_assert_int_eq(low.meta.flags, PEND_META_LOOPBACK);
 	ck_assert(!memcmp(&v, &top.values, sizeof(v)));
 	ck_assert(!memcmp(&v, &low.values, sizeof(v)));
+	ck_assert_uint_eq(v.tcp_flags, SYN | ECE | CWR);
+	ck_assert(!v.mark_unknown && !v.tcp_flags_unknown);
+}
+END_TEST
+
+/* As Linux does: what was asked about is what is decided. */
+START_TEST(R14_a_copy_without_ecn_does_not_change_the_flags)
+{
+	struct pend_info info;
+	struct build b;
+	uint32_t first;
+
+	top.opt.release = PEND_RELEASE_BUFFER;
+	build_v4(&b);
+	build_tcp(&b, SYN | ECE | CWR, 5);
+	first = send(&b);
+	b.d[b.l4 + 13] = SYN;
+	send(&b);
+	ck_assert(sim_dropped(s, first));
+	ck_assert_int_eq(pend_context_info(&s->e, top.ctx, &info), PEND_OK);
+	ck_assert_uint_eq(info.tcp_flags, SYN | ECE | CWR);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	ck_assert_uint_eq(top.values.tcp_flags, SYN | ECE | CWR);
+	/* another attempt is another question */
+	build_put32(b.d + b.l4 + 4, 0x77777777);
+	send(&b);
+	ck_assert_int_eq(pend_context_info(&s->e, top.ctx, &info), PEND_OK);
+	ck_assert_uint_eq(info.tcp_flags, SYN);
+}
+END_TEST
+
+static void permit_ecn(struct sim_callout *c, const struct pend_values *v,
+		       const struct pend_metadata *m, const struct pend_packet *p,
+		       struct pend_classify_out *out)
+{
+	(void)p;
+	if ((v->tcp_flags & (SYN | ECE)) != (SYN | ECE)) {
+		pend_out_block(out, PEND_BLOCK_DROP);
+	} else if (!(m->flags & PEND_META_COMPLETION)) {
+		pend_options_init(&c->opt);
+		c->opt.release = PEND_RELEASE_BUFFER;
+		c->pend_status = pend_operation(&s->e, m->completion, &c->opt, &c->ctx);
+		pend_out_pended(out);
+	}
+}
+
+/* "pend tcp-flags syn,ece", and all else is blocked. */
+START_TEST(R27_flags_that_were_asked_for_are_there_when_it_completes)
+{
+	struct build b;
+	uint32_t id;
+
+	top.hook = permit_ecn;
+	build_v4(&b);
+	build_tcp(&b, SYN | ECE | CWR, 5);
+	id = send(&b);
+	ck_assert_int_eq(top.pend_status, PEND_OK);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_round(s);
+	ck_assert(sim_accepted(s, id));
+	ck_assert_int_eq(sim_stats(s).ended[PEND_STATE_PERMITTED], 1);
+	ck_assert_int_eq(sim_stats(s).completion_blocked, 0);
 }
 END_TEST
 
@@ -190,6 +254,8 @@ Suite *suite(void)
 	tcase_add_test(tc, R14_R15_sctp_attempts_are_told_apart_by_tag);
 	tcase_add_test(tc, values_are_those_of_the_packet);
 	tcase_add_test(tc, T9_values_and_flags_are_the_same_in_the_completion_pass);
+	tcase_add_test(tc, R14_a_copy_without_ecn_does_not_change_the_flags);
+	tcase_add_test(tc, R27_flags_that_were_asked_for_are_there_when_it_completes);
 	tcase_add_test(tc, direct_refusals);
 	tcase_add_test(tc, direct_decisions_are_told_on_request);
 	tcase_add_test(tc, late_segments_follow_the_decision);
