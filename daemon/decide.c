@@ -124,6 +124,7 @@ struct visit {
 	const struct pend_packet *packet;
 	uint64_t pended; /* with `again`: layers that said so when the limits were asked */
 	bool again;      /* what limits say is known, and inspecting and counting is done */
+	bool settled;    /* asked about before, or let in */
 	bool let_in;     /* some layer, heavier than those that come, has permitted or pended */
 	bool unsure; /* something that was asked of the listener, or of the flow, is not known */
 	bool late;   /* ... only for now: it was not told in time */
@@ -171,6 +172,8 @@ static bool said_again(const struct visit *at, uint32_t rule)
 	const struct classifier *c = at->w->snapshot->classifier;
 	bool pended = at->pended >> classify_rule_layer(c, rule) & 1;
 
+	if (!classify_got_past(c, rule))
+		return false;
 	return pended == (classify_rule_action(c, rule) == CLASSIFY_PEND);
 }
 
@@ -183,8 +186,8 @@ static bool visit(void *arg, uint32_t rule)
 
 	if (at->again)
 		return said_again(at, rule);
-	if (at->meta->flags & PEND_META_COMPLETION)
-		return true;
+	if (at->settled)
+		return classify_got_past(s->classifier, rule);
 	if (limit != UINT32_MAX && !limiter_take(s->limiter[at->w->number], limit, at->v->family,
 						 at->v->source, at->meta->now_ns))
 		return false;
@@ -200,7 +203,7 @@ static void spoke(void *arg, uint32_t layer, uint8_t action)
 {
 	struct visit *at = arg;
 
-	if (at->again || at->meta->flags & PEND_META_COMPLETION)
+	if (at->again || at->settled)
 		return;
 	snapshot_said(at->w->snapshot, at->w->number, layer, action, at->let_in);
 	at->let_in |= action != CLASSIFY_BLOCK;
@@ -238,12 +241,15 @@ static struct classify_context context_of(struct visit *at)
 static void block(const struct visit *at, bool live, enum pend_block how,
 		  struct pend_classify_out *out)
 {
-	if (live && at->unsure)
+	if (live && at->unsure) {
 		pend_out_permit(out); /* nothing is ended for what is not known; as in reauth.c */
-	else if (at->late)
+		if (at->v->mark_unknown) /* its opener's next packet has the mark */
+			out->rights |= PEND_OUT_ONCE;
+	} else if (at->late) {
 		pend_out_block(out, PEND_BLOCK_DROP); /* the peer comes again, and it is known */
-	else
+	} else {
 		pend_out_block(out, how);
+	}
 }
 
 /* What was said of this connection's like holds still. */
@@ -373,10 +379,7 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 	 * decision stands (R33). */
 	bool live = meta->reason == PEND_REASON_POLICY_CHANGE;
 
-	if (live) {
-		now.visit = NULL;
-		now.spoke = NULL;
-	}
+	at.settled = live || meta->flags & PEND_META_COMPLETION;
 	classify_with(w->snapshot->classifier, &now, v, &r);
 	at.unsure |= r.unsure;
 	out->rule = r.rule;
@@ -462,11 +465,21 @@ static struct pend_values values_of(const struct pend_info *i)
 	return v;
 }
 
+static bool got_past(void *snapshot, uint32_t rule)
+{
+	const struct snapshot *s = snapshot;
+
+	return classify_got_past(s->classifier, rule);
+}
+
 struct pend_info decide_today(const struct worker *w, const struct pend_info *asked)
 {
 	uint64_t clock = atomic_load_explicit(&w->clock, memory_order_relaxed);
-	struct classify_context now = {
-		.ifaces = w->ifaces, .clock = (uint32_t)clock, .minute = (uint32_t)(clock >> 32)};
+	struct classify_context now = {.ifaces = w->ifaces,
+				       .clock = (uint32_t)clock,
+				       .minute = (uint32_t)(clock >> 32),
+				       .visit = got_past,
+				       .arg = w->snapshot};
 	struct pend_info i = *asked;
 	struct pend_values v;
 	struct classify_result r;

@@ -114,6 +114,13 @@ static bool is_asked_for(const struct reauth_job *job, const struct flow *f)
 	       reauth_ranges_has(job->ranges, f->family, f->dst);
 }
 
+static bool got_past(void *arg, uint32_t rule)
+{
+	const struct run *run = arg;
+
+	return classify_got_past(run->classifier, rule);
+}
+
 /* What a rule asks of the socket may come late. A flow is not ended for that. */
 static const struct classify_listener *listener(void *arg, const struct pend_values *v,
 						unsigned need)
@@ -309,6 +316,7 @@ static int run_open(struct run *run)
 					     .minute = run->judge->minute,
 					     .reauthorize = true,
 					     .reason = job->what.reason,
+					     .visit = got_past,
 					     .listener = listener,
 					     .arg = run};
 	return 0;

@@ -109,7 +109,7 @@ void again_packet(struct pend_engine *e, const struct engine_input *in, const st
 		return;
 	}
 	/* A stamp must not let later datagrams overtake those that wait behind this one. */
-	stamp = in->stamp || p->flow.proto == PROTO_TCP;
+	stamp = !r.once && (in->stamp || p->flow.proto == PROTO_TCP);
 	e->stats.permitted_direct++;
 	engine_verdict(e, in->id, stamp ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE, in->mark, NULL);
 }

@@ -50,6 +50,7 @@ static void combine(struct arbiter_result *run, const struct pend_classify_out *
 	run->block = out->block;
 	run->rule = out->rule;
 	run->write = run->write && (out->rights & PEND_RIGHT_ACTION_WRITE);
+	run->once = run->once || (out->rights & PEND_OUT_ONCE);
 	run->event = run->event || (out->rights & PEND_OUT_EVENT);
 }
 

@@ -226,6 +226,11 @@ unsigned classify_needs(const struct classifier *c);
 uint32_t classify_next_end(const struct classifier *c, uint32_t clock, uint32_t minute);
 /* UINT32_MAX: it has none. */
 uint32_t classify_limit_of(const struct classifier *c, uint32_t rule);
+/*
+ * For classify_context.visit, of a connection that its limits were asked about before: it got past those of rules that
+ * block, so that these do not match now; every other rule does.
+ */
+bool classify_got_past(const struct classifier *c, uint32_t rule);
 /* Sets, by index; one without a name is what stands in a rule itself. */
 uint32_t classify_sets(const struct classifier *c);
 const char *classify_set_name(const struct classifier *c, uint32_t set);

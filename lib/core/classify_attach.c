@@ -471,6 +471,12 @@ uint32_t classify_limit_of(const struct classifier *c, uint32_t rule)
 	return rule < c->n[IMAGE_RULES] ? c->rules[rule].limit - 1 : UINT32_MAX;
 }
 
+bool classify_got_past(const struct classifier *c, uint32_t rule)
+{
+	return classify_limit_of(c, rule) == UINT32_MAX ||
+	       classify_rule_action(c, rule) != CLASSIFY_BLOCK;
+}
+
 unsigned classify_needs(const struct classifier *c)
 {
 	uint32_t seen = 0;

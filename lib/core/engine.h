@@ -194,6 +194,7 @@ struct arbiter_result {
 	bool dangling; /* it was pended, but the callout answered something else (R4) */
 	bool deferred; /* drop it: above the watermark */
 	bool event, early, loop;
+	bool once;                /* a permit of the packet, not of its flow */
 	bool write;               /* lower callouts may still change it */
 	struct decision decision; /* early */
 };

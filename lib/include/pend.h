@@ -201,6 +201,8 @@ enum {
 				  << 0, /* FWPS_RIGHT_ACTION_WRITE: without it only a veto (R7) */
 	PEND_OUT_ABSORB = 1u << 1,      /* FWPS_CLASSIFY_OUT_FLAG_ABSORB: silent (R5) */
 	PEND_OUT_EVENT = 1u << 2,       /* tell the notify function of this permit or block */
+	/* With PEND_META_REAUTHORIZE: a permit of this packet alone, the flow's next one is asked about again */
+	PEND_OUT_ONCE = 1u << 3,
 };
 
 /* FWPS_CLASSIFY_OUT0 */

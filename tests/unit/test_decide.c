@@ -456,6 +456,41 @@ START_TEST(drained)
 }
 END_TEST
 
+/* As greylists do: the first packet is blocked by its quota, and the next one goes on. */
+static const char greylist[] = "layer l {\n"
+			       "block proto tcp to port { 22, 23 } quota 1 per source in 1h;\n"
+			       "pend proto tcp to port 22 complete buffer;\n"
+			       "permit }\n";
+
+START_TEST(who_got_past_a_quota_is_past_it)
+{
+	struct sim_tuple t = sim_peer(4001);
+	uint32_t id;
+
+	begin(greylist);
+	ck_assert(sim_dropped(s, sim_syn(s, 4000, 1)));
+	id = sim_syn(s, 4000, 1);
+	ASKED(1);
+	permit();
+	ck_assert(sim_accepted(s, id));
+	ck_assert_uint_eq(sim_stats(s).completion_blocked, 0);
+	/* a live flow, by another policy that is the same */
+	snapshot_free(w.snapshot);
+	w.snapshot = snapshot_of(greylist, 2);
+	t.dport = 23;
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t buf[256];
+		struct engine_input in = {.data = buf, .hook = 1, .iif = 2};
+
+		in.len = in.total = sim_make(buf, SIM_ACK, &t, 77, 0, 0);
+		in.mark = mark_put(&s->e.marks, 0, mark_value_again(false));
+		id = sim_input(s, &in);
+		ck_assert_int_eq(s->ledger[id - 1].verdict, ENGINE_ACCEPT);
+	}
+	end();
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *su = suite_create("decide");
@@ -476,6 +511,7 @@ Suite *suite(void)
 	tcase_add_test(t, so_many_and_no_more);
 	tcase_add_test(t, many_layers_that_do_not_ask);
 	tcase_add_test(t, drained);
+	tcase_add_test(t, who_got_past_a_quota_is_past_it);
 	suite_add_tcase(su, t);
 	return su;
 }

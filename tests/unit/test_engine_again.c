@@ -157,6 +157,29 @@ START_TEST(R33_a_stamp_keeps_the_order)
 }
 END_TEST
 
+static void permit_once(struct sim_callout *c, const struct pend_values *v,
+			const struct pend_metadata *m, const struct pend_packet *p,
+			struct pend_classify_out *out)
+{
+	(void)c;
+	(void)v;
+	(void)m;
+	(void)p;
+	pend_out_permit(out);
+	out->rights |= PEND_OUT_ONCE;
+}
+
+/* R32: what could not be told of a reply is asked about with the next packet. */
+START_TEST(R32_a_permit_of_one_packet_stamps_nothing)
+{
+	top.hook = permit_once;
+	ck_assert_int_eq(verdict_of(again(SIM_ACK, true, LOCAL_OUT, true)), ENGINE_ACCEPT_ONCE);
+	ck_assert_int_eq(verdict_of(again(SIM_UDP, true, LOCAL_OUT, true)), ENGINE_ACCEPT_ONCE);
+	top.hook = NULL;
+	ck_assert_int_eq(verdict_of(again(SIM_ACK, false, LOCAL_IN, true)), ENGINE_ACCEPT);
+}
+END_TEST
+
 /* A context that lingers after its permit neither answers for the flow, nor lets it in when it was ended. */
 START_TEST(a_lingering_permit_does_not_decide)
 {
@@ -229,6 +252,7 @@ Suite *suite(void)
 	tcase_add_test(tc, R34_tcp_is_ended);
 	tcase_add_test(tc, R34_datagrams_are_forgotten);
 	tcase_add_test(tc, R33_a_stamp_keeps_the_order);
+	tcase_add_test(tc, R32_a_permit_of_one_packet_stamps_nothing);
 	tcase_add_test(tc, a_lingering_permit_does_not_decide);
 	tcase_add_test(tc, nobody_has_an_opinion);
 	tcase_add_test(tc, told_as_the_flow_it_was);
