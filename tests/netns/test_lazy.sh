@@ -179,7 +179,7 @@ say marked.server one
 check "a reply, which does not have it" wait_for 5 heard marked.client one
 say other.client one
 check "a packet that has it" wait_for 5 heard other.server one
-is $(($(again) - before)) 2 "both were asked about"
+is $(($(again) - before)) 3 "both were asked about, and what answered the reply, too"
 reload "permit proto tcp mark 0x20 to port 8088-8089; $rest"
 say marked.client never
 check "one that has another is known to" wait_for 5 reset_seen marked.client
