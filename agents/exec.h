@@ -38,6 +38,7 @@ struct exec_child {
 	uint64_t backoff_ms;
 	unsigned ignored, junk;
 	bool by_id; /* stay: it names the questions that it answers */
+	bool lost;  /* stay: nothing that it says counts any more */
 	char *to;   /* still to be written */
 	size_t to_len;
 	char line[EXEC_LINE_MAX];

@@ -220,7 +220,7 @@ int exec_child_start(struct exec_child *c, const struct agent_question *q)
 	if (r)
 		return r;
 	c->len = c->ignored = c->junk = 0;
-	c->by_id = false;
+	c->by_id = c->lost = false;
 	c->pid = fork();
 	if (c->pid == 0)
 		child_main(c->exec, q, p[0][0], p[1][1]);

@@ -2,7 +2,8 @@
 /*
  * `type exec; mode stay`: a few processes that live on and answer line by line. An answer that names a
  * question by its id may come in any order; one that does not is about the oldest question of that process, also when that
- * one has been withdrawn meanwhile: it must not count for the next one.
+ * one has been withdrawn meanwhile: it must not count for the next one. So a line that is no answer, from a program that
+ * names no questions, leaves nobody who could say what its next line is about: the process ends.
  */
 #include "agents/exec.h"
 #include <errno.h>
@@ -113,15 +114,25 @@ void exec_stay_withdrawn(struct agent_question *q)
 
 /* ---- answers ---- */
 
-static enum pend_client_answer answer_of(const char *verdict)
+/* False: it is no verdict. */
+static bool answer_of(const json_t *o, enum pend_client_answer *out)
 {
-	if (verdict && strcmp(verdict, "permit") == 0)
-		return PEND_CLIENT_ANSWER_PERMIT;
-	if (verdict && strcmp(verdict, "block") == 0)
-		return PEND_CLIENT_ANSWER_BLOCK;
-	if (verdict && strcmp(verdict, "continue") == 0)
-		return PEND_CLIENT_ANSWER_CONTINUE;
-	return PEND_CLIENT_ANSWER_ERROR;
+	static const struct {
+		const char *name;
+		enum pend_client_answer answer;
+	} names[] = {{"permit", PEND_CLIENT_ANSWER_PERMIT},
+		     {"block", PEND_CLIENT_ANSWER_BLOCK},
+		     {"continue", PEND_CLIENT_ANSWER_CONTINUE},
+		     {"error", PEND_CLIENT_ANSWER_ERROR}};
+	const char *verdict = json_string_value(json_object_get(o, "verdict"));
+
+	*out = PEND_CLIENT_ANSWER_ERROR;
+	for (size_t i = 0; verdict && i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(verdict, names[i].name) == 0) {
+			*out = names[i].answer;
+			return true;
+		}
+	return false;
 }
 
 static struct exec_work *work_find(struct exec_child *c, const char *id)
@@ -151,16 +162,21 @@ static void names_ids(struct exec_child *c)
 	}
 }
 
-/* What this line answers; NULL: nothing. */
-static struct exec_work *answered(struct exec_child *c, const json_t *o)
+static void fail_open(struct exec_child *c, const char *why)
 {
-	const char *id = json_string_value(json_object_get(o, "id"));
+	struct exec_work *w;
 
-	if (id)
-		names_ids(c);
-	if (id)
-		return work_find(c, id);
-	return c->by_id ? NULL : exec_work_first(c);
+	while ((w = exec_work_first(c)) != NULL)
+		exec_work_end(w, PEND_CLIENT_ANSWER_ERROR, NULL, why);
+}
+
+/* What it says from here on could be about any question: it is not read. */
+static void lose(struct exec_child *c, const char *why)
+{
+	c->lost = true;
+	exec_child_close(c);
+	fail_open(c, "the program said what is no answer");
+	give_up(c, why);
 }
 
 static void junk(struct exec_child *c)
@@ -171,21 +187,59 @@ static void junk(struct exec_child *c)
 		give_up(c, "says nothing of use");
 }
 
+static void answered(struct exec_child *c, struct exec_work *w, const json_t *o)
+{
+	enum pend_client_answer answer;
+	bool ok = answer_of(o, &answer);
+
+	c->junk = c->ignored = 0;
+	c->backoff_ms = 0;
+	exec_work_end(w, answer, json_string_value(json_object_get(o, "block")),
+		      ok ? json_string_value(json_object_get(o, "why")) : "no verdict");
+}
+
+/* Whatever is wrong with it, it is about one question, or about none. */
+static void line_by_id(struct exec_child *c, const json_t *o)
+{
+	const char *id = json_string_value(json_object_get(o, "id"));
+	struct exec_work *w = id ? work_find(c, id) : NULL;
+
+	if (w)
+		answered(c, w, o);
+	else
+		junk(c);
+}
+
+/*
+ * What comes while nothing is asked cannot be an answer that went wrong, and shifts none; but a verdict too many
+ * would have counted, had it come a little later.
+ */
+static void line_in_order(struct exec_child *c, const json_t *o)
+{
+	struct exec_work *w = exec_work_first(c);
+	enum pend_client_answer answer;
+	bool ok = answer_of(o, &answer) && !json_object_get(o, "id");
+
+	if (w && ok)
+		answered(c, w, o);
+	else if (w)
+		lose(c, "said what is no answer, and does not name the questions that it answers");
+	else if (ok)
+		lose(c, "answered what was not asked");
+	else
+		junk(c);
+}
+
 static void one_line(struct exec_child *c, const char *line, size_t len)
 {
 	json_t *o = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
-	struct exec_work *w = answered(c, o);
-	const char *verdict = json_string_value(json_object_get(o, "verdict"));
 
-	if (!w || !json_is_object(o)) {
-		junk(c);
-	} else {
-		c->junk = c->ignored = 0;
-		c->backoff_ms = 0;
-	}
-	if (w)
-		exec_work_end(w, answer_of(verdict), json_string_value(json_object_get(o, "block")),
-			      o ? json_string_value(json_object_get(o, "why")) : "not JSON");
+	if (json_is_string(json_object_get(o, "id")))
+		names_ids(c);
+	if (c->by_id)
+		line_by_id(c, o);
+	else
+		line_in_order(c, o);
 	json_decref(o);
 }
 
@@ -194,7 +248,7 @@ static void take_lines(struct exec_child *c)
 	size_t used = 0;
 	char *nl;
 
-	while ((nl = memchr(c->line + used, '\n', c->len - used)) != NULL) {
+	while (!c->lost && (nl = memchr(c->line + used, '\n', c->len - used)) != NULL) {
 		one_line(c, c->line + used, (size_t)(nl - c->line) - used);
 		used = (size_t)(nl - c->line) + 1;
 	}
@@ -205,10 +259,8 @@ static void take_lines(struct exec_child *c)
 void exec_stay_lines(struct exec_child *c)
 {
 	take_lines(c);
-	if (c->len == sizeof(c->line)) {
-		c->len = 0;
-		give_up(c, "said too long a line");
-	}
+	if (!c->lost && c->len == sizeof(c->line))
+		lose(c, "said too long a line");
 	pump(c->exec);
 }
 
@@ -247,16 +299,13 @@ int exec_stay_start(struct exec *x, struct err *e)
 /* What it said before counts; the questions that are left end with it. It is started again, ever slower. */
 void exec_stay_ended(struct exec_child *c, int status)
 {
-	struct exec_work *w;
-
 	while (c->len < sizeof(c->line) && exec_child_read(c))
 		take_lines(c);
 	exec_child_close(c);
 	agent_log(c->exec->agent, "%s ended (%s %d)", c->exec->argv[0],
 		  WIFEXITED(status) ? "status" : "signal",
 		  WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-	while ((w = exec_work_first(c)) != NULL)
-		exec_work_end(w, PEND_CLIENT_ANSWER_ERROR, NULL, "the program ended");
+	fail_open(c, "the program ended");
 	start_later(c);
 	pump(c->exec);
 	fail_waiting(c->exec);

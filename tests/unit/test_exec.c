@@ -341,15 +341,96 @@ START_TEST(what_is_no_answer_is_an_error)
 }
 END_TEST
 
+/* The same program, started anew, does not do it again. */
+#define FIRST_TIME(body) "[ -e \"$0.was\" ] || { >\"$0.was\"; " body "; }\n"
+#define IN_ORDER                                                       \
+	LOOP("n=$((n+1)); [ $((n % 2)) = 0 ] && v=permit || v=block; " \
+	     "echo \"{\\\"verdict\\\":\\\"$v\\\",\\\"why\\\":\\\"$n\\\"}\"")
+
+static const char *const stray[] = {
+	"warning: no list",
+	"{\"verdict\":\"maybe\"}",
+	"{\"id\":7,\"verdict\":\"permit\"}",
+	"{\"verdict\":\"permit\",\"verdict\":\"permit\"}",
+};
+
+#define FIRST_PART  "[ -e \"$0.was\" ] || { >\"$0.was\"; read -r l; read -r l; echo '"
+#define SECOND_PART "'; echo '{\"verdict\":\"block\"}'; echo '{\"verdict\":\"permit\"}'; cat; }\n"
+
+/* What would be about the next question is about none. */
+START_TEST(a_stray_line_moves_no_answer)
+{
+	char script[500];
+
+	snprintf(script, sizeof(script), "%s%s%s%s", FIRST_PART, stray[_i], SECOND_PART, IN_ORDER);
+	begin("stay", 1, script);
+	put("a", 5000);
+	put("b", 5000);
+	until(2);
+	answered(0, "a", PEND_CLIENT_ANSWER_ERROR, "the program said what is no answer");
+	answered(1, "b", PEND_CLIENT_ANSWER_ERROR, "the program said what is no answer");
+	ck_assert_ptr_nonnull(strstr(a.logged, "starting it anew"));
+	put("c", 5000);
+	put("d", 5000);
+	until(4);
+	answered(2, "c", PEND_CLIENT_ANSWER_BLOCK, "1");
+	answered(3, "d", PEND_CLIENT_ANSWER_PERMIT, "2");
+}
+END_TEST
+
+/* ... also not while it ends: what was said before does count. */
+START_TEST(a_stray_line_before_the_end)
+{
+	begin("stay", 1,
+	      "read -r l; read -r l; read -r l; echo '{\"verdict\":\"permit\"}'; echo x; "
+	      "echo '{\"verdict\":\"permit\"}'");
+	put("a", 5000);
+	put("b", 5000);
+	put("c", 5000);
+	until(3);
+	answered(0, "a", PEND_CLIENT_ANSWER_PERMIT, "");
+	answered(1, "b", PEND_CLIENT_ANSWER_ERROR, "the program said what is no answer");
+	answered(2, "c", PEND_CLIENT_ANSWER_ERROR, "the program said what is no answer");
+}
+END_TEST
+
+START_TEST(with_ids_a_stray_line_does_no_harm)
+{
+	begin("stay", 1,
+	      LOOP(ID "echo \"{\\\"id\\\":\\\"$id\\\",\\\"verdict\\\":\\\"permit\\\"}\"; "
+		      "echo warning; echo '{\"verdict\":\"block\"}'; echo '{\"id\":\"zz\"}'"));
+	put("a", 5000);
+	until(1);
+	put("b", 5000);
+	put("c", 5000);
+	until(3);
+	answered(1, "b", PEND_CLIENT_ANSWER_PERMIT, "");
+	answered(2, "c", PEND_CLIENT_ANSWER_PERMIT, "");
+	ck_assert_ptr_nonnull(strstr(a.logged, "said what answers nothing"));
+}
+END_TEST
+
 START_TEST(unasked_lines_answer_nothing)
 {
 	begin("stay", 1,
-	      "echo '{\"verdict\":\"permit\"}'; echo '{\"id\":\"zz\",\"verdict\":\"permit\"}'\n" LOOP(
+	      "echo hello; echo '{\"id\":\"zz\",\"verdict\":\"permit\"}'\n" LOOP(
 		      ID "echo \"{\\\"id\\\":\\\"$id\\\",\\\"verdict\\\":\\\"block\\\"}\""));
 	run(100);
 	put("a", 5000);
 	until(1);
 	answered(0, "a", PEND_CLIENT_ANSWER_BLOCK, "");
+}
+END_TEST
+
+/* A little later it would have been the answer to somebody's question. */
+START_TEST(a_verdict_too_many_ends_it)
+{
+	begin("stay", 1, FIRST_TIME("echo '{\"verdict\":\"permit\"}'; cat") IN_ORDER);
+	run(50);
+	ck_assert_ptr_nonnull(strstr(a.logged, "ended (signal 9)"));
+	put("a", 5000);
+	until(1);
+	answered(0, "a", PEND_CLIENT_ANSWER_BLOCK, "1");
 }
 END_TEST
 
@@ -369,7 +450,7 @@ START_TEST(too_long_a_line_ends_it)
 	begin("stay", 1, "read -r l; head -c 5000 /dev/zero | tr '\\0' x; sleep 100");
 	put("a", 5000);
 	until(1);
-	answered(0, "a", PEND_CLIENT_ANSWER_ERROR, "the program ended");
+	answered(0, "a", PEND_CLIENT_ANSWER_ERROR, "the program said what is no answer");
 }
 END_TEST
 
@@ -492,7 +573,12 @@ Suite *suite(void)
 	tcase_add_test(t, lines_answer_by_id_in_any_order);
 	tcase_add_loop_test(t, what_is_no_answer_is_an_error, 0,
 			    (int)(sizeof(garbage) / sizeof(*garbage)));
+	tcase_add_loop_test(t, a_stray_line_moves_no_answer, 0,
+			    (int)(sizeof(stray) / sizeof(*stray)));
+	tcase_add_test(t, a_stray_line_before_the_end);
+	tcase_add_test(t, with_ids_a_stray_line_does_no_harm);
 	tcase_add_test(t, unasked_lines_answer_nothing);
+	tcase_add_test(t, a_verdict_too_many_ends_it);
 	tcase_add_test(t, a_program_that_only_talks_is_started_anew);
 	tcase_add_test(t, too_long_a_line_ends_it);
 	tcase_add_test(t, the_longest_line_is_read);
