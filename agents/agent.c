@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
-#define HEARTBEAT_S 5 /* a stopped one costs others no more than twice that */
+#define HEARTBEAT_S 5  /* a stopped one costs others no more than twice that */
+#define ALONE_TRIES 20 /* of 100 ms: the one before may be about to end */
 
 static const char usage_text[] =
 	"usage: pend-agent --authority NAME [--socket PATH] [--generation N]\n"
@@ -158,6 +160,29 @@ static bool same(const json_t *one, const json_t *other, const char *key)
 	return json_equal(json_object_get(one, key), json_object_get(other, key));
 }
 
+/* One that keeps its state to itself must not have a second beside it. */
+static bool taken(const struct agent *a, const json_t *def)
+{
+	return a->kind->alone &&
+	       json_integer_value(json_object_get(json_object_get(def, "health"), "servers")) > 0;
+}
+
+static void say_taken(struct agent *a)
+{
+	agent_fail(a, "another program serves this authority, which has one at a time");
+}
+
+/* It may not: because it was slower than another one? */
+static void look_whether_taken(struct agent *a)
+{
+	struct err e = {0};
+	json_t *def = a->kind->alone ? agent_definition(a->socket, a->name, 0, &e) : NULL;
+
+	if (taken(a, def))
+		say_taken(a);
+	json_decref(def);
+}
+
 /*
  * Connected again: to another daemon, or because the policy has changed. pendd starts those anew that it has started; others
  * see by themselves that they are to do something else now.
@@ -182,11 +207,15 @@ static void on_state(void *ctx, struct pend_client_server *s, bool serving, cons
 
 	(void)s;
 	if (serving) {
+		a->serving = true;
 		if (!a->own)
 			look_again(a);
 		return;
 	}
 	agent_log(a, "not serving: %s", why);
+	if (!a->serving) /* else it would find itself */
+		look_whether_taken(a);
+	a->serving = false;
 	if (a->fd >= 0)
 		loop_del(a->loop, a->fd);
 	a->fd = -1;
@@ -283,11 +312,49 @@ static json_t *definition(const struct agent *a, const struct start *s, struct e
 	return def;
 }
 
+/* False: it stays taken. */
+static bool await_turn(struct agent *a, const struct start *s)
+{
+	const struct timespec pause = {.tv_nsec = 100 * 1000000L};
+	struct err e = {0};
+
+	for (int i = 0; taken(a, a->definition) && i < ALONE_TRIES; i++) {
+		json_t *def;
+
+		nanosleep(&pause, NULL);
+		def = definition(a, s, &e);
+		if (!def || kind_of(def) != a->kind) {
+			json_decref(def);
+			break;
+		}
+		json_decref(a->definition);
+		a->definition = def;
+	}
+	return !taken(a, a->definition);
+}
+
+static int begin(struct agent *a, const struct start *s)
+{
+	struct err e = {0};
+	int r;
+
+	if (!await_turn(a, s)) {
+		say_taken(a);
+		return 1;
+	}
+	r = a->kind->start(a, json_object_get(a->definition, "config"), &e);
+	if (r < 0)
+		agent_log(a, "%s", e.text);
+	else
+		r = serve(a);
+	a->kind->stop(a);
+	return r;
+}
+
 static int run(struct agent *a, const struct start *s)
 {
 	struct err e = {0};
 	json_t *def = definition(a, s, &e);
-	int r;
 
 	a->kind = kind_of(def);
 	if (!def || !a->kind) {
@@ -297,13 +364,7 @@ static int run(struct agent *a, const struct start *s)
 	}
 	a->definition = def;
 	a->own = s->program != NULL;
-	r = a->kind->start(a, json_object_get(def, "config"), &e);
-	if (r < 0)
-		agent_log(a, "%s", e.text);
-	else
-		r = serve(a);
-	a->kind->stop(a);
-	return r != 0;
+	return begin(a, s) != 0;
 }
 
 static int usage(void)

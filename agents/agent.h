@@ -37,6 +37,8 @@ struct agent_question {
 
 struct agent_kind {
 	const char *type;
+	/* It keeps what it knows to itself: one process serves an authority at a time, of which the daemon takes care. */
+	bool alone;
 	/* `config`: the definition's own keys. 0, or -errno with a sentence: the agent then ends; `stop`
 	 * is called in any case. */
 	int (*start)(struct agent *a, const json_t *config, struct err *e);

@@ -15,7 +15,8 @@ struct agent {
 	struct pend_client_server *server;
 	int fd; /* of the server, as the loop knows it; -1 */
 	bool writing, failed;
-	bool own;    /* what it does was given, and does not come from the policy */
+	bool own; /* what it does was given, and does not come from the policy */
+	bool serving;
 	bool served; /* it has been connected before */
 	bool again;  /* its definition is another one: begin anew */
 	json_t *definition;

@@ -11,12 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define OPEN_MAX 4096u /* sources that are open at once; a code for one more is refused */
-#define USED_MAX (TOTP_SECRETS_MAX * (TOTP_NAME_MAX + 24))
+#define OPEN_MAX      4096u /* sources that are open at once; a code for one more is refused */
+#define CODE_WRONG    1
+#define LOCK_MS       1000 /* that another one may hold the file of what was taken */
+#define LOCK_PAUSE_MS 10
+#define USED_MAX      (TOTP_SECRETS_MAX * (TOTP_NAME_MAX + 24))
 
 struct open_source {
 	struct hnode node;
@@ -70,17 +74,43 @@ static int used_write(const struct totp *t)
 	return r;
 }
 
-static int used_read(struct totp *t)
+/* A program that is stopped while it holds the lock must not stop this one. */
+static int lock_try(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	struct stat locked, there;
+	int r = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &locked) < 0 ? -errno : 0;
+
+	/* another one may have put a new file in its place meanwhile */
+	if (r == 0 && (lstat(path, &there) < 0 || there.st_ino != locked.st_ino ||
+		       there.st_dev != locked.st_dev))
+		r = -EWOULDBLOCK;
+	if (r < 0 && fd >= 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+/* Whoever else serves this authority has to wait: the file, to be closed, or -errno. */
+static int used_lock(const struct totp *t)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+	int fd = lock_try(t->used);
+
+	for (int i = 0; fd == -EWOULDBLOCK && i < LOCK_MS / LOCK_PAUSE_MS; i++) {
+		nanosleep(&pause, NULL);
+		fd = lock_try(t->used);
+	}
+	return fd;
+}
+
+static int used_read(struct totp *t, int fd)
 {
 	char *text = malloc(USED_MAX);
-	int fd = text ? open(t->used, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
-	ssize_t n = fd < 0 ? -1 : read(fd, text, USED_MAX);
-	int r = n < 0 ? -errno : 0;
+	ssize_t n = text ? read(fd, text, USED_MAX) : -1;
+	int r = text ? n < 0 ? -errno : 0 : -ENOMEM;
 
 	if (n > 0)
 		totp_used_parse(&t->secrets, text, (size_t)n);
-	if (fd >= 0)
-		close(fd);
 	free(text);
 	return r;
 }
@@ -88,12 +118,15 @@ static int used_read(struct totp *t)
 /* Nothing there is the first start since the host's own; what cannot be known was perhaps taken. */
 static void used_begin(struct totp *t)
 {
-	int r;
+	int fd, r;
 
 	used_path(t);
-	r = t->used[0] ? used_read(t) : -ENAMETOOLONG;
-	if (r == -ENOENT)
+	fd = t->used[0] ? used_lock(t) : -ENAMETOOLONG;
+	r = fd < 0 ? fd : used_read(t, fd);
+	if (r == 0)
 		r = used_write(t);
+	if (fd >= 0)
+		close(fd);
 	if (r == 0)
 		return;
 	agent_log(t->agent, "codes that are valid already will be refused: cannot keep %s: %s",
@@ -247,14 +280,27 @@ static void refuse(struct totp *t, const struct pend_client_unlock *u, const cha
 	agent_unlocked(t->agent, u->token, false, 0, why);
 }
 
+/* One whose use cannot be told to whoever serves next, or besides, does not count. 0, CODE_WRONG or -errno. */
+static int take(struct totp *t, const char *code, const struct totp_secret **out)
+{
+	int fd = t->used[0] ? used_lock(t) : -1;
+	int r = !t->used[0] ? 0 : fd < 0 ? fd : used_read(t, fd);
+
+	*out = r == 0 ? totp_secrets_take(&t->secrets, code, time(NULL)) : NULL;
+	if (r == 0 && !*out)
+		r = CODE_WRONG;
+	else if (r == 0 && fd >= 0)
+		r = used_write(t);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
 static void taken(struct totp *t, const struct pend_client_unlock *u, const char *name)
 {
 	struct open_source *s = source_get(t, u->source);
-	int r = t->used[0] ? used_write(t) : 0;
 	char why[64];
 
-	if (r < 0)
-		agent_log(t->agent, "cannot write %s: %s", t->used, strerror(-r));
 	if (!s) {
 		refuse(t, u, "too many sources are open");
 		return;
@@ -275,6 +321,7 @@ static void unlock(struct agent *a, const struct pend_client_unlock *u)
 	uint64_t wait = totp_limit_wait(&t->limit, u->uid, now);
 	const struct totp_secret *s;
 	char why[80];
+	int r;
 
 	if (wait) {
 		snprintf(why, sizeof(why), "too many wrong codes: try again in %llu s",
@@ -286,14 +333,18 @@ static void unlock(struct agent *a, const struct pend_client_unlock *u)
 		refuse(t, u, "the secrets cannot be read: the daemon's log says why");
 		return;
 	}
-	s = totp_secrets_take(&t->secrets, u->code, time(NULL));
-	if (s) {
+	r = take(t, u->code, &s);
+	if (r == 0) {
 		totp_limit_right(&t->limit, u->uid);
 		taken(t, u, s->name);
-		return;
+	} else if (r == CODE_WRONG) {
+		totp_limit_wrong(&t->limit, u->uid, now);
+		refuse(t, u, "the code is wrong, or was used before");
+	} else {
+		agent_log(t->agent, "cannot keep %s: %s", t->used,
+			  r == -EWOULDBLOCK ? "another program holds it" : strerror(-r));
+		refuse(t, u, "what was used cannot be kept: the daemon's log says why");
 	}
-	totp_limit_wrong(&t->limit, u->uid, now);
-	refuse(t, u, "the code is wrong, or was used before");
 }
 
 /* Connections that were let in go on. */
@@ -358,6 +409,7 @@ static void stop(struct agent *a)
 
 const struct agent_kind agent_totp = {
 	.type = "totp",
+	.alone = true,
 	.start = start,
 	.question = question,
 	.withdrawn = withdrawn,

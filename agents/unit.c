@@ -491,6 +491,7 @@ static void stop(struct agent *a)
 
 const struct agent_kind agent_unit = {
 	.type = "unit",
+	.alone = true,
 	.start = start,
 	.question = question,
 	.withdrawn = withdrawn,

@@ -47,6 +47,7 @@ enum ask_rule { ASK_ONE, ASK_ANY, ASK_ALL, ASK_QUORUM, ASK_CHAIN };
 struct ask_def {
 	const char *name;
 	bool served;        /* by programs; else people or nobody answer by themselves */
+	bool alone;         /* ... by one at a time: it keeps what it knows to itself */
 	uint8_t fixed;      /* enum ask_vote of a static one; 0 */
 	uint8_t on_timeout; /* enum ask_default: BLOCK, PERMIT */
 	uint8_t on_absent;  /* BLOCK, PERMIT, WAIT */
@@ -158,6 +159,8 @@ enum ask_state ask_serve(struct ask *a, void *client, const char *authority, uin
 /* Again with other bounds: ask_serve of the same client and authority. This ends it. */
 enum ask_state ask_unserve(struct ask *a, void *client, const char *authority);
 bool ask_serves(const struct ask *a, const void *client, const char *authority);
+/* One more may not: it is served by one at a time. */
+bool ask_is_taken(const struct ask *a, const char *authority);
 /* One who serves it, to be told something; NULL: nobody. */
 void *ask_server_client(const struct ask *a, const char *authority);
 /* The client is gone: whatever it served goes to others, or counts as an error. */

@@ -112,6 +112,13 @@ bool ask_serves(const struct ask *a, const void *client, const char *authority)
 	return au && server_find(au, client);
 }
 
+bool ask_is_taken(const struct ask *a, const char *authority)
+{
+	const struct authority *au = ask_authority_find(a, authority);
+
+	return au && au->def.alone && au->nservers;
+}
+
 void *ask_server_client(const struct ask *a, const char *authority)
 {
 	struct authority *au = ask_authority_find(a, authority);
@@ -164,7 +171,7 @@ enum ask_state ask_serve(struct ask *a, void *client, const char *authority, uin
 	if (!au || !au->live || !au->def.served)
 		return ASK_NO_AUTHORITY;
 	s = server_find(au, client);
-	if (!s && au->nservers == ASK_SERVERS_MAX)
+	if (!s && (au->nservers == ASK_SERVERS_MAX || ask_is_taken(a, authority)))
 		return ASK_LIMIT;
 	if (!s) {
 		s = calloc(1, sizeof(*s));

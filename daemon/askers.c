@@ -145,6 +145,7 @@ static struct ask_def def_of(const struct classify_authority *c)
 	struct ask_def d = {
 		.name = c->name,
 		.served = c->type == AUTHORITY_SOCKET || classify_authority_is_ours(c->type),
+		.alone = c->type == AUTHORITY_TOTP || c->type == AUTHORITY_UNIT,
 		.fixed = c->type == AUTHORITY_STATIC ? (uint8_t)vote_of(c->answer) : 0,
 		.on_timeout = c->on_timeout == PEND_VERDICT_PERMIT ? ASK_BY_PERMIT : ASK_BY_BLOCK,
 		.on_absent = absent[c->on_absent],

@@ -101,6 +101,11 @@ static void serve_begin(struct request *r, const char *name, uint32_t max)
 		request_fail(r, "not-found", "no authority \"%.40s\" is served by programs", name);
 		return;
 	}
+	if (!again && ask_is_taken(ask, name)) {
+		request_fail(r, "busy", "another program serves \"%.40s\", which has one at a time",
+			     name);
+		return;
+	}
 	if (cc->serves == CONTROL_SERVES_MAX && !again) {
 		request_fail(r, "busy", "one connection serves at most %d authorities",
 			     CONTROL_SERVES_MAX);

@@ -82,6 +82,16 @@ check "... and has to wait" wait_for 5 pending_is 1
 h_pendctl block 203.0.113.1 --reset >/dev/null
 client_wait closed
 
+# One at a time: another would know nothing of what is open.
+OUT=$(inside "$H" "$BIN/pend-agent" --socket "$CONTROL" --authority door 2>&1)
+is "$? $OUT" "1 pend-agent: door: another program serves this authority, which has one at a time" "a second program ends, and says why"
+check "... and the first goes on" agents_serve door
+# What it cannot note it does not take.
+exec {NOTES}<>"$WORK/run/totp-door.used"
+flock "$NOTES"
+like "$(unlock 203.0.113.1 "$(code)" 2>&1)" 'what was used cannot be kept' "while somebody else has the notes nothing is taken"
+exec {NOTES}>&-
+
 # At a terminal: it is asked for, and not shown. Some time goes by before a person types.
 typed=$( (wait_for 5 grep -q Code: "$WORK/terminal"; sleep 0.2; echo 000000; sleep 0.5) |
 	inside "$H" script -qefc "$BIN/pendctl --socket $CONTROL unlock other 203.0.113.1" "$WORK/terminal")
@@ -121,6 +131,10 @@ printf 'carol %s\n' "$(tr A-Z B-ZA <<<"$KEY")" >"$WORK/secrets"
 chmod 600 "$WORK/secrets"
 KEY=$(tr A-Z B-ZA <<<"$KEY")
 like "$(unlock 203.0.113.4 "$(code)")" 'code of carol' "a changed file is read again"
+
+# Whoever has noted it: what was taken is looked at each time.
+echo "carol $(($(date +%s) / 30 + 1))" >"$WORK/run/totp-door.used"
+status_is 5 "what another program has taken is not taken again" unlock 203.0.113.4 "$(next)"
 
 chmod 644 "$WORK/secrets"
 agent_again door

@@ -33,6 +33,7 @@ static void setup(void)
 	ask.loop = fake.loop;
 	ck_assert_int_eq(askers_new(&askers, &ask), 0);
 	put_in_force("authority idp { type socket; timeout 5s } authority ops { type operator }\n"
+		     "authority door { type totp; secrets \"/nonexistent\"; timeout 5s }\n"
 		     "layer l { pend proto tcp to port 22 ask idp }\n",
 		     1);
 	env = fake_env(&fake, 1);
@@ -114,6 +115,22 @@ START_TEST(who_may)
 	HAS(fake_says(observer, &low, SERVE("")), "\"denied\"");
 	HAS(fake_says(observer, &low, "{\"id\":2,\"op\":\"ping\"}"), "\"ok\":true,\"result\":{}");
 	HAS(fake_says(other, &two, SERVE("")), "\"ok\":true");
+}
+END_TEST
+
+#define DOOR(more) "{\"id\":1,\"op\":\"serve\",\"authority\":\"door\"" more "}"
+
+/* What is open, and what was taken, is in the program. */
+START_TEST(one_at_a_time)
+{
+	HAS(fake_says(cc, &one, DOOR("")), "\"ok\":true");
+	HAS(fake_says(cc, &one, DOOR(",\"max\":9")), "\"ok\":true");
+	HAS(fake_says(other, &two, DOOR("")), "\"busy\"");
+	HAS(two.text, "another program serves \\\"door\\\"");
+	HAS(fake_says(cc, &one, DOOR(",\"stop\":true")), "\"ok\":true");
+	HAS(fake_says(other, &two, DOOR("")), "\"ok\":true");
+	HAS(fake_says(other, &two, SERVE("")), "\"ok\":true");
+	HAS(fake_says(cc, &one, SERVE("")), "\"ok\":true"); /* of another type */
 }
 END_TEST
 
@@ -258,6 +275,7 @@ Suite *suite(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_loop_test(t, serve_is_strict, 0, sizeof(serves) / sizeof(serves[0]));
 	tcase_add_test(t, who_may);
+	tcase_add_test(t, one_at_a_time);
 	tcase_add_test(t, a_question_as_a_line);
 	tcase_add_test(t, in_order);
 	tcase_add_loop_test(t, each_answer_for_itself, 0, sizeof(answers) / sizeof(answers[0]));
