@@ -20,7 +20,7 @@
 #define CODE_WRONG    1
 #define LOCK_MS       1000 /* that another one may hold the file of what was taken */
 #define LOCK_PAUSE_MS 10
-#define USED_MAX      (TOTP_SECRETS_MAX * (TOTP_NAME_MAX + 24))
+#define USED_MAX      (TOTP_SECRETS_MAX * TOTP_USED_LINE)
 
 struct open_source {
 	struct hnode node;
@@ -110,7 +110,7 @@ static int used_read(struct totp *t, int fd)
 	int r = text ? n < 0 ? -errno : 0 : -ENOMEM;
 
 	if (n > 0)
-		totp_used_parse(&t->secrets, text, (size_t)n);
+		totp_used_parse(&t->secrets, text, (size_t)n, time(NULL));
 	free(text);
 	return r;
 }

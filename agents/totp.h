@@ -57,10 +57,15 @@ void totp_secrets_inherit(struct totp_secrets *s, const struct totp_secrets *fro
 /* Take no code that could have been valid until now: what was taken before is not known. */
 void totp_secrets_expire(struct totp_secrets *s, int64_t now);
 
-/* Lines "NAME STEP", for a later run. The length, or -ENOMEM; the text is the caller's. */
+#define TOTP_USED_LINE (TOTP_NAME_MAX + 32) /* bytes, at most */
+
+/* Lines "NAME STEP TAG", for a later run. The length, or -ENOMEM; the text is the caller's. */
 int totp_used_print(const struct totp_secrets *s, char **out);
-/* Lines that are none, and names that are not there, are passed over. */
-void totp_used_parse(struct totp_secrets *s, const char *text, size_t len);
+/*
+ * Passed over are lines that are none, names that are not there, and what is of another key or period than the secret of that
+ * name has now. Those of "NAME STEP", which earlier versions wrote, are of any.
+ */
+void totp_used_parse(struct totp_secrets *s, const char *text, size_t len, int64_t now);
 
 /* ---- limits ---- */
 

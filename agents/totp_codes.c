@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Codes of RFC 6238, each of which is taken once (5.2 there); see totp.h. */
 #include "agents/totp.h"
+#include "base/siphash.h"
 #include <errno.h>
 #include <liboath/oath.h>
 #include <stdio.h>
@@ -93,9 +94,26 @@ void totp_secrets_expire(struct totp_secrets *s, int64_t now)
 		used(&s->of[i], now / s->of[i].period + TOTP_WINDOW);
 }
 
+/*
+ * Steps count periods, and codes are of a key: a step says nothing of another period or key. Their number shows whose it
+ * is, and of the key too little to be of use. Digits and hash are not in it, for their codes are known by one another.
+ */
+static uint32_t tag_of(const struct totp_secret *s)
+{
+	uint8_t data[TOTP_KEY_MAX + 2];
+	uint64_t h;
+
+	memcpy(data, s->key, s->key_len);
+	data[s->key_len] = (uint8_t)(s->period >> 8);
+	data[s->key_len + 1] = (uint8_t)s->period;
+	h = siphash13(&(struct siphash_key){{0}}, data, s->key_len + 2u);
+	explicit_bzero(data, sizeof(data));
+	return (uint32_t)h;
+}
+
 int totp_used_print(const struct totp_secrets *s, char **out)
 {
-	size_t len = 0, cap = s->n * (TOTP_NAME_MAX + 24) + 1;
+	size_t len = 0, cap = s->n * TOTP_USED_LINE + 1;
 	char *text = malloc(cap);
 
 	if (!text)
@@ -103,29 +121,46 @@ int totp_used_print(const struct totp_secrets *s, char **out)
 	text[0] = '\0';
 	for (size_t i = 0; i < s->n; i++)
 		if (s->of[i].last_step >= 0)
-			len += (size_t)snprintf(text + len, cap - len, "%s %lld\n", s->of[i].name,
-						(long long)s->of[i].last_step);
+			len += (size_t)snprintf(text + len, cap - len, "%s %lld %08x\n",
+						s->of[i].name, (long long)s->of[i].last_step,
+						tag_of(&s->of[i]));
 	*out = text;
 	return (int)len;
 }
 
-void totp_used_parse(struct totp_secrets *s, const char *text, size_t len)
+/* Of what was written without a tag the period is not known: such a step is not in the future, whatever it says. */
+static void used_line(const struct totp_secrets *s, const char *line, int64_t now)
+{
+	char name[TOTP_NAME_MAX + 1], rest[2];
+	struct totp_secret *of;
+	int64_t latest;
+	long long step;
+	unsigned tag;
+	int n = sscanf(line, "%32s %19lld %8x %1s", name, &step, &tag, rest);
+
+	of = n == 2 || n == 3 ? find(s, name) : NULL;
+	if (!of)
+		return;
+	latest = now / of->period + TOTP_WINDOW;
+	if (n == 2)
+		used(of, step < latest ? step : latest);
+	else if (tag == tag_of(of))
+		used(of, step);
+}
+
+void totp_used_parse(struct totp_secrets *s, const char *text, size_t len, int64_t now)
 {
 	const char *end = text + len;
 
 	while (text < end) {
 		const char *nl = memchr(text, '\n', (size_t)(end - text));
-		char line[TOTP_NAME_MAX + 32], name[TOTP_NAME_MAX + 1];
 		size_t n = (size_t)((nl ? nl : end) - text);
-		struct totp_secret *of;
-		long long step;
+		char line[TOTP_USED_LINE + 1];
 
 		if (n < sizeof(line)) {
 			memcpy(line, text, n);
 			line[n] = '\0';
-			if (sscanf(line, "%32s %19lld", name, &step) == 2 &&
-			    (of = find(s, name)) != NULL)
-				used(of, step);
+			used_line(s, line, now);
 		}
 		text += n + 1;
 	}

@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < s.n; i++)
 		bounds(&s.of[i]);
 	if (r == 0) {
-		totp_used_parse(&s, copy, size);
+		totp_used_parse(&s, copy, size, 1700000000);
 		/* each may have this code, in three steps, and each step is taken once */
 		for (size_t i = 0; i <= 3 * s.n; i++)
 			if (i == 3 * s.n && totp_secrets_take(&s, "123456", 1000000))

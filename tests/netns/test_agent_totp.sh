@@ -65,7 +65,7 @@ check "the code of now is read from standard input, with a blank in it" eval \
 	'unlock 203.0.113.2 <<<"${now:0:3} ${now:3}"'
 client_wait two
 is "$(of two result)" connected "... and opens for its source"
-like "$(cat "$WORK"/run/totp-door.used)" '^alice [0-9]+$' "what was taken is kept"
+like "$(cat "$WORK"/run/totp-door.used)" '^alice [0-9]+ [0-9a-f]{8}$' "what was taken is kept"
 check "the program is started anew" agent_again door
 client_bg late -t 15000 -s 203.0.113.1 "$H4" 22
 check "a connection waits" wait_for 5 pending_is 1

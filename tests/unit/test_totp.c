@@ -171,9 +171,9 @@ START_TEST(once)
 	ck_assert_int_eq(s.of[0].last_step, -1);
 	/* over a restart */
 	len = totp_used_print(&before, &used);
-	ck_assert_str_eq(used, "a 2\n");
+	ck_assert_int_eq(strncmp(used, "a 2 ", 4), 0);
 	ck_assert_int_eq(parse("a " KEY1), 0);
-	totp_used_parse(&s, used, (size_t)len);
+	totp_used_parse(&s, used, (size_t)len, 59);
 	ck_assert_ptr_null(totp_secrets_take(&s, "359152", 59));
 	free(used);
 	totp_secrets_free(&before);
@@ -189,12 +189,53 @@ START_TEST(used_that_is_none)
 {
 	static const char text[] =
 		"\nb 7\na\na x\na 5 6\na 99999999999999999999999999999999999999\n"
-		"a -3\na 4";
+		"a -3\na 4\na 7 0123\na 8 zz\nb 9 x y";
 
 	ck_assert_int_eq(parse("a " KEY1), 0);
-	totp_used_parse(&s, text, sizeof(text) - 1);
-	ck_assert_int_ge(s.of[0].last_step, 5);
-	totp_used_parse(&s, "", 0);
+	totp_used_parse(&s, text, sizeof(text) - 1, 1000);
+	/* one whose tag is none counts as one without */
+	ck_assert_int_eq(s.of[0].last_step, 8);
+	totp_used_parse(&s, "", 0, 1000);
+}
+END_TEST
+
+static const struct {
+	const char *line; /* the secret, after "a 20 TAG" was written of "a KEY1" at 600 */
+	int64_t last_step;
+} changes[] = {
+	{"a " KEY1, 20},
+	{"a " KEY1 " digits=8", 20}, /* its end is the code of six */
+	{"a " KEY1 " period=60", -1},
+	{"a GEZDGNBVGY3TQOJQ", -1},
+	{"b " KEY1, -1},
+};
+
+START_TEST(used_of_what_has_changed)
+{
+	char *used;
+	int len;
+
+	ck_assert_int_eq(parse("a " KEY1), 0);
+	s.of[0].last_step = 20;
+	len = totp_used_print(&s, &used);
+	ck_assert_int_gt(len, 0);
+	ck_assert_int_eq(parse(changes[_i].line), 0);
+	totp_used_parse(&s, used, (size_t)len, 600);
+	ck_assert_int_eq(s.of[0].last_step, changes[_i].last_step);
+	free(used);
+}
+END_TEST
+
+/* Of an earlier version, where the period is not known: of what could have been used nothing is taken, and later
+ * all is. */
+START_TEST(used_without_a_tag)
+{
+	ck_assert_int_eq(parse("a " KEY1), 0);
+	totp_used_parse(&s, "a 20\n", 5, 600);
+	ck_assert_int_eq(s.of[0].last_step, 20);
+	ck_assert_int_eq(parse("a " KEY1 " period=60"), 0);
+	totp_used_parse(&s, "a 20\n", 5, 600);
+	ck_assert_int_eq(s.of[0].last_step, 10 + TOTP_WINDOW);
 }
 END_TEST
 
@@ -295,6 +336,8 @@ Suite *suite(void)
 	tcase_add_test(t, no_codes);
 	tcase_add_test(t, once);
 	tcase_add_test(t, used_that_is_none);
+	tcase_add_loop_test(t, used_of_what_has_changed, 0, sizeof(changes) / sizeof(changes[0]));
+	tcase_add_test(t, used_without_a_tag);
 	tcase_add_test(t, permissions);
 	tcase_add_test(t, limits);
 	tcase_add_test(t, limit_of_all);
