@@ -120,6 +120,15 @@ static void on_withdrawn(void *ctx, struct pend_client_server *s, const char *id
 		question_drop(q);
 }
 
+/* What is over is so often. All else is a fault, and would end by the deadline without a word. */
+static void on_refused(void *ctx, struct pend_client_server *s, const char *id, const char *code)
+{
+	(void)s;
+	if (strcmp(code, "not-found") != 0)
+		agent_log(ctx, "the daemon did not take an answer%s%s: %s", *id ? " to " : "", id,
+			  code);
+}
+
 static void on_unlock(void *ctx, struct pend_client_server *s, const struct pend_client_unlock *u)
 {
 	struct agent *a = ctx;
@@ -293,6 +302,7 @@ static int serve(struct agent *a)
 	if (!a->server)
 		return 1;
 	pend_client_server_heartbeat(a->server, HEARTBEAT_S);
+	pend_client_server_on_refused(a->server, on_refused);
 	loop_set_idle(a->loop, idle, a);
 	r = loop_run(a->loop);
 	drop_all(a);

@@ -18,4 +18,7 @@ enum pend_client_error client_read(struct pend_client *c, client_sink_fn sink, v
 enum pend_client_error client_put(struct pend_client *c, const char *text, size_t len);
 const char *client_text(const json_t *o, const char *key); /* "" if there is none */
 
+/* remember.c: "8h", a duration from 1s to 365d. */
+bool client_remember_ok(const char *s);
+
 #endif

@@ -21,6 +21,8 @@ struct pend_client_server {
 	char *path, *authority;
 	uint32_t max;
 	struct pend_client_handlers on;
+	pend_client_refused_fn on_refused;
+	pend_client_line_fn on_line;
 	void *ctx;
 	struct pend_client *client; /* NULL: not connected */
 	bool serving;
@@ -80,6 +82,16 @@ void pend_client_server_heartbeat(struct pend_client_server *s, unsigned seconds
 	s->heartbeat_s = seconds < HEARTBEAT_MAX ? seconds : HEARTBEAT_MAX;
 }
 
+void pend_client_server_on_refused(struct pend_client_server *s, pend_client_refused_fn fn)
+{
+	s->on_refused = fn;
+}
+
+void pend_client_server_on_line(struct pend_client_server *s, pend_client_line_fn fn)
+{
+	s->on_line = fn;
+}
+
 void pend_client_server_stop(struct pend_client_server *s)
 {
 	s->stop = 1;
@@ -105,6 +117,26 @@ static void lost(struct pend_client_server *s, const char *text)
 		s->on.state(s->ctx, s, false, why);
 }
 
+/* ---- requests of its own ---- */
+
+/* With an id that no request of the program's has: its reply is not the program's. */
+static enum pend_client_error send_own(struct pend_client_server *s, json_t *o, const char *op)
+{
+	enum pend_client_error e = PEND_CLIENT_E_NO_MEMORY;
+	char *text;
+
+	json_object_set_new(o, "op", json_string(op));
+	json_object_set_new(o, "id", json_string("library"));
+	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	json_decref(o);
+	if (text)
+		e = client_put(s->client, text, strlen(text));
+	if (e == PEND_CLIENT_OK)
+		e = client_put(s->client, "\n", 1);
+	free(text);
+	return e;
+}
+
 /* ---- heartbeat ---- */
 
 static void said_something(struct pend_client_server *s)
@@ -119,7 +151,7 @@ static enum pend_client_error beat(struct pend_client_server *s)
 	if (!s->heartbeat_s || now_ms() < s->beat_at || pend_client_wants_write(s->client))
 		return PEND_CLIENT_OK;
 	said_something(s);
-	return pend_client_send(s->client, "ping", NULL, NULL);
+	return send_own(s, json_object(), "ping");
 }
 
 static void dial(struct pend_client_server *s)
@@ -218,6 +250,14 @@ static bool scope_ok(const char *scope)
 	       !strcmp(scope, "flow");
 }
 
+/* What the daemon would not take. */
+static bool say_ok(const struct pend_client_say *say)
+{
+	return how_ok(say->how) && (!say->how || say->answer == PEND_CLIENT_ANSWER_BLOCK) &&
+	       scope_ok(say->scope) &&
+	       (!say->remember || !*say->remember || client_remember_ok(say->remember));
+}
+
 static void set_text(json_t *o, const char *key, const char *text)
 {
 	if (text)
@@ -268,8 +308,7 @@ static bool add_long(struct pend_client_server *s, const char *id,
 enum pend_client_error pend_client_server_say(struct pend_client_server *s, const char *id,
 					      const struct pend_client_say *say)
 {
-	bool ok = say->size >= sizeof(*say) && s->client && id_ok(id) && how_ok(say->how) &&
-		  scope_ok(say->scope);
+	bool ok = say->size >= sizeof(*say) && s->client && id_ok(id) && say_ok(say);
 
 	if (ok && !say->how && !say->scope && !say->remember && !say->why)
 		ok = add_short(s, id, say->answer);
@@ -296,26 +335,16 @@ enum pend_client_error pend_client_server_answer(struct pend_client_server *s, c
 enum pend_client_error pend_client_server_unlocked(struct pend_client_server *s, uint64_t token,
 						   bool ok, uint64_t open_ms, const char *why)
 {
-	json_t *text = why ? json_stringn(why, strnlen(why, 200)) : NULL, *o;
-	enum pend_client_error e = PEND_CLIENT_E_NO_MEMORY;
-	char *args;
+	json_t *o;
 
-	if (!s->client) {
-		json_decref(text);
+	if (!s->client)
 		return PEND_CLIENT_E_INVALID;
-	}
 	o = json_pack("{s:I,s:b}", "token", (json_int_t)token, "ok", (int)ok);
 	if (o && open_ms)
 		json_object_set_new(o, "open_ms", json_integer((json_int_t)open_ms));
-	if (o && text)
-		json_object_set(o, "why", text);
-	args = o ? json_dumps(o, JSON_COMPACT) : NULL;
-	if (args)
-		e = pend_client_send(s->client, "unlocked", args, NULL);
-	free(args);
-	json_decref(o);
-	json_decref(text);
-	return e;
+	if (o && why)
+		json_object_set_new(o, "why", json_stringn(why, strnlen(why, WHY_MAX)));
+	return send_own(s, o, "unlocked");
 }
 
 /* ---- lines ---- */
@@ -396,11 +425,9 @@ static void unlock(struct pend_client_server *s, const json_t *o,
 		pend_client_server_unlocked(s, u.token, false, 0, "no code opens this authority");
 }
 
-static void reply(struct pend_client_server *s, const json_t *v, const char **trouble)
+static void serve_reply(struct pend_client_server *s, const json_t *v, const char **trouble)
 {
-	const json_t *id = json_object_get(v, "id");
-
-	if (s->serving || number_of(v, "id") != s->serve_id || !json_is_integer(id))
+	if (s->serving)
 		return;
 	if (!json_is_true(json_object_get(v, "ok"))) {
 		*trouble = client_text(json_object_get(v, "error"), "message");
@@ -410,6 +437,43 @@ static void reply(struct pend_client_server *s, const json_t *v, const char **tr
 	s->backoff_ms = BACKOFF_MIN;
 	if (s->on.state)
 		s->on.state(s->ctx, s, true, "");
+}
+
+/* Of answers that went without an id only what failed is told, or that the whole line did. */
+static void refused(struct pend_client_server *s, const json_t *v)
+{
+	const json_t *failed = json_object_get(json_object_get(v, "result"), "failed"), *f;
+	const json_t *error = json_object_get(v, "error");
+	size_t i;
+
+	if (!s->on_refused)
+		return;
+	json_array_foreach(failed, i, f)
+		s->on_refused(s->ctx, s, client_text(f, "id"), client_text(f, "code"));
+	if (error)
+		s->on_refused(s->ctx, s, "", client_text(error, "code"));
+}
+
+static void foreign(struct pend_client_server *s, const json_t *v)
+{
+	char *text = s->on_line ? json_dumps(v, JSON_COMPACT) : NULL;
+
+	if (text)
+		s->on_line(s->ctx, s, text);
+	free(text);
+}
+
+static void other_line(struct pend_client_server *s, const json_t *v, const char **trouble)
+{
+	const json_t *id = json_object_get(v, "id");
+	bool serves = json_is_integer(id) && number_of(v, "id") == s->serve_id;
+
+	if (serves && json_object_get(v, "ok"))
+		serve_reply(s, v, trouble);
+	else if (json_is_null(id))
+		refused(s, v);
+	else if (!serves && (json_is_integer(id) || json_object_get(v, "event")))
+		foreign(s, v);
 }
 
 struct pump {
@@ -439,8 +503,8 @@ static enum pend_client_error on_line(struct pend_client *c, void *ctx, json_t *
 		trouble = strcmp(client_text(u, "why"), "heartbeat")
 				  ? "the authority is not in the policy any more"
 				  : "nothing was heard of this program for too long";
-	else if (json_object_get(v, "ok"))
-		reply(s, v, &trouble);
+	else
+		other_line(s, v, &trouble);
 	if (trouble)
 		snprintf(pump->why, sizeof(pump->why), "%s", *trouble ? trouble : "refused");
 	*stop = pump->why[0] || s->stop;

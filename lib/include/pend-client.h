@@ -189,6 +189,22 @@ PEND_CLIENT_API void pend_client_server_free(struct pend_client_server *s); /* N
  * of a program that has stopped to others, and the program serves again when it goes on.
  */
 PEND_CLIENT_API void pend_client_server_heartbeat(struct pend_client_server *s, unsigned seconds);
+/*
+ * What the daemon did not take, and why: "not-found" (the question is over, or there was none), "not-yours" (asked of
+ * another program), "invalid". `id` "": a whole line, or an answer without an id that could be told. Without a handler,
+ * the default, nothing is told; such a question ends by its time.
+ */
+typedef void (*pend_client_refused_fn)(void *ctx, struct pend_client_server *s, const char *id,
+				       const char *code);
+PEND_CLIENT_API void pend_client_server_on_refused(struct pend_client_server *s,
+						   pend_client_refused_fn fn);
+/*
+ * What comes and is not about serving: replies to requests that the program has sent by pend_client_server_client, and
+ * events, as JSON objects. Without a handler, the default, they are passed over.
+ */
+typedef void (*pend_client_line_fn)(void *ctx, struct pend_client_server *s, const char *json);
+PEND_CLIENT_API void pend_client_server_on_line(struct pend_client_server *s,
+						pend_client_line_fn fn);
 /* Serve until pend_client_server_stop; blocks. PEND_CLIENT_OK, or E_NO_MEMORY. */
 PEND_CLIENT_API enum pend_client_error pend_client_server_run(struct pend_client_server *s);
 /* From inside a handler, or from a signal handler. */
@@ -202,8 +218,8 @@ struct pend_client_say {
 	enum pend_client_answer answer;
 	const char *how; /* of a block: "drop", "reset" or "unreachable" */
 	const char *why; /* a text for the record, of at most 200 bytes */
-	const char *
-		remember; /* how long it holds for others: "8h"; "" not, also where the rule does */
+	/* how long it holds for others: "8h", from "1s" to "365d"; "" not, also where the rule does */
+	const char *remember;
 	const char *scope; /* for whom: "service", "source" or "flow" */
 };
 
@@ -213,8 +229,8 @@ struct pend_client_say {
 	}
 
 /*
- * The answer to a question that was put off. Sent with the next _process or _run round. E_INVALID: no id, or no such
- * value, or not connected: the question was withdrawn with the connection.
+ * The answer to a question that was put off. Sent with the next _process or _run round. E_INVALID: no id, or a value
+ * that the daemon would not take, and then nothing is sent; or not connected: the question was withdrawn with the connection.
  */
 PEND_CLIENT_API enum pend_client_error pend_client_server_say(struct pend_client_server *s,
 							      const char *id,
@@ -244,7 +260,7 @@ PEND_CLIENT_API int pend_client_server_fd(const struct pend_client_server *s);
 PEND_CLIENT_API bool pend_client_server_wants_write(const struct pend_client_server *s);
 PEND_CLIENT_API int pend_client_server_timeout_ms(const struct pend_client_server *s);
 PEND_CLIENT_API enum pend_client_error pend_client_server_process(struct pend_client_server *s);
-/* The connection, for requests of its own with pend_client_send; NULL: none now. */
+/* The connection, for requests of its own with pend_client_send (pend_client_server_on_line has the replies); NULL: none now. */
 PEND_CLIENT_API struct pend_client *pend_client_server_client(struct pend_client_server *s);
 
 #ifdef __cplusplus
