@@ -145,12 +145,14 @@ static void said_something(struct pend_client_server *s)
 		s->beat_at = now_ms() + (int64_t)s->heartbeat_s * 1000;
 }
 
-/* What waits to be sent is as good. */
+/* What waits to be sent is as good, whenever the daemon reads it; the next one has its time in any case. */
 static enum pend_client_error beat(struct pend_client_server *s)
 {
-	if (!s->heartbeat_s || now_ms() < s->beat_at || pend_client_wants_write(s->client))
+	if (!s->heartbeat_s || now_ms() < s->beat_at)
 		return PEND_CLIENT_OK;
 	said_something(s);
+	if (pend_client_wants_write(s->client))
+		return PEND_CLIENT_OK;
 	return send_own(s, json_object(), "ping");
 }
 

@@ -41,6 +41,7 @@ enum act {
 	HANG_UP,
 	REFUSE, /* accept and close, without a word */
 	WAIT_EOF,
+	REST, /* read nothing for a while; text: ms */
 };
 
 struct step {
@@ -149,6 +150,9 @@ static inline void step_do(const struct step *s)
 	case WAIT_EOF:
 		if (line_in())
 			wrong("the end", "a line");
+		break;
+	case REST:
+		poll(NULL, 0, atoi(s->text));
 		break;
 	case END:
 		break;

@@ -244,6 +244,31 @@ START_TEST(signs_of_life)
 }
 END_TEST
 
+/* While what was said waits to be read there is nothing to do but to wait for that. */
+START_TEST(no_hurry_while_the_daemon_does_not_read)
+{
+	static const struct step script[] = {
+		{ACCEPT, NULL}, {LINE, "serve"}, {SEND, SERVING}, {REST, "2600"}, {END, NULL}};
+	unsigned rounds = 0;
+	int64_t until;
+
+	pend_client_server_heartbeat(server, 1);
+	daemon_start(script);
+	serve_until(&saw.up, 1);
+	for (unsigned i = 0; i < 100000; i++)
+		ck_assert_int_eq(pend_client_server_answer(server, "a0.1",
+							   PEND_CLIENT_ANSWER_PERMIT, NULL, NULL),
+				 PEND_CLIENT_OK);
+	for (until = now_ms() + 2200; now_ms() < until; rounds++)
+		round_once(100);
+	ck_assert(pend_client_server_wants_write(server));
+	ck_assert_uint_le(rounds, 60);
+	pend_client_server_free(server);
+	server = NULL;
+	daemon_was_content();
+}
+END_TEST
+
 /* Each time it waits twice as long, and begins anew after a success. */
 START_TEST(ever_slower)
 {
@@ -358,6 +383,7 @@ Suite *suite(void)
 	tcase_add_loop_test(t, it_begins_again, 0, COUNT(ends));
 	tcase_add_loop_test(t, odd_lines_do_no_harm, 0, COUNT(odd));
 	tcase_add_test(t, signs_of_life);
+	tcase_add_test(t, no_hurry_while_the_daemon_does_not_read);
 	tcase_add_test(t, ever_slower);
 	tcase_add_test(t, nobody_listens);
 	tcase_add_test(t, another_version_is_not_served);
