@@ -232,8 +232,8 @@ static void decided(void *ctx, const json_t *result, const char *code, const cha
 	size_t i;
 
 	if (code)
-		say(s, "not done: %s", message);
-	else if (s->asked > ASK_MANY)
+		say(s, "%s: %s", live_done(code) ? "warning" : "not done", message);
+	if (live_done(code) && s->asked > ASK_MANY)
 		say(s, "%lld of %zu were decided", n, s->asked);
 	json_array_foreach(failed, i, f)
 	{
@@ -242,7 +242,7 @@ static void decided(void *ctx, const json_t *result, const char *code, const cha
 		if (s->asked <= ASK_MANY && strcmp(what, "not-found") && strcmp(what, "already"))
 			say(s, "%s: not done: %s", out_get(f, "id"), what);
 	}
-	if (code || json_array_size(failed))
+	if (!live_done(code) || json_array_size(failed))
 		interview_refused(&s->ask); /* what is over is not listed any more */
 	s->deciding = false;
 	s->list_at = s->now;

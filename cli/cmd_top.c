@@ -89,7 +89,7 @@ static void decided(void *ctx, const json_t *result, const char *code, const cha
 {
 	struct watching *w = ctx;
 
-	top_decided(&w->top, result, code ? message : NULL);
+	top_decided(&w->top, result, code, message);
 	w->refresh_at = w->now;
 }
 

@@ -171,6 +171,11 @@ int live_timeout_ms(const struct live *l, int64_t now)
 	return first <= now ? 0 : (int)(first - now);
 }
 
+bool live_done(const char *code)
+{
+	return !code || !strcmp(code, "store");
+}
+
 const char *live_role(const struct live *l)
 {
 	return l->client ? pend_client_role(l->client) : "";

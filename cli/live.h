@@ -52,6 +52,8 @@ bool live_wants_write(const struct live *l);
 int live_timeout_ms(const struct live *l, int64_t now); /* -1: none */
 /* Connect, read, write, and give up what takes too long. */
 void live_run(struct live *l, int64_t now);
+/* Was it done, by the reply's code? With "store" it was, but may not outlive the daemon. */
+bool live_done(const char *code);
 const char *live_role(const struct live *l); /* "" while it is down */
 /* Put the members of a part into `all`; arrays of the same name are joined. */
 void live_join(json_t *all, json_t *part);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What `pendctl top` knows and what its keys do; see top.h. */
 #include "cli/top.h"
+#include "cli/live.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,13 +104,13 @@ void top_event(struct top *t, const json_t *event)
 	json_array_append_new(t->events, json_deep_copy(event));
 }
 
-void top_decided(struct top *t, const json_t *result, const char *error)
+void top_decided(struct top *t, const json_t *result, const char *code, const char *text)
 {
 	const json_t *failed = json_object_get(result, "failed");
 	long long n = out_int(result, "completed");
 
-	if (error)
-		message(t, "Not done: %s", error);
+	if (code)
+		message(t, "%s: %s", live_done(code) ? "Warning" : "Not done", text);
 	else if (!n && json_array_size(failed))
 		message(t, "Not done: it was decided before, or has ended");
 	else

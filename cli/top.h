@@ -85,7 +85,8 @@ void top_authorities(struct top *t, const json_t *result);
 void top_pending(struct top *t, const json_t *pending, bool more, int64_t now);
 void top_decisions(struct top *t, const json_t *result);
 void top_event(struct top *t, const json_t *event);
-void top_decided(struct top *t, const json_t *result, const char *error);
+/* `code`: NULL, or that of the error. */
+void top_decided(struct top *t, const json_t *result, const char *code, const char *text);
 /* `page`: rows that the screen has for the table. */
 void top_key(struct top *t, int key, int page, struct top_action *out);
 /* The arguments of op complete; takes the action's ids. */

@@ -232,6 +232,28 @@ for sig in INT TERM HUP; do
 	wait_for 5 test -s "$WORK/stty.after"
 	check "SIG$sig: the terminal is as it was" cmp "$WORK/stty.before" "$WORK/stty.after"
 done
+
+# ---- decided, and not written ----
+
+screen_end one
+pendd_stop
+mkdir "$WORK/disk"
+printf '#!/bin/sh\nmount -t tmpfs -o size=400k none %s || exit 1\nexec "$@"\n' "$WORK/disk" >"$WORK/small-disk"
+chmod +x "$WORK/small-disk"
+PENDD_WRAPPER="unshare -m --propagation private $WORK/small-disk"
+PENDD_SETTINGS="state \"$WORK/disk/state.db\";" pendd_start < <(policy)
+nsenter -t "$PENDD_PID" -m dd if=/dev/zero of="$WORK/disk/full" bs=4k count=200 2>/dev/null
+ask_start full
+shows 5 "a daemon whose disk is full" full "$idle"
+client_bg unwritten -t 20000 -s 203.0.113.2 $H4 7001
+wait_for 5 screen_has full "$prompt"
+sleep 0.5
+screen_keys full h y
+client_wait unwritten
+is "$(of unwritten result)" connected "it is decided all the same"
+shows 5 "... which is told" full '^warning: it is decided, but what others are to know ends with the daemon'
+shows 5 "... and is no question any more" full "$idle"
+unlike "$(screen full)" 'not done' "... nor something that was not done"
 tmux_ kill-server
 pendd_stop
 finish

@@ -395,12 +395,14 @@ START_TEST(said_about_decisions)
 	json_t *one = json_pack("{s:i,s:[]}", "completed", 1, "failed"),
 	       *none = json_pack("{s:i,s:[{s:s}]}", "completed", 0, "failed", "code", "already");
 
-	top_decided(&t, one, NULL);
+	top_decided(&t, one, NULL, "");
 	ck_assert_str_eq(t.message, "Decided 1 connection");
-	top_decided(&t, none, NULL);
+	top_decided(&t, none, NULL, "");
 	ck_assert_ptr_nonnull(strstr(t.message, "decided before"));
-	top_decided(&t, NULL, "no\033");
+	top_decided(&t, NULL, "busy", "no\033");
 	ck_assert_str_eq(t.message, "Not done: no?");
+	top_decided(&t, one, "store", "it is decided, but");
+	ck_assert_str_eq(t.message, "Warning: it is decided, but");
 	json_decref(one);
 	json_decref(none);
 }
