@@ -254,23 +254,33 @@ bool interview_question(const struct interview *a, bool names, struct lookup_que
 
 /* -------------------------------------------------------------------- the keys ---- */
 
-/* The question's id, or, for all of its source, those that are shown to wait. */
+static void send_id(struct interview_row *row, bool quiet, json_t *ids)
+{
+	json_array_append(ids, json_object_get(row->v, "id"));
+	row->quiet = quiet;
+	row->sent = true;
+	row->skipped = false;
+}
+
+/* The question's id, and for all of its source those that are shown to wait: as many as fit, the rest is asked about. */
 static void decide(struct interview *a, bool permit, bool reset, bool all,
 		   struct interview_action *out)
 {
 	struct interview_row *row = find(a, a->current);
 	bool many = all && interview_others(a) >= ASK_MANY;
+	size_t bytes = strlen(a->current) + 3;
 
 	*out = (struct interview_action){ASK_DECIDE, permit, reset, all, json_array()};
-	for (size_t i = 0; i < a->n && json_array_size(out->ids) < ASK_IDS; i++) {
+	send_id(row, many, out->ids);
+	for (size_t i = 0; all && i < a->n && json_array_size(out->ids) < ASK_IDS; i++) {
 		struct interview_row *r = &a->row[i];
 
-		if (r->sent || (r != row && !(all && same_source(r, row))))
+		if (r->sent || !same_source(r, row))
 			continue;
-		r->quiet = many;
-		json_array_append(out->ids, json_object_get(r->v, "id"));
-		r->sent = true;
-		r->skipped = false;
+		bytes += strlen(ID(r)) + 3; /* quotes and a comma */
+		if (bytes > ASK_BYTES)
+			break;
+		send_id(r, many, out->ids);
 	}
 	a->current[0] = '\0';
 }

@@ -15,10 +15,11 @@
 #define ASK_WHY      200   /* bytes of a reason */
 #define ASK_ROWS     10000 /* connections that are listed; the others come when these are done */
 #define ASK_IDS      4096  /* of one request; see docs/protocol.md */
+#define ASK_BYTES    61440 /* ... of its ids as JSON: a line has 65,536, a reason and all else in it */
 #define ASK_MANY     5     /* above so many decided at once, they are not told one by one */
-#define ASK_HISTORY  200   /* entries of the daemon's record that are counted */
-#define ASK_PAST     1024  /* decisions that are remembered for "earlier" */
-#define ASK_SETTLE   300   /* ms: keys that come sooner behind a new question are not about it */
+#define ASK_HISTORY  200  /* entries of the daemon's record that are counted */
+#define ASK_PAST     1024 /* decisions that are remembered for "earlier" */
+#define ASK_SETTLE   300  /* ms: keys that come sooner behind a new question are not about it */
 #define ASK_LINE_MAX 1024
 
 /* What a verdict holds for. */

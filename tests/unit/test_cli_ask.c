@@ -339,6 +339,33 @@ START_TEST(many_of_a_source)
 }
 END_TEST
 
+/* A line of the daemon's has 65,536 bytes, whatever ids and the reason have. */
+START_TEST(many_of_long_ids)
+{
+	json_t *list = json_array(), *v;
+	char id[24], *text;
+
+	for (int i = 0; i < ASK_ROWS; i++) {
+		snprintf(id, sizeof(id), "ab%d.4294960%03d", 10000 + i, i % 1000);
+		json_array_append_new(list, row(id, "203.0.113.7", 22, 100000 - i, 1000));
+	}
+	interview_listed(&a, list, true, 200000);
+	json_decref(list);
+	interview_next(&a, 100000);
+	memset(a.why, '\x1b', ASK_WHY); /* six bytes each in JSON */
+	ck_assert_int_eq(press('Y'), ASK_DECIDE);
+	ck_assert_uint_gt(json_array_size(action.ids), ASK_IDS / 2);
+	v = interview_request(&a, &action);
+	json_object_set_new(v, "op", json_string("complete"));
+	json_object_set_new(v, "id", json_integer(INT64_MAX));
+	text = json_dumps(v, JSON_COMPACT);
+	ck_assert_uint_lt(strlen(text), 65536);
+	ck_assert(interview_next(&a, 101000));
+	free(text);
+	json_decref(v);
+}
+END_TEST
+
 static void with_rules(int generation)
 {
 	json_t *r = json_pack("{s:i,s:[{s:i},{s:i,s:s,s:i,s:s}]}", "generation", generation,
@@ -502,6 +529,7 @@ Suite *suite(void)
 	tcase_add_test(t, skipped_until_asked_for);
 	tcase_add_test(t, refused_by_the_daemon);
 	tcase_add_test(t, many_of_a_source);
+	tcase_add_test(t, many_of_long_ids);
 	tcase_add_test(t, what_is_said);
 	tcase_add_test(t, another_host_has_a_name);
 	tcase_add_test(t, what_is_not_known_is_not_claimed);
