@@ -12,20 +12,22 @@
 #include "base/siphash.h"
 #include <ares.h>
 
-#define DNSBL_ZONES_MAX   32 /* of the policy's language, and so are codes and servers */
-#define DNSBL_CODES_MAX   64
-#define DNSBL_SERVERS_MAX 8
-#define DNSBL_NAME_MAX    256
-#define DNSBL_OPEN_MAX    512   /* at the name servers; what is more waits */
-#define DNSBL_WAIT_MAX    65536 /* above it a lookup fails at once */
-#define DNSBL_CACHE_MAX   65536 /* answers; above it those go that were used longest ago */
-#define DNSBL_RECORDS_MAX 64    /* of one answer that are looked at */
-#define DNSBL_TIMEOUT_MS  800   /* of the first try; the second waits twice as long */
-#define DNSBL_TRIES       2
-#define DNSBL_TTL_MIN     1 /* seconds that an answer counts, whatever its TTL */
-#define DNSBL_TTL_MAX     3600
-#define DNSBL_TTL_NOT     60 /* of one that says no */
-#define DNSBL_TTL_FAILED  1
+#define DNSBL_ZONES_MAX    32 /* of the policy's language, and so are codes and servers */
+#define DNSBL_CODES_MAX    64
+#define DNSBL_SERVERS_MAX  8
+#define DNSBL_NAME_MAX     256
+#define DNSBL_OPEN_MAX     512   /* at the name servers; what is more waits */
+#define DNSBL_WAIT_MAX     65536 /* above it a lookup fails at once */
+#define DNSBL_CACHE_MAX    65536 /* answers; above it those go that were used longest ago */
+#define DNSBL_RECORDS_MAX  64    /* of one answer that are looked at */
+#define DNSBL_TIMEOUT_MS   800   /* of the first try; the second waits twice as long */
+#define DNSBL_TRIES        2
+#define DNSBL_PORT_QUERIES 4   /* that leave by one UDP port */
+#define DNSBL_CHANNELS_MAX 128 /* above it the newest goes on with its port */
+#define DNSBL_TTL_MIN      1   /* seconds that an answer counts, whatever its TTL */
+#define DNSBL_TTL_MAX      3600
+#define DNSBL_TTL_NOT      60 /* of one that says no */
+#define DNSBL_TTL_FAILED   1
 
 /* ---- dnsbl_name.c ---- */
 
@@ -106,10 +108,10 @@ struct dnsbl {
 	/* dnsbl_dns.c */
 	struct ares_addr_port_node server[DNSBL_SERVERS_MAX];
 	unsigned nservers; /* 0: the system's */
-	ares_channel channel;
-	bool have_library, have_channel, failing;
-	struct watches watches;
-	struct loop_timer timer;
+	bool have_library, failing;
+	struct list channels;
+	struct dnsbl_channel *current; /* the one that takes queries; NULL: none yet */
+	unsigned nchannels;
 	uint64_t resolv_stamp; /* of the system's file, and when it is looked at again */
 	mono_t resolv_next;
 };
@@ -128,6 +130,7 @@ struct dnsbl_lookup {
 	struct list link; /* known, waiting, or none: it is at the name servers */
 	struct list votes;
 	struct dnsbl *dnsbl;
+	struct dnsbl_channel *channel; /* while it is at the name servers */
 	struct dnsbl_key key;
 	bool done;
 	struct dnsbl_said said;

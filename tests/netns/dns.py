@@ -5,7 +5,7 @@
     dns.py ADDRESS PORT
 
 The first label of a zone says how: 7.113.0.203.garbage.test is answered with garbage. Each query is a line on standard
-output, "udp NAME" or "tcp NAME". Most that follow say yes, 127.0.0.2, unless they are about something else.
+output, "udp NAME PORT", PORT being whence it came, or "tcp NAME". Most that follow say yes, 127.0.0.2, unless they are about something else.
 """
 import socket
 import struct
@@ -55,7 +55,7 @@ class Server:
         ident = struct.unpack("!H", query[:2])[0]
         yes = reply(query, question, records=[address("127.0.0.2")])
         no = reply(query, question, NXDOMAIN)
-        print("udp" if to else "tcp", ".".join(labels), flush=True)
+        print("udp" if to else "tcp", ".".join(labels), to[1] if to else "", flush=True)
         if how in ("yes", "tcp"):
             if how == "tcp" and to:  # too long for a datagram
                 return send(reply(query, question, flags=0x200))

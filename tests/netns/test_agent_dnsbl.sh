@@ -155,6 +155,22 @@ sleep 1.2
 from 203.0.113.30 "$(port_of short)" >/dev/null
 is "$(grep -c 'short.test' "$WORK/dns.out")" 2 "an answer is kept no longer than its time to live"
 
+# Under load there is always a query open: its port is not everybody's.
+overlapping() # port: from 30 sources, ten a second
+{
+	local n pids=()
+	for n in {1..30}; do
+		client -t 12000 -s "203.0.113.$n" "$H4" "$1" >/dev/null &
+		pids+=($!)
+		sleep 0.1
+	done
+	wait "${pids[@]}"
+}
+before=$(grep -c 'udp .*slow.test' "$WORK/dns.out")
+overlapping "$(port_of slow)"
+ge "$(grep 'udp .*slow.test' "$WORK/dns.out" | tail -n +$((before + 1)) | awk '{ n++; if (!seen[$3]++) ports++ }
+	END { print (n >= 29 ? ports : "too few queries") }')" 7 "30 queries that overlap leave by several ports"
+
 # Many at once, none of them twice.
 is "$(client -n 400 -c 200 -q "$H4" "$(port_of servfail)" | field good)" 400 "400 connections to a list that fails"
 is "$(agent_number yes open) $(agent_number yes waiting)" "0 0" "nothing is left open"
