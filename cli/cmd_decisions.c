@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pendctl decisions: what was said and holds still. */
 #include "cli/cli.h"
+#include "cli/decision_text.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -9,49 +10,9 @@ static void d_verdict(const json_t *v, char cell[OUT_CELL])
 	snprintf(cell, OUT_CELL, "%s", out_get(v, "verdict"));
 }
 
-static void d_source(const json_t *v, char cell[OUT_CELL])
-{
-	long long port = out_int(v, "source_port");
-
-	if (port)
-		snprintf(cell, OUT_CELL, "%s port %lld", out_get(v, "source"), port);
-	else
-		snprintf(cell, OUT_CELL, "%s", out_get(v, "source"));
-}
-
-static void d_service(const json_t *v, char cell[OUT_CELL])
-{
-	if (!*out_get(v, "dest"))
-		snprintf(cell, OUT_CELL, "all");
-	else
-		snprintf(cell, OUT_CELL, "%s %s port %lld", out_get(v, "protocol"),
-			 out_get(v, "dest"), out_int(v, "dest_port"));
-}
-
-static void d_by(const json_t *v, char cell[OUT_CELL])
-{
-	const char *by = out_get(v, "by");
-
-	snprintf(cell, OUT_CELL, "%s", *by ? by : out_get(v, "reason"));
-}
-
 static void d_left(const json_t *v, char cell[OUT_CELL])
 {
-	long long s = out_int(v, "remaining_ms") / 1000;
-
-	if (s >= 86400)
-		snprintf(cell, OUT_CELL, "%lldd%lldh", s / 86400, s % 86400 / 3600);
-	else if (s >= 3600)
-		snprintf(cell, OUT_CELL, "%lldh%lldm", s / 3600, s % 3600 / 60);
-	else
-		snprintf(cell, OUT_CELL, "%lldm%llds", s / 60, s % 60);
-}
-
-static void d_rule(const json_t *v, char cell[OUT_CELL])
-{
-	const char *text = out_get(v, "text");
-
-	snprintf(cell, OUT_CELL, "%s", *text ? text : "(in no policy any more)");
+	decision_text_left(out_int(v, "remaining_ms"), cell);
 }
 
 static void d_why(const json_t *v, char cell[OUT_CELL])
@@ -62,9 +23,13 @@ static void d_why(const json_t *v, char cell[OUT_CELL])
 }
 
 static const struct out_column columns[] = {
-	{"VERDICT", -8, d_verdict}, {"SOURCE", -24, d_source}, {"TO", -28, d_service},
-	{"BY", -10, d_by},          {"LEFT", 8, d_left},       {"WHY", -20, d_why},
-	{"RULE", 0, d_rule},
+	{"VERDICT", -8, d_verdict},
+	{"SOURCE", -24, decision_text_source},
+	{"TO", -28, decision_text_service},
+	{"BY", -10, decision_text_by},
+	{"LEFT", 8, d_left},
+	{"WHY", -20, d_why},
+	{"RULE", 0, decision_text_rule},
 };
 
 static const struct out_list list = {"decisions", "No decision is remembered.", columns,

@@ -17,9 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH_COLUMNS  132
-#define DECISIONS_MS   5000 /* between looks at what is remembered, and a millisecond more for each */
-#define EVENTS_AT_ONCE 20
+#define BATCH_COLUMNS     132
+#define DECISIONS_MS      5000 /* between looks at what is remembered, and a millisecond more for each */
+#define DECISIONS_SOON_MS 1000 /* ... when there is a reason */
+#define EVENTS_AT_ONCE    20
 
 struct watching {
 	struct cli *cli;
@@ -27,7 +28,7 @@ struct watching {
 	struct live live;
 	const struct cli_filter *filter;
 	int signals, page, exit;
-	int64_t now, refresh_at, decisions_at, interval;
+	int64_t now, refresh_at, decisions_at, decisions_soon, interval;
 	bool quit, color;
 	struct top_line line[TOP_LINES];
 };
@@ -69,9 +70,10 @@ static void decisions_come(void *ctx, const json_t *result, const char *code, co
 
 	(void)message;
 	if (!code)
-		top_decisions(&w->top, result);
-	w->decisions_at = w->now + DECISIONS_MS +
-			  (int64_t)json_array_size(json_object_get(result, "decisions"));
+		top_decisions(&w->top, result, w->now);
+	w->decisions_soon = w->now + DECISIONS_SOON_MS +
+			    (int64_t)json_array_size(json_object_get(result, "decisions"));
+	w->decisions_at = w->decisions_soon + DECISIONS_MS - DECISIONS_SOON_MS;
 }
 
 static void events_come(void *ctx, const json_t *result, const char *code, const char *message)
@@ -85,12 +87,20 @@ static void events_come(void *ctx, const json_t *result, const char *code, const
 	json_array_foreach(json_object_get(result, "events"), i, e) top_event(&w->top, e);
 }
 
+/* Unless a reply is awaited, which then says it. */
+static void decisions_soon(struct watching *w)
+{
+	if (w->decisions_at != INT64_MAX && w->decisions_at > w->decisions_soon)
+		w->decisions_at = w->decisions_soon;
+}
+
 static void decided(void *ctx, const json_t *result, const char *code, const char *message)
 {
 	struct watching *w = ctx;
 
 	top_decided(&w->top, result, code, message);
 	w->refresh_at = w->now;
+	decisions_soon(w);
 }
 
 static json_t *pending_args(const struct watching *w)
@@ -255,6 +265,7 @@ static void act(struct watching *w, struct top_action *action)
 		return;
 	case TOP_REFRESH:
 		w->refresh_at = w->top.paused ? INT64_MAX : w->now;
+		decisions_soon(w);
 		return;
 	case TOP_QUIT:
 		w->quit = true;

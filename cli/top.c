@@ -30,6 +30,7 @@ void top_deinit(struct top *t)
 	json_decref(t->status);
 	json_decref(t->authorities);
 	json_decref(t->events);
+	json_decref(t->decisions);
 	*t = (struct top){0};
 }
 
@@ -62,7 +63,8 @@ void top_down(struct top *t, const char *why)
 	t->more = false;
 	json_decref(t->status);
 	json_decref(t->authorities);
-	t->status = t->authorities = NULL;
+	json_decref(t->decisions);
+	t->status = t->authorities = t->decisions = NULL;
 	t->kept = -1;
 }
 
@@ -91,9 +93,35 @@ void top_authorities(struct top *t, const json_t *result)
 	t->authorities = json_deep_copy(json_object_get(result, "authorities"));
 }
 
-void top_decisions(struct top *t, const json_t *result)
+/* Times of one form: their order is that of their text. */
+static int newest_first(const void *x, const void *y)
 {
-	t->kept = out_int(result, "kept");
+	json_t *const *a = x, *const *b = y;
+
+	return strcmp(out_get(*b, "since"), out_get(*a, "since"));
+}
+
+static json_t *newest(const json_t *all)
+{
+	size_t n = json_array_size(all);
+	json_t **v = calloc(n + 1, sizeof(json_t *)), *out = json_array();
+
+	for (size_t i = 0; v && i < n; i++)
+		v[i] = json_array_get(all, i);
+	if (v && n)
+		qsort(v, n, sizeof(json_t *), newest_first);
+	for (size_t i = 0; v && i < n && i < TOP_DECISIONS; i++)
+		json_array_append(out, v[i]);
+	free(v);
+	return out;
+}
+
+void top_decisions(struct top *t, const json_t *result, int64_t now)
+{
+	json_decref(t->decisions);
+	t->decisions = newest(json_object_get(result, "decisions"));
+	t->decisions_at = now;
+	t->kept = (long long)json_array_size(json_object_get(result, "decisions"));
 	t->used = out_int(result, "permits") + out_int(result, "blocks");
 }
 
@@ -382,6 +410,10 @@ void top_key(struct top *t, int key, int page, struct top_action *out)
 		t->help = true;
 		return;
 	case ' ':
+		out->what = TOP_REFRESH;
+		return;
+	case 'd':
+		t->decided = !t->decided;
 		out->what = TOP_REFRESH;
 		return;
 	case 'p':

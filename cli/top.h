@@ -15,6 +15,7 @@
 #define TOP_TEXT       512  /* of a line */
 #define TOP_ROWS       2000 /* connections that are listed; the head says how many there are */
 #define TOP_EVENTS     50
+#define TOP_DECISIONS  200 /* remembered ones that are shown, the newest */
 #define TOP_FILTER     60
 #define TOP_MESSAGE_MS 4000 /* then the keys are told again */
 #define TOP_LINES      300
@@ -40,7 +41,9 @@ struct top {
 	struct top_totals before, last;
 	long long kept,
 		used; /* decisions that are remembered, and how often one has decided; -1: not known */
-	struct top_row *row; /* all, in order */
+	json_t *decisions;    /* of these, the newest first; NULL: not known */
+	int64_t decisions_at; /* ... when they were told */
+	struct top_row *row;  /* all, in order */
 	size_t n;
 	bool more;     /* not all were listed */
 	size_t *shown; /* those that fit the filter: indexes of row */
@@ -49,6 +52,7 @@ struct top {
 	enum top_sort sort;
 	char filter[TOP_FILTER + 1], filter_before[TOP_FILTER + 1];
 	bool filtering, paused, help;
+	bool decided; /* the lower part has what is remembered, and not the events */
 	char message[160];
 	int64_t message_at; /* since when it is shown; 0: not yet */
 };
@@ -83,7 +87,7 @@ void top_down(struct top *t, const char *why);
 void top_status(struct top *t, const json_t *status, int64_t now);
 void top_authorities(struct top *t, const json_t *result);
 void top_pending(struct top *t, const json_t *pending, bool more, int64_t now);
-void top_decisions(struct top *t, const json_t *result);
+void top_decisions(struct top *t, const json_t *result, int64_t now);
 void top_event(struct top *t, const json_t *event);
 /* `code`: NULL, or that of the error. */
 void top_decided(struct top *t, const json_t *result, const char *code, const char *text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The lines of `pendctl top`; see top.h. */
 #include "cli/top.h"
+#include "cli/decision_text.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,6 +261,70 @@ static void put_events(struct page *p, const struct top *t, int room)
 		put_event(p, json_array_get(t->events, i));
 }
 
+/* ------------------------------------------------------- what is remembered ---- */
+
+static int decision_width(const struct page *p)
+{
+	return p->columns >= 110 ? 30 : p->columns >= 90 ? 24 : 18;
+}
+
+static void put_decision(struct page *p, const json_t *v, long long left)
+{
+	char source[OUT_CELL], to[OUT_CELL], by[OUT_CELL], rule[OUT_CELL], time[OUT_CELL];
+	int w = decision_width(p);
+
+	decision_text_source(v, source);
+	decision_text_service(v, to);
+	decision_text_by(v, by);
+	decision_text_rule(v, rule);
+	decision_text_left(left, time);
+	put(p, TOP_DIM, "%-7s %8s %-*.*s %-*.*s %-10.10s %s", out_get(v, "verdict"), time, w, w,
+	    source, w, w, to, by, rule);
+}
+
+static void put_decisions(struct page *p, const struct top *t, int room, int64_t now)
+{
+	size_t n = json_array_size(t->decisions), i;
+	int w = decision_width(p), rows = t->kept > room ? room - 1 : room;
+
+	put(p, TOP_HEADER, "%-7s %8s %-*s %-*s %-10s %s", "DECIDED", "LEFT", w, "SOURCE", w, "TO",
+	    "BY", "RULE");
+	for (i = 0; i < n && rows > 0; i++) {
+		const json_t *v = json_array_get(t->decisions, i);
+		long long left = out_int(v, "remaining_ms") - (now - t->decisions_at);
+
+		if (left <= 0)
+			continue;
+		put_decision(p, v, left);
+		rows--;
+	}
+	if (t->kept <= 0)
+		put(p, TOP_DIM, t->decisions ? "Nothing is remembered." : "Not known.");
+	else if (t->kept > (long long)i)
+		put(p, TOP_DIM, "... and %lld more: pendctl decisions", t->kept - (long long)i);
+}
+
+/* Below the table: what has happened, or what is remembered. */
+static int lower_rows(const struct top *t, int lines)
+{
+	int most = !lines ? 40 : t->decided ? lines / 3 : lines / 6;
+	int rows = (int)json_array_size(t->events);
+
+	if (t->decided)
+		rows = t->kept > 1 ? t->kept < most ? (int)t->kept : most : 1;
+	return rows < most ? rows : most;
+}
+
+static void put_lower(struct page *p, const struct top *t, int room, int64_t now)
+{
+	if (t->decided) {
+		put_decisions(p, t, room, now);
+		return;
+	}
+	put(p, TOP_HEADER, "%-8s %-10s %s", "TIME", "EVENT", "WHAT (UTC)");
+	put_events(p, t, room);
+}
+
 static void put_foot(struct page *p, struct top *t, int64_t now)
 {
 	if (!t->message_at)
@@ -272,7 +337,7 @@ static void put_foot(struct page *p, struct top *t, int64_t now)
 		put(p, TOP_KEYS, "%s", t->message);
 	else
 		put(p, TOP_KEYS,
-		    "y permit n block r reset (Y N R its source) s sort / filter%s%s p pause ? q",
+		    "y permit n block r reset (Y N R its source) s sort / filter%s%s d kept p pause ? q",
 		    *t->filter ? " " : "", t->filter);
 }
 
@@ -286,6 +351,7 @@ static void put_help(struct page *p)
 		"s          sort by age, time left, source, destination, rule",
 		"/          show only what has this text: id, protocol, address,",
 		"           port, interface, authority; Enter ends it, Esc undoes it",
+		"d          the decisions that are kept for others, or the events",
 		"p          pause, and go on      space  look again now",
 		"q          quit",
 		"",
@@ -324,8 +390,8 @@ static void too_small(struct page *p)
 
 int top_lines(struct top *t, int columns, int lines, int64_t now, struct top_line *out, int *page)
 {
-	int max = lines && lines < TOP_LINES ? lines : TOP_LINES, fifth = lines ? lines / 5 : 40;
-	int events = (int)json_array_size(t->events), room;
+	int max = lines && lines < TOP_LINES ? lines : TOP_LINES, lower = lower_rows(t, lines);
+	int room;
 	struct page p = {.line = out, .max = max, .columns = columns};
 
 	if (page)
@@ -334,21 +400,20 @@ int top_lines(struct top *t, int columns, int lines, int64_t now, struct top_lin
 		too_small(&p);
 		return p.n;
 	}
-	put_head(&p, t, lines ? (lines / 4 > 3 ? lines / 4 - 3 : 0) : fifth);
-	if (events > (lines ? lines / 6 : fifth))
-		events = lines ? lines / 6 : fifth;
+	put_head(&p, t, lines ? (lines / 4 > 3 ? lines / 4 - 3 : 0) : 40);
 	if (t->help) {
 		put_help(&p);
 	} else {
-		room = lines ? max - p.n - events - 3 : (int)t->nshown + 1;
+		room = lines ? max - p.n - lower - 3 : (int)t->nshown + 1;
 		if (page)
 			*page = room > 0 ? room : 1;
 		put_table(&p, t, room, now);
 		if (lines)
-			fill(&p, max - events - 2);
-		put(&p, TOP_HEADER, "%-8s %-10s %s", "TIME", "EVENT", "WHAT (UTC)");
-		put_events(&p, t, events);
+			fill(&p, max - lower - 2);
+		put_lower(&p, t, lower, now);
 	}
+	if (!lines && t->kept > 0)
+		put_decisions(&p, t, TOP_DECISIONS + 1, now);
 	if (lines)
 		fill(&p, max - 1);
 	if (lines)

@@ -22,13 +22,13 @@ shape() { # what stays the same
 		s/( TIME +TIME) +[0-9]+ /\1 TRY /; s/ try [0-9]+//; s/[0-9.]+M reserved/N reserved/
 		s/ +/ /g; s/ $//' "$1"
 }
-for name in ask top pending events; do
+for name in ask top decisions pending events; do
 	is "$(diff <(shape "$TOP/docs/captures/$name.txt") <(shape "$WORK/captures/$name.txt"))" '' \
 		"$name.txt has the shape of what is shown now (docs/captures/make makes it anew)"
 	like "$(head -c 60 "$WORK/captures/$name.svg")" '^<svg xmlns' "$name.svg is a picture"
 	check "... that is well formed" python3 -c 'import sys, xml.dom.minidom as m; m.parse(sys.argv[1])' "$WORK/captures/$name.svg"
 	check "... and is shown to readers" grep -rqE "[(/]$name\.(txt|svg)" "$TOP/README.md" "$TOP/docs" --include='*.md'
 done
-like "$(cat "$TOP/docs/captures/top.txt")" '^y permit n block r reset \(Y N R its source\) s sort / filter p pause \? q$' "the keys' line"
+like "$(cat "$TOP/docs/captures/top.txt")" '^y permit n block r reset \(Y N R its source\) s sort / filter d kept p pause \? q$' "the keys' line"
 like "$(cat "$TOP/docs/captures/ask.txt")" '^Permit\? \[y n r Y N R 1 h d f w s i \? q\]' "the prompt"
 finish

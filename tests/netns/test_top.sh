@@ -117,6 +117,24 @@ screen_keys top p
 shows 3 "p goes on" top '^Nothing waits\.$'
 client_wait b
 
+# ---- what is remembered ----
+
+client_bg kept -t 30000 -s 203.0.113.7 $H4 7001
+waits top '^a[0-9].* 203\.0\.113\.7'
+screen_keys top d
+shows 3 "d shows what is remembered, which is nothing yet" top '^Nothing is remembered\.$'
+shows 3 "... under its own heading" top '^DECIDED +LEFT SOURCE +TO +BY +RULE$'
+check "... in the place of the events" eval '! screen_has top "^TIME +EVENT"'
+h_pendctl permit 203.0.113.7 --for 2h --why 'ticket 4711' >/dev/null
+client_wait kept
+shows 8 "a decision that holds: verdict, time, source, service, who, rule" top \
+	"^permit +1h59m 203\\.0\\.113\\.7 +tcp 192\\.0\\.2\\.1 port 7001 +$(id -un) +pend proto tcp"
+like "$(h_pendctl top -b)" '^permit +1h5.m 203\.0\.113\.7 +tcp 192\.0\.2\.1 port 7001 ' "it is printed, too"
+h_pendctl decisions forget --all >/dev/null
+shows 8 "and it goes when it is forgotten" top '^Nothing is remembered\.$'
+screen_keys top d
+shows 3 "d goes back to the events" top '^TIME +EVENT'
+
 # ---- sizes, locales, colors ----
 
 sleep 4

@@ -127,13 +127,13 @@ static void type(const char *text)
 
 START_TEST(the_head)
 {
-	json_t *d = json_pack("{s:i,s:i,s:i}", "kept", 1, "permits", 1, "blocks", 4);
+	json_t *d = json_pack("{s:[{}],s:i,s:i}", "decisions", "permits", 1, "blocks", 4);
 
 	status(100, 50, 1000);
 	show(100, 30);
 	find("a second  - pended  - permitted"); /* one look tells no rate */
 	status(130, 51, 3000);
-	top_decisions(&t, d);
+	top_decisions(&t, d, 100000);
 	authorities(1);
 	show(100, 30);
 	ck_assert_str_eq(line[0].text,
@@ -408,6 +408,81 @@ START_TEST(said_about_decisions)
 }
 END_TEST
 
+static void decisions(int count)
+{
+	json_t *list = json_array(), *v;
+	char source[32], since[40];
+
+	for (int i = 0; i < count; i++) {
+		snprintf(source, sizeof(source), "198.51.100.%d", i);
+		snprintf(since, sizeof(since), "2026-01-31T%02d:%02d:00.000Z", i / 60, i % 60);
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:i,s:s}", "verdict",
+					i % 2 ? "block" : "permit", "source", source, "protocol",
+					"tcp", "dest", "192.0.2.1", "dest_port", 22, "by", "root",
+					"since", since, "remaining_ms", 1000 * (i + 1), "text",
+					"pend proto tcp to port ssh remember 8h"));
+	}
+	v = json_pack("{s:o,s:i,s:i}", "decisions", list, "permits", 0, "blocks", 0);
+	top_decisions(&t, v, 100000);
+	json_decref(v);
+}
+
+START_TEST(what_is_remembered)
+{
+	status(3, 0, 1000);
+	list_three();
+	event("blocked");
+	decisions(3);
+	ck_assert_int_eq(press('d'), TOP_REFRESH);
+	show(132, 30);
+	ck_assert(!shown("12:00:02"));
+	ck_assert_int_eq(line[find("DECIDED ")].style, TOP_HEADER);
+	/* the newest first */
+	ck_assert_str_eq(
+		line[find("DECIDED ") + 1].text,
+		"permit      0m3s 198.51.100.2                   tcp 192.0.2.1 port 22        "
+		"  root       pend proto tcp to port ssh remember 8h");
+	ck_assert_ptr_nonnull(strstr(line[find("DECIDED ") + 2].text, "block       0m2s"));
+	n = top_lines(&t, 132, 30, 102500, line, &page); /* two are over by now */
+	ck_assert(shown("0m0s 198.51.100.2 ") && !shown("198.51.100.1 ") &&
+		  !shown("198.51.100.0 "));
+	ck_assert(!shown("more: pendctl"));
+	press('d');
+	show(132, 30);
+	ck_assert(shown("12:00:02") && !shown("DECIDED"));
+}
+END_TEST
+
+START_TEST(more_than_the_screen_has)
+{
+	status(3, 0, 1000);
+	list_three();
+	press('d');
+	show(100, 30);
+	find("Not known.");
+	decisions(0);
+	show(100, 30);
+	find("Nothing is remembered.");
+	decisions(TOP_DECISIONS + 50);
+	ck_assert_uint_eq(json_array_size(t.decisions), TOP_DECISIONS);
+	show(100, 30);
+	find("198.51.100.249");
+	find("... and 241 more: pendctl decisions");
+	for (int lines = TOP_LINES_MIN; lines <= 310; lines++)
+		for (int columns = TOP_COLUMNS; columns < 200; columns += 7) {
+			show(columns, lines);
+			ck_assert_int_eq(n, lines < TOP_LINES ? lines : TOP_LINES);
+			ck_assert_int_ge(page, 1);
+			ck_assert_int_eq(line[n - 1].style, TOP_KEYS);
+			find("more: pendctl decisions");
+		}
+	top_down(&t, "gone");
+	show(100, 30);
+	find("Not known.");
+}
+END_TEST
+
 START_TEST(pause_help_quit)
 {
 	status(3, 0, 1000);
@@ -437,9 +512,11 @@ START_TEST(all_of_it_for_a_script)
 	list(many, false);
 	status(3, 0, 1000);
 	event("blocked");
+	decisions(2);
 	show(132, 0);
 	find("a0.1 ");
 	find("a99.1 ");
+	find("198.51.100.0");
 	find("12:00:02 blocked");
 	ck_assert(!shown("y permit"));
 }
@@ -482,6 +559,8 @@ Suite *suite(void)
 	tcase_add_test(c, sorting);
 	tcase_add_test(c, gone_and_back);
 	tcase_add_test(c, said_about_decisions);
+	tcase_add_test(c, what_is_remembered);
+	tcase_add_test(c, more_than_the_screen_has);
 	tcase_add_test(c, pause_help_quit);
 	tcase_add_test(c, all_of_it_for_a_script);
 	tcase_add_test(c, hostile_text);
