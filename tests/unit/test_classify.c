@@ -120,7 +120,6 @@ static void check_packet(const struct loaded *l, struct random_policy *rp, unsig
 	const struct pol_rule *want;
 	struct classify_result r;
 	struct pend_values v;
-	bool unsure;
 
 	random_packet(rp, &v);
 	random_context(rp, ifaces, &now);
