@@ -339,12 +339,12 @@ static bool start_part(struct ask *a, struct question *q, struct authority *au)
 
 static struct authority *member(const struct question *q, unsigned i)
 {
-	return q->def->authority[q->top->def.member[i]];
+	return q->def->authority[q->group->member[i]];
 }
 
 static bool start_members(struct ask *a, struct question *q)
 {
-	const struct ask_def *d = &q->top->def;
+	const struct ask_def *d = q->group;
 	bool ok = true;
 
 	if (d->rule == ASK_ONE) {
@@ -366,7 +366,7 @@ static bool start_members(struct ask *a, struct question *q)
 /* After a vote: is it clear what they say together? 0: not yet. */
 static enum ask_vote tally(const struct question *q)
 {
-	const struct ask_def *d = &q->top->def;
+	const struct ask_def *d = q->group;
 	unsigned need = d->rule == ASK_QUORUM ? d->need : 1;
 
 	switch ((enum ask_rule)d->rule) {
@@ -403,7 +403,7 @@ static void settle(struct ask *a, struct question *q, uint8_t block, uint32_t re
 		decide(a, q, PEND_VERDICT_BLOCK, block, reason, by);
 	else if (v == ASK_CONTINUE) /* nobody has an opinion: as when nobody answers in time */
 		decide(a, q, (enum pend_verdict)q->info.on_timeout, UINT8_MAX, REASON_TIMEOUT, by);
-	else if (q->top->def.rule == ASK_CHAIN && !start_part(a, q, member(q, ++q->next)) &&
+	else if (q->group->rule == ASK_CHAIN && !start_part(a, q, member(q, ++q->next)) &&
 		 !q->decided)
 		decide(a, q, PEND_VERDICT_BLOCK, UINT8_MAX, REASON_BACKLOG, by);
 }
@@ -440,7 +440,11 @@ static struct question *question_new(struct ask *a, struct def *d, uint16_t inde
 
 	if (!q)
 		return NULL;
-	*q = (struct question){.ask = a, .info = *info, .top = d->authority[index], .def = d};
+	*q = (struct question){.ask = a,
+			       .info = *info,
+			       .top = d->authority[index],
+			       .def = d,
+			       .group = &d->ask[index]};
 	list_init(&q->parts);
 	list_init(&q->unsent);
 	htable_add(&a->table, &q->node, hash_of(a, info->context));

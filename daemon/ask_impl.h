@@ -48,7 +48,10 @@ struct question {
 	struct list unsent; /* ask->unsent: decided, and there was no room to say so */
 	struct authority *top;
 	struct def *def; /* of the generation that asked */
-	uint8_t next;    /* CHAIN: the member that is asked */
+	/* Who votes, and how votes count: in that generation. `top->def` may be of a newer one, with other
+	 * indexes, members and rules. */
+	const struct ask_def *group;
+	uint8_t next; /* CHAIN: the member that is asked */
 	uint8_t permits, blocks, left;
 	bool decided, starting;
 	struct ask_decision decision;

@@ -589,6 +589,65 @@ START_TEST(policies_come_and_go)
 }
 END_TEST
 
+/* Another order, others before them, and groups of other members and rules; with `gone` no groups at all. */
+static void put_in_another_order(bool gone)
+{
+	static char names[60][8];
+	struct ask_def all[60 + DEFS];
+	unsigned n = 60, first = gone ? LAZY : CHAIN;
+
+	for (unsigned i = 0; i < 60; i++) {
+		snprintf(names[i], sizeof(names[i]), "x%u", i);
+		all[i] = defs[NO];
+		all[i].name = names[i];
+	}
+	for (int i = (int)first; i >= 0; i--, n++) {
+		all[n] = defs[i];
+		if (i < ANY)
+			continue;
+		all[n].rule = i == ALL ? ASK_ANY : ASK_ALL;
+		all[n].members = 2;
+		all[n].member[0] = (uint16_t)(60 + first - NO);
+		all[n].member[1] = (uint16_t)(60 + first - YES);
+	}
+	ck_assert_int_eq(ask_configure(a, 2, all, n), 0);
+}
+
+/* What a question of the chain, any, all or quorum needs to end: the votes of the three, in order; 0: not asked of it. */
+static const struct {
+	unsigned index;
+	enum ask_vote votes[3];
+	enum pend_verdict verdict;
+} lives[] = {
+	{CHAIN, {ASK_CONTINUE, ASK_CONTINUE, ASK_PERMIT}, PEND_VERDICT_PERMIT},
+	{CHAIN, {ASK_CONTINUE, ASK_BLOCK}, PEND_VERDICT_BLOCK},
+	{ANY, {ASK_BLOCK, ASK_CONTINUE, ASK_PERMIT}, PEND_VERDICT_PERMIT},
+	{ANY, {ASK_BLOCK, ASK_BLOCK, ASK_BLOCK}, PEND_VERDICT_BLOCK},
+	{ALL, {ASK_PERMIT, ASK_PERMIT, ASK_PERMIT}, PEND_VERDICT_PERMIT},
+	{ALL, {ASK_PERMIT, ASK_BLOCK}, PEND_VERDICT_BLOCK},
+	{TWO, {ASK_PERMIT, ASK_BLOCK, ASK_PERMIT}, PEND_VERDICT_PERMIT},
+	{TWO, {ASK_BLOCK, ASK_BLOCK}, PEND_VERDICT_BLOCK},
+};
+
+START_TEST(a_reload_leaves_open_groups_as_they_were)
+{
+	unsigned which = (unsigned)_i / 2;
+
+	for (unsigned i = 0; i < 3; i++)
+		serve(i, i == 2 ? LAZY : IDP + i, 0);
+	question(1, lives[which].index);
+	put_in_another_order(_i % 2);
+	for (unsigned i = 0; i < 3 && lives[which].votes[i]; i++) {
+		ck_assert_int_eq(seen.done[1], 0);
+		ck_assert_int_eq(answer(i, 1, lives[which].votes[i]), ASK_OK);
+	}
+	ended(1, lives[which].verdict, REASON_AUTHORITY);
+	ck_assert_uint_eq(ask_stats(a)->open, 0);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_uint_eq(seen.held[i], 0);
+}
+END_TEST
+
 /* Whatever happens: each question ends once, nobody holds more than agreed, nothing is left. */
 static void random_step(uint64_t *state, bool *serving, unsigned *next)
 {
@@ -766,6 +825,8 @@ Suite *suite(void)
 	tcase_add_test(tc, gone_and_no_room);
 	tcase_add_test(tc, lasting_and_why);
 	tcase_add_test(tc, policies_come_and_go);
+	tcase_add_loop_test(tc, a_reload_leaves_open_groups_as_they_were, 0,
+			    2 * sizeof(lives) / sizeof(lives[0]));
 	tcase_add_test(tc, questions_wait_for_a_program_that_is_being_started);
 	tcase_add_test(tc, nobody_is_waited_for_for_ever);
 	tcase_add_test(tc, behind_its_end_a_program_is_waited_for);
