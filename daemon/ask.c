@@ -29,6 +29,19 @@ static struct question *find(const struct ask *a, pend_context context)
 
 /* ---- parts ---- */
 
+/*
+ * A server has room: what waits is put to it in the loop's next round. Not at once, for whoever ends a part may be in the
+ * middle of votes, or about to end many.
+ */
+static void pump_soon(struct ask *a, struct authority *au)
+{
+	if (list_empty(&au->waiting) || list_linked(&au->pump))
+		return;
+	if (list_empty(&a->pumps))
+		loop_timer_arm(a->env.loop, &a->pump, loop_now(a->env.loop));
+	list_add_tail(&a->pumps, &au->pump);
+}
+
 /* Out of its server or queue, and of its question. */
 static void part_free(struct ask *a, struct part *p)
 {
@@ -37,6 +50,7 @@ static void part_free(struct ask *a, struct part *p)
 	if (p->server) {
 		p->server->open--;
 		au->open--;
+		pump_soon(a, au);
 	} else if (list_linked(&p->link)) {
 		au->nwaiting--;
 	}
@@ -244,6 +258,15 @@ void ask_pump(struct ask *a, struct authority *au)
 	}
 }
 
+static void on_pump(void *ctx)
+{
+	struct ask *a = ctx;
+	struct list *at;
+
+	while ((at = list_pop(&a->pumps)) != NULL)
+		ask_pump(a, container_of(at, struct authority, pump));
+}
+
 void ask_requeue(struct ask *a, struct part *p)
 {
 	struct authority *au = p->authority;
@@ -288,7 +311,7 @@ void ask_desert(struct ask *a, struct authority *au, bool error)
 static bool ask_programs(struct ask *a, struct part *p)
 {
 	struct authority *au = p->authority;
-	struct ask_server *s;
+	struct ask_server *s = NULL;
 
 	if (!au->live ||
 	    (!au->nservers && au->def.on_absent != ASK_BY_WAIT && !is_patient(a, au))) {
@@ -307,15 +330,17 @@ static bool ask_programs(struct ask *a, struct part *p)
 		vote(p, by_default(au->def.on_error), UINT8_MAX, REASON_ABSENT);
 		return false;
 	}
-	s = ask_pick(a, au);
+	if (!au->nwaiting)
+		s = ask_pick(a, au);
 	if (s) {
 		send_part(a, p, s);
 		return true;
 	}
 	list_add_tail(&au->waiting, &p->link);
-	au->nwaiting++;
 	if (!au->nservers)
 		wait_patiently(a, p);
+	if (au->nwaiting++) /* nobody overtakes those that wait */
+		ask_pump(a, au);
 	return true;
 }
 
@@ -577,6 +602,8 @@ int ask_new(struct ask **out, const struct ask_env *env)
 	list_init(&a->servers);
 	list_init(&a->unsent);
 	list_init(&a->defs);
+	list_init(&a->pumps);
+	loop_timer_init(&a->pump, on_pump, a);
 	if (getrandom(&a->key, sizeof(a->key), 0) != (ssize_t)sizeof(a->key)) {
 		free(a);
 		return -EIO;

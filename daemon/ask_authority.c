@@ -272,6 +272,7 @@ void ask_authority_put(struct authority *au)
 	if (--au->refs)
 		return;
 	list_del(&au->link);
+	list_del(&au->pump);
 	free(au->name);
 	free(au);
 }
@@ -291,6 +292,7 @@ static struct authority *authority_get(struct ask *a, const char *name)
 		}
 		list_init(&au->servers);
 		list_init(&au->waiting);
+		list_init(&au->pump);
 		list_add_tail(&a->authorities, &au->link);
 	}
 	au->refs++;
@@ -429,6 +431,7 @@ void ask_free(struct ask *a)
 		if (p->question)
 			loop_timer_cancel(a->env.loop, &p->deadline);
 	}
+	loop_timer_cancel(a->env.loop, &a->pump);
 	free_all(a);
 	slab_deinit(&a->parts);
 	slab_deinit(&a->questions);

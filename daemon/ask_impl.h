@@ -74,6 +74,7 @@ struct authority {
 	bool changed;       /* ... and its servers are those of another definition */
 	unsigned refs;      /* definitions that name it */
 	struct list servers, waiting;
+	struct list pump; /* ask->pumps: a server has room for what waits */
 	uint32_t nservers, open, nwaiting;
 	uint64_t patient_until_ns; /* questions wait for a server until then */
 	/* circuit breaker */
@@ -91,6 +92,8 @@ struct ask {
 	struct htable table;
 	struct slab questions, parts;
 	struct list authorities, servers, unsent, defs;
+	struct list pumps;      /* authorities */
+	struct loop_timer pump; /* ... and when they are looked at */
 	struct def *now, *before;
 	struct ask_stats stats;
 	const struct ask_answer *answer; /* the one that is being taken; NULL: none */

@@ -82,6 +82,21 @@ is "$(try "$H4" 7002)" connected "an answer with remember decides the next conne
 like "$(h_pendctl decisions --json | tr -d ' \n')" '"by":"slow",.*"reason":"authority",.*"scope":"service",.*"why":"knownhere"' "... and is shown, with its reason"
 like "$(h_pendctl decisions forget --from "$C4")" "^1 " "... until it is forgotten"
 
+# With room for one question: somebody else's word about that one makes room for the next.
+echo '{"id":3,"op":"serve","authority":"slow","max":1}' >&"$TO"
+client_bg first -t 8000 "$H4" 7002
+id=$(question)
+client_bg second -t 8000 "$H4" 7002
+check "the second of two waits" wait_for 2 pending_is 2
+h_pendctl permit "$id" >/dev/null
+client_wait first
+next=$(question)
+isnt "$next" "" "a person decides the first: the second is put to the program"
+echo "{\"op\":\"answer\",\"answers\":[{\"id\":\"$next\",\"verdict\":\"permit\"}]}" >&"$TO"
+client_wait second
+is "$(of first result) $(of second result)" "connected connected" "... and both are let in"
+echo '{"id":4,"op":"serve","authority":"slow"}' >&"$TO"
+
 # Stopped with questions open: the deadline decides, and nobody else waits.
 client_bg stopped -n 20 -t 8000 "$H4" 7002
 check "twenty are asked about" wait_for 5 pending_is 20

@@ -335,6 +335,41 @@ START_TEST(room_and_order)
 }
 END_TEST
 
+static void round_of_the_loop(void)
+{
+	ck_assert_int_eq(loop_once(l, mono_add(loop_clock(), MS)), 0);
+}
+
+static const enum { GONE, LATE, DECIDED, ANSWERED } ways[] = {GONE, LATE, DECIDED, ANSWERED};
+
+/* However a question ends that a server has, the next one has its place; first come, first served. */
+START_TEST(room_is_used_whatever_made_it)
+{
+	serve(0, IDP, 1);
+	serve(1, DNS, 0);
+	question_for(1, ways[_i] == DECIDED ? ANY : IDP, ways[_i] == LATE ? 10 : 1000);
+	ck_assert(seen.open[0][1][IDP]);
+	question(2, IDP);
+	question(3, IDP);
+	ck_assert_uint_eq(seen.held[0], 1);
+	if (ways[_i] == GONE)
+		ask_gone(a, 1);
+	else if (ways[_i] == LATE)
+		run_ms(20);
+	else if (ways[_i] == DECIDED)
+		ck_assert_int_eq(answer(1, 1, ASK_PERMIT), ASK_OK);
+	else
+		ck_assert_int_eq(answer(0, 1, ASK_BLOCK), ASK_OK);
+	question(4, IDP); /* does not overtake */
+	round_of_the_loop();
+	ck_assert(seen.open[0][2][IDP]);
+	ck_assert_uint_eq(seen.held[0], 1);
+	ck_assert_int_eq(answer(0, 2, ASK_PERMIT), ASK_OK);
+	ck_assert(seen.open[0][3][IDP]);
+	ck_assert_uint_eq(stats_of(IDP).waiting, 1);
+}
+END_TEST
+
 START_TEST(no_more_than_max_pending)
 {
 	serve(0, IDP, 10);
@@ -814,6 +849,7 @@ Suite *suite(void)
 	tcase_add_test(tc, the_deadline_decides);
 	tcase_add_test(tc, at_the_end_of_a_context_its_rule_decides);
 	tcase_add_test(tc, room_and_order);
+	tcase_add_loop_test(tc, room_is_used_whatever_made_it, 0, sizeof(ways) / sizeof(ways[0]));
 	tcase_add_test(tc, no_more_than_max_pending);
 	tcase_add_test(tc, a_server_leaves);
 	tcase_add_test(tc, a_server_is_silent);
