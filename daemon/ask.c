@@ -110,18 +110,45 @@ static void say_or_wait(struct ask *a, struct question *q)
 	list_add_tail(&a->unsent, &q->unsent);
 }
 
+/*
+ * Would it be the same whatever they had said for whom on-timeout, on-absent or on-error stood in? Else it holds for
+ * the one connection: an outage must not be remembered.
+ */
+static bool was_said(const struct question *q, enum pend_verdict v)
+{
+	const struct ask_def *d = q->group;
+	unsigned need = d->rule == ASK_QUORUM ? d->need : 1, silent = q->left + q->stood_in;
+
+	if (!q->stood_in)
+		return true;
+	switch ((enum ask_rule)d->rule) {
+	case ASK_ONE:
+	case ASK_CHAIN:
+		return false;
+	case ASK_ALL:
+		return v == PEND_VERDICT_BLOCK && q->said_block;
+	case ASK_ANY:
+	case ASK_QUORUM:
+		return v == PEND_VERDICT_PERMIT ? q->said_permit >= need
+						: q->said_permit + silent < need;
+	}
+	return false;
+}
+
 static void decide(struct ask *a, struct question *q, enum pend_verdict v, uint8_t block,
 		   uint32_t reason, const char *by)
 {
-	const struct ask_answer *said = reason == REASON_AUTHORITY ? a->answer : NULL;
+	const struct ask_answer *said = q->starting ? NULL : a->answer;
 
 	q->decided = true;
 	q->decision = (struct ask_decision){
 		.context = q->info.context, .verdict = v, .block = block, .code = reason, .by = by};
-	if (said && !q->starting) {
-		q->decision.lasting = said->lasting;
+	if (said && (reason == REASON_AUTHORITY || reason == REASON_ERROR))
 		q->decision.why = said->why;
-	}
+	if (said && reason == REASON_AUTHORITY)
+		q->decision.lasting = said->lasting;
+	if (!was_said(q, v))
+		q->decision.lasting = (struct msg_lasting){.ns = MSG_REMEMBER_NOT};
 	a->stats.decided++;
 	withdraw_all(a, q, ASK_WHY_DECIDED);
 	if (!q->starting) /* whoever starts its parts looks at `decided` */
@@ -303,7 +330,7 @@ void ask_desert(struct ask *a, struct authority *au, bool error)
 			au->stats.absent++;
 		}
 		vote(p, by_default(error ? au->def.on_error : au->def.on_absent), UINT8_MAX,
-		     REASON_ABSENT);
+		     error ? REASON_ERROR : REASON_ABSENT);
 	}
 }
 
@@ -327,7 +354,7 @@ static bool ask_programs(struct ask *a, struct part *p)
 	}
 	if (au->nservers && !ask_breaker_allows(a, au, &p->probe)) {
 		au->stats.refused++;
-		vote(p, by_default(au->def.on_error), UINT8_MAX, REASON_ABSENT);
+		vote(p, by_default(au->def.on_error), UINT8_MAX, REASON_ERROR);
 		return false;
 	}
 	if (!au->nwaiting)
@@ -417,6 +444,13 @@ static enum ask_vote tally(const struct question *q)
 	return q->left ? (enum ask_vote)0 : ASK_CONTINUE;
 }
 
+static void ask_next(struct ask *a, struct question *q, const char *by)
+{
+	a->answer = NULL; /* what one has said is not said of the next */
+	if (!start_part(a, q, member(q, ++q->next)) && !q->decided)
+		decide(a, q, PEND_VERDICT_BLOCK, UINT8_MAX, REASON_BACKLOG, by);
+}
+
 static void settle(struct ask *a, struct question *q, uint8_t block, uint32_t reason,
 		   const char *by)
 {
@@ -428,9 +462,8 @@ static void settle(struct ask *a, struct question *q, uint8_t block, uint32_t re
 		decide(a, q, PEND_VERDICT_BLOCK, block, reason, by);
 	else if (v == ASK_CONTINUE) /* nobody has an opinion: as when nobody answers in time */
 		decide(a, q, (enum pend_verdict)q->info.on_timeout, UINT8_MAX, REASON_TIMEOUT, by);
-	else if (q->group->rule == ASK_CHAIN && !start_part(a, q, member(q, ++q->next)) &&
-		 !q->decided)
-		decide(a, q, PEND_VERDICT_BLOCK, UINT8_MAX, REASON_BACKLOG, by);
+	else if (q->group->rule == ASK_CHAIN)
+		ask_next(a, q, by);
 }
 
 /* Ends the part; may free its question. */
@@ -439,6 +472,7 @@ static void vote(struct part *p, enum ask_vote v, uint8_t block, uint32_t reason
 	struct question *q = p->question;
 	const char *by = p->authority->name;
 	struct ask *a = q->ask;
+	bool said = reason == REASON_AUTHORITY || reason == REASON_STATIC;
 
 	part_free(a, p);
 	if (q->decided)
@@ -446,6 +480,9 @@ static void vote(struct part *p, enum ask_vote v, uint8_t block, uint32_t reason
 	q->left--;
 	q->permits += v == ASK_PERMIT;
 	q->blocks += v == ASK_BLOCK;
+	q->said_permit += said && v == ASK_PERMIT;
+	q->said_block += said && v == ASK_BLOCK;
+	q->stood_in += !said;
 	settle(a, q, block, reason, by);
 }
 
@@ -583,7 +620,8 @@ enum ask_state ask_answer(struct ask *a, void *client, const struct ask_answer *
 	au->refs++; /* the question may be the last that knows it */
 	note_answer(a, p, v);
 	a->answer = answer;
-	vote(p, v == ASK_ERROR ? by_default(au->def.on_error) : v, answer->block, REASON_AUTHORITY);
+	vote(p, v == ASK_ERROR ? by_default(au->def.on_error) : v, answer->block,
+	     v == ASK_ERROR ? REASON_ERROR : REASON_AUTHORITY);
 	a->answer = NULL;
 	ask_pump(a, au);
 	ask_authority_put(au);

@@ -53,6 +53,8 @@ struct question {
 	const struct ask_def *group;
 	uint8_t next; /* CHAIN: the member that is asked */
 	uint8_t permits, blocks, left;
+	uint8_t said_permit, said_block; /* of these, by whom was asked */
+	uint8_t stood_in;                /* votes that a default made, whatever they are */
 	bool decided, starting;
 	struct ask_decision decision;
 	char *why; /* of a decision that could not be said at once; ours */

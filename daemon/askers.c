@@ -24,13 +24,14 @@ struct askers {
 	bool walking, walk_stalled;
 };
 
-/* Deadlines and absences are nobody's words: only those have a note. */
+/* Deadlines and absences are nobody's words: they have no note. An error has only what it says of itself. */
 static uint32_t reason_of(const struct askers *s, const struct ask_decision *d)
 {
 	bool said = d->code == REASON_AUTHORITY || d->code == REASON_STATIC;
+	bool noted = s->env.notes && (said || (d->code == REASON_ERROR && d->why));
 
 	return MSG_REASON(d->code,
-			  said && s->env.notes ? notes_add(s->env.notes, d->by, d->why) : 0);
+			  noted ? notes_add(s->env.notes, said ? d->by : NULL, d->why) : 0);
 }
 
 static int on_complete(void *ctx, const struct ask_decision *d)

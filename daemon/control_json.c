@@ -140,7 +140,7 @@ static const char *const reasons[] = {
 	[REASON_TIMEOUT] = "timeout",   [REASON_POLICY] = "policy",
 	[REASON_STATIC] = "static",     [REASON_AUTHORITY] = "authority",
 	[REASON_SHUTDOWN] = "shutdown", [REASON_BACKLOG] = "backlog",
-	[REASON_ABSENT] = "absent",
+	[REASON_ABSENT] = "absent",     [REASON_ERROR] = "on-error",
 };
 
 static const char *const modes[] = {

@@ -90,7 +90,8 @@ enum msg_complete_reason { /* pend_info.reason */
 			   REASON_AUTHORITY, /* a program */
 			   REASON_SHUTDOWN,
 			   REASON_BACKLOG, /* it could not be asked: too much is open */
-			   REASON_ABSENT,  /* nobody answers for the authority, or it fails */
+			   REASON_ABSENT,  /* nobody answers for the authority */
+			   REASON_ERROR,   /* it could not find out, or fails: its on-error */
 };
 
 /*

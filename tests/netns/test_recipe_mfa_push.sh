@@ -45,6 +45,7 @@ pendd_start <<-END
 	}
 	layer default {
 		pend proto tcp from 203.0.113.0/24 to port 22 ask push complete buffer with reset
+		pend proto tcp from 203.0.113.0/24 to port 80 ask push complete buffer with reset remember 8h scope source
 		permit
 	}
 END
@@ -72,4 +73,8 @@ is "$(client -t 9000 -s 203.0.113.2 "$H4" 22 | field result)" connected "later t
 is "$(pushes 2)" 2 "... by a second push"
 is "$(stat -c %a "$WORK/notes")" 700 "the notes are closed to others"
 like "$(h_pendctl events -n 100 --type completed --json)" '"reason": *"authority"' "it is the authority that has decided"
+is "$(client -t 9000 -r -s 203.0.113.5 "$H4" 80 | field result)" refused "where answers are remembered, an error of the server"
+like "$(h_pendctl decisions --json | tr -d ' \n')" '"decisions":\[\]' "... is not"
+is "$(client -t 9000 -r -s 203.0.113.7 "$H4" 80 | field result)" refused "a person's no"
+like "$(h_pendctl decisions --json | tr -d ' \n')" '"source":"203.0.113.7"' "... is"
 finish

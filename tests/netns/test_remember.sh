@@ -6,15 +6,24 @@
 # shellcheck source=tests/netns/lib.sh
 . "${0%/*}/lib.sh"
 . "${0%/*}/control.sh"
+# shellcheck source=tests/netns/agent.sh
+. "${0%/*}/agent.sh"
 ns_pair
 need_queue
 control_start
-server tcp:{7001..7008}
+server tcp:{7001..7012}
+printf '#!/bin/sh\necho it failed\nexit 7\n' >"$WORK/fails"
+printf '#!/bin/sh\nexit 0\n' >"$WORK/permits"
+chmod 755 "$WORK" "$WORK/fails" "$WORK/permits"
 
 policy()
 {
 	cat <<-END
 	authority people { type operator; timeout 20s; on-timeout block; }
+	authority fails { type exec; command "$WORK/fails"; mode once; timeout 9s; on-error permit; }
+	authority blocks { type exec; command "$WORK/fails"; mode once; timeout 9s; on-error block; }
+	authority permits { type exec; command "$WORK/permits"; mode once; timeout 9s; }
+	authority lists { type dnsbl; zones { "list.example" }; servers { 127.0.0.9 }; timeout 9s; on-error permit; }
 	layer default {
 		pend proto tcp to port 7001 ask people complete buffer remember ${1:-1h}
 		pend proto tcp to port { 7002, 7003 } ask people complete buffer remember 1h scope source
@@ -23,6 +32,10 @@ policy()
 		pend proto tcp to port 7006 ask people complete buffer remember 1h timeout 1s
 		pend proto tcp to port 7007 ask people complete buffer remember 1h end
 		pend proto tcp to port 7008 ask people complete buffer
+		pend proto tcp to port 7009 ask fails complete buffer remember 1h
+		pend proto tcp to port 7010 ask blocks complete buffer with reset remember 1h scope source
+		pend proto tcp to port 7011 ask all { fails, permits } complete buffer remember 1h
+		pend proto tcp to port 7012 ask lists complete buffer remember 1h
 		permit
 	}
 	END
@@ -72,6 +85,18 @@ client -t 6000 "$H4" 7006 >"$WORK/other" &
 check "what a deadline decided is not remembered" wait_for 5 pending_is 1
 h_pendctl block "$C4" >/dev/null
 wait $!
+
+# What stands in for an answer is nobody's word.
+was() { h_pendctl decisions --json | grep -c '"text":.*to port '"$1"; }
+holds 10 "programs serve" agents_serve fails blocks permits lists
+is "$(try "$H4" 7009)" connected "an error permits, by on-error"
+reason_is() { [ "$(h_pendctl events -n 1 --type completed --json | field reason)" = "$1" ]; }
+holds 3 "... and is told as such" reason_is on-error
+like "$(h_pendctl events -n 1 --type completed --json | tr -d '\n')" '"why": ?"it failed"' "... with what was said of it"
+is "$(client -t 9000 -r "$H4" 7010 | field result)" refused "an error blocks, by on-error"
+is "$(try "$H4" 7011)" connected "in a group on-error votes"
+is "$(client -t 9000 "$H4" 7012 | field result)" connected "lists that cannot be asked: on-error"
+is "$(was 7009) $(was 7010) $(was 7011) $(was 7012)" "0 0 0 0" "none of that is remembered"
 
 # One answer for all that wait, and for a rule that does not remember by itself.
 for port in 9301 9302 9303 9304; do

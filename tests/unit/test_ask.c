@@ -593,6 +593,124 @@ START_TEST(lasting_and_why)
 }
 END_TEST
 
+/*
+ * What is to be remembered is what they have said, not what stood in for an answer that did not come. The three
+ * are asked in order, `on_error` is of all.
+ */
+static const struct {
+	unsigned index;
+	enum ask_default on_error;
+	enum ask_vote votes[3];
+	enum pend_verdict verdict;
+	uint32_t reason;
+	bool lasts;
+} substitutes[] = {
+	{IDP, ASK_BY_PERMIT, {ASK_ERROR}, PEND_VERDICT_PERMIT, REASON_ERROR, false},
+	{IDP, ASK_BY_BLOCK, {ASK_ERROR}, PEND_VERDICT_BLOCK, REASON_ERROR, false},
+	{IDP, ASK_BY_NEXT, {ASK_ERROR}, PEND_VERDICT_BLOCK, REASON_TIMEOUT, false},
+	{CHAIN,
+	 ASK_BY_PERMIT,
+	 {ASK_CONTINUE, ASK_PERMIT},
+	 PEND_VERDICT_PERMIT,
+	 REASON_AUTHORITY,
+	 true},
+	{CHAIN, ASK_BY_PERMIT, {ASK_CONTINUE, ASK_ERROR}, PEND_VERDICT_PERMIT, REASON_ERROR, false},
+	{CHAIN, ASK_BY_NEXT, {ASK_ERROR, ASK_PERMIT}, PEND_VERDICT_PERMIT, REASON_AUTHORITY, false},
+	{ALL,
+	 ASK_BY_PERMIT,
+	 {ASK_ERROR, ASK_PERMIT, ASK_PERMIT},
+	 PEND_VERDICT_PERMIT,
+	 REASON_AUTHORITY,
+	 false},
+	{ALL,
+	 ASK_BY_PERMIT,
+	 {ASK_PERMIT, ASK_PERMIT, ASK_ERROR},
+	 PEND_VERDICT_PERMIT,
+	 REASON_ERROR,
+	 false},
+	{ALL,
+	 ASK_BY_NEXT,
+	 {ASK_ERROR, ASK_PERMIT, ASK_PERMIT},
+	 PEND_VERDICT_PERMIT,
+	 REASON_AUTHORITY,
+	 false},
+	{ALL, ASK_BY_PERMIT, {ASK_ERROR, ASK_BLOCK}, PEND_VERDICT_BLOCK, REASON_AUTHORITY, true},
+	{ALL, ASK_BY_BLOCK, {ASK_PERMIT, ASK_ERROR}, PEND_VERDICT_BLOCK, REASON_ERROR, false},
+	{ANY, ASK_BY_BLOCK, {ASK_ERROR, ASK_PERMIT}, PEND_VERDICT_PERMIT, REASON_AUTHORITY, true},
+	{ANY, ASK_BY_PERMIT, {ASK_BLOCK, ASK_ERROR}, PEND_VERDICT_PERMIT, REASON_ERROR, false},
+	{ANY,
+	 ASK_BY_BLOCK,
+	 {ASK_ERROR, ASK_BLOCK, ASK_BLOCK},
+	 PEND_VERDICT_BLOCK,
+	 REASON_AUTHORITY,
+	 false},
+	{ANY,
+	 ASK_BY_BLOCK,
+	 {ASK_BLOCK, ASK_BLOCK, ASK_BLOCK},
+	 PEND_VERDICT_BLOCK,
+	 REASON_AUTHORITY,
+	 true},
+	{TWO, ASK_BY_PERMIT, {ASK_PERMIT, ASK_ERROR}, PEND_VERDICT_PERMIT, REASON_ERROR, false},
+	{TWO, ASK_BY_PERMIT, {ASK_ERROR, ASK_PERMIT}, PEND_VERDICT_PERMIT, REASON_AUTHORITY, false},
+	{TWO,
+	 ASK_BY_BLOCK,
+	 {ASK_ERROR, ASK_PERMIT, ASK_PERMIT},
+	 PEND_VERDICT_PERMIT,
+	 REASON_AUTHORITY,
+	 true},
+	{TWO, ASK_BY_BLOCK, {ASK_ERROR, ASK_BLOCK}, PEND_VERDICT_BLOCK, REASON_AUTHORITY, false},
+	{TWO, ASK_BY_BLOCK, {ASK_BLOCK, ASK_BLOCK}, PEND_VERDICT_BLOCK, REASON_AUTHORITY, true},
+};
+
+START_TEST(an_error_is_not_remembered)
+{
+	defs[IDP].on_error = defs[DNS].on_error = defs[LAZY].on_error =
+		(uint8_t)substitutes[_i].on_error;
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+	for (unsigned i = 0; i < 3; i++)
+		serve(i, i == 2 ? LAZY : IDP + i, 0);
+	question(1, substitutes[_i].index);
+	for (unsigned i = 0; i < 3 && substitutes[_i].votes[i]; i++) {
+		struct ask_answer ans = {.context = 1,
+					 .vote = (uint8_t)substitutes[_i].votes[i],
+					 .block = UINT8_MAX,
+					 .lasting = {.ns = 60000 * MS},
+					 .why = "so"};
+
+		ck_assert_int_eq(seen.done[1], 0);
+		forget(i, 1);
+		ck_assert_int_eq(ask_answer(a, &client_id[i], &ans), ASK_OK);
+	}
+	ended(1, substitutes[_i].verdict, substitutes[_i].reason);
+	ck_assert_int_eq(substitutes[_i].lasts, substitutes[_i].reason == REASON_AUTHORITY &&
+							seen.lasting[1].ns != MSG_REMEMBER_NOT);
+	if (substitutes[_i].reason != REASON_AUTHORITY)
+		ck_assert(seen.lasting[1].ns == 0 || seen.lasting[1].ns == MSG_REMEMBER_NOT);
+	ck_assert_str_eq(seen.why[1], substitutes[_i].reason == REASON_TIMEOUT ? "" : "so");
+}
+END_TEST
+
+/* Nobody there, too late, and not asked: the last word is a real one all the same. */
+START_TEST(nor_is_what_stood_in_for_silence)
+{
+	defs[DNS].on_absent = defs[DNS].on_timeout = ASK_BY_PERMIT;
+	defs[DNS].timeout_ns = 10 * MS;
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+	serve(0, IDP, 0);
+	serve(2, LAZY, 0);
+	question(1, ALL);
+	serve(1, DNS, 0);
+	question(2, ALL);
+	run_ms(30);
+	for (unsigned n = 1; n <= 2; n++) {
+		ck_assert_int_eq(answer(0, n, ASK_PERMIT), ASK_OK);
+		ck_assert_int_eq(answer(2, n, ASK_PERMIT), ASK_OK);
+		ended(n, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+		ck_assert_uint_eq(seen.lasting[n].ns, MSG_REMEMBER_NOT);
+	}
+}
+END_TEST
+
 START_TEST(policies_come_and_go)
 {
 	struct ask_def few[2];
@@ -860,6 +978,9 @@ Suite *suite(void)
 	tcase_add_test(tc, a_stopped_server_is_passed_over);
 	tcase_add_test(tc, gone_and_no_room);
 	tcase_add_test(tc, lasting_and_why);
+	tcase_add_loop_test(tc, an_error_is_not_remembered, 0,
+			    sizeof(substitutes) / sizeof(substitutes[0]));
+	tcase_add_test(tc, nor_is_what_stood_in_for_silence);
 	tcase_add_test(tc, policies_come_and_go);
 	tcase_add_loop_test(tc, a_reload_leaves_open_groups_as_they_were, 0,
 			    2 * sizeof(lives) / sizeof(lives[0]));

@@ -387,6 +387,26 @@ START_TEST(a_rule_or_a_person_says_for_how_long)
 }
 END_TEST
 
+/* A rule that remembers, and an answer that says so: neither makes a deadline, an absence or an error hold for others. */
+START_TEST(only_what_somebody_said_is_remembered)
+{
+	for (uint32_t code = REASON_NONE; code <= REASON_ERROR; code++)
+		for (unsigned i = 0; i < 2; i++) {
+			bool said = code == REASON_OPERATOR || code == REASON_AUTHORITY;
+			struct msg m;
+
+			c.opt.rule = 1;
+			sim_syn(s, (uint16_t)(4000 + 2 * code + i), 1);
+			m = saying(c.ctx, i ? 60 * S : 0, 0);
+			m.u.complete.reason = MSG_REASON(code, 4711);
+			ck_assert_int_eq(ask(&m)->u.done.remembered, said);
+			ck_assert_int_eq(told() != NULL, said);
+			sim_round(s);
+			receive();
+		}
+}
+END_TEST
+
 START_TEST(what_is_remembered_decides_the_pended)
 {
 	struct msg m, all = make(MSG_APPLY);
@@ -509,6 +529,7 @@ Suite *suite(void)
 	tcase_add_checked_fixture(tc, setup_rules, teardown_rules);
 	tcase_add_test(tc, of_an_earlier_policy);
 	tcase_add_test(tc, a_rule_or_a_person_says_for_how_long);
+	tcase_add_test(tc, only_what_somebody_said_is_remembered);
 	tcase_add_test(tc, what_is_remembered_decides_the_pended);
 	tcase_add_test(tc, a_fence_is_answered_and_nonsense_is_not_remembered);
 	suite_add_tcase(su, tc);
