@@ -232,6 +232,49 @@ static enum ask_vote timed_out(const struct ask *a, const struct part *p)
 						     : ASK_CONTINUE;
 }
 
+/*
+ * It was put to somebody, for as long as the definition says. A rule with less patience says nothing of who was asked,
+ * nor does a question that waited for room, or came late; an eighth is for the way.
+ */
+static bool had_its_time(const struct ask *a, const struct part *p)
+{
+	const struct pend_info *i = &p->question->info;
+	uint64_t all = p->authority->def.timeout_ns;
+
+	return p->server && i->deadline_ns - i->created_ns >= all &&
+	       loop_now(a->env.loop).ns - p->sent_ns >= all - all / 8;
+}
+
+static bool is_fault(const struct ask *a, const struct part *p)
+{
+	switch ((enum ask_silence)p->authority->def.silence) {
+	case ASK_SILENCE_DEAD:
+		return !a->env.alive(a->env.ctx, p->server->client, p->sent_ns);
+	case ASK_SILENCE_WRONG:
+		return p->server->answered_ns <= p->sent_ns;
+	case ASK_SILENCE_MEANT:
+		break;
+	}
+	return false;
+}
+
+/* Its time is over, and there is no answer. */
+static void note_silence(struct ask *a, const struct part *p)
+{
+	struct authority *au = p->authority;
+
+	au->stats.timeouts++;
+	if (!had_its_time(a, p))
+		return;
+	if (is_fault(a, p)) {
+		if (p->server->fails < ASK_BREAKER_FAILS)
+			p->server->fails++;
+		ask_failed(a, au, p->probe);
+	} else if (p->probe) {
+		ask_worked(au, p->probe);
+	}
+}
+
 static void on_deadline(void *ctx)
 {
 	struct part *p = ctx;
@@ -242,11 +285,7 @@ static void on_deadline(void *ctx)
 		patience_over(a, p);
 		return;
 	}
-	au->stats.timeouts++;
-	if (p->server && p->server->fails < ASK_BREAKER_FAILS)
-		p->server->fails++;
-	if (au->nservers)
-		ask_failed(a, au, p->probe);
+	note_silence(a, p);
 	if (p->server)
 		a->env.withdrawn(a->env.ctx, p->server->client, au->name, p->question->info.context,
 				 ASK_WHY_TIMEOUT);
@@ -554,6 +593,9 @@ void ask_gone(struct ask *a, pend_context context)
 
 	if (!q || q->starting)
 		return;
+	if (loop_now(a->env.loop).ns >= q->info.deadline_ns) /* the worker was first to see it */
+		for (struct list *at = q->parts.next; at != &q->parts; at = at->next)
+			note_silence(a, container_of(at, struct part, of_question));
 	withdraw_all(a, q, ASK_WHY_GONE);
 	question_free(a, q);
 }
@@ -583,6 +625,7 @@ static void note_answer(struct ask *a, struct part *p, enum ask_vote v)
 		au->stats.errors++;
 		ask_failed(a, au, p->probe);
 	} else {
+		p->server->answered_ns = loop_now(a->env.loop).ns;
 		ask_worked(au, p->probe);
 	}
 }

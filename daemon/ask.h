@@ -9,7 +9,7 @@
  *
  * A slow, stopped or dead server delays nobody else's questions: each authority has its own queue with a
  * bound, each part its own deadline, and an authority that fails again and again is not asked for a
- * while (circuit breaker). The worker's deadline stands behind all of this: what is lost here ends there.
+ * while (circuit breaker). What is no answer is a failure only where somebody is to blame for it: enum ask_silence. The worker's deadline stands behind all of this: what is lost here ends there.
  *
  * It knows neither sockets nor channels: everything goes through struct ask_env, so that tests and
  * fuzzers run it without either.
@@ -41,6 +41,14 @@ enum ask_vote {
 /* What a vote that did not come counts as. WAIT: nothing yet. */
 enum ask_default { ASK_BY_BLOCK, ASK_BY_PERMIT, ASK_BY_NEXT, ASK_BY_WAIT };
 
+/*
+ * What it says of an authority that a question put to it was not answered in its time.
+ * DEAD: that nobody is there, if nothing else was heard of who serves it: there may be a person behind it.
+ * WRONG: that it hangs, if it has answered nothing since: a machine that answers all it is asked.
+ * MEANT: nothing. It answers only when there is something to say, and errors by itself.
+ */
+enum ask_silence { ASK_SILENCE_DEAD, ASK_SILENCE_WRONG, ASK_SILENCE_MEANT };
+
 enum ask_rule { ASK_ONE, ASK_ANY, ASK_ALL, ASK_QUORUM, ASK_CHAIN };
 
 /* An authority as the policy defines it. */
@@ -52,6 +60,7 @@ struct ask_def {
 	uint8_t on_timeout; /* enum ask_default: BLOCK, PERMIT */
 	uint8_t on_absent;  /* BLOCK, PERMIT, WAIT */
 	uint8_t on_error;   /* BLOCK, PERMIT, NEXT */
+	uint8_t silence;    /* enum ask_silence */
 	uint8_t rule;       /* enum ask_rule */
 	uint8_t need;       /* QUORUM */
 	uint8_t members;    /* of a group: indexes into the same table, none of them a group */
@@ -113,6 +122,8 @@ struct ask_env {
 	void (*unserved)(void *ctx, void *client, const char *authority, enum ask_why why);
 	/* Its output waits: no more questions for now; ask_drained is called when it may have them. */
 	bool (*backlogged)(void *ctx, void *client);
+	/* Has it said anything since, or promised to, and keeps the promise? */
+	bool (*alive)(void *ctx, void *client, uint64_t since_ns);
 };
 
 enum ask_breaker { ASK_CLOSED, ASK_OPEN, ASK_HALF_OPEN };

@@ -22,6 +22,7 @@ struct ask_server {
 	void *client;
 	uint32_t max, open;
 	unsigned fails; /* timeouts one after the other: at ASK_BREAKER_FAILS it is passed over */
+	uint64_t answered_ns; /* last; errors are none */
 	struct list parts;
 };
 

@@ -77,6 +77,12 @@ static bool on_backlogged(void *ctx, void *client)
 	return control_backlogged(client);
 }
 
+static bool on_alive(void *ctx, void *client, uint64_t since_ns)
+{
+	(void)ctx;
+	return control_alive(client, mono_ns(since_ns));
+}
+
 int askers_new(struct askers **out, const struct askers_env *env)
 {
 	struct askers *s = calloc(1, sizeof(*s));
@@ -86,7 +92,8 @@ int askers_new(struct askers **out, const struct askers_env *env)
 			      .question = on_question,
 			      .withdrawn = on_withdrawn,
 			      .unserved = on_unserved,
-			      .backlogged = on_backlogged};
+			      .backlogged = on_backlogged,
+			      .alive = on_alive};
 	int r;
 
 	if (!s)
@@ -131,6 +138,31 @@ static uint64_t version_of(const struct classify_authority *c)
 	return h | 1;
 }
 
+/* pend.conf(5) says it, too: on-error. */
+static enum ask_silence silence_of(const struct classify_authority *c)
+{
+	switch ((enum authority_type)c->type) {
+	case AUTHORITY_DNSBL:
+	case AUTHORITY_HTTP:
+		return ASK_SILENCE_WRONG;
+	case AUTHORITY_EXEC: /* a process for each question may wait for a person: its end is its answer */
+		return strstr(c->config, ",\"mode\":\"once\",") ? ASK_SILENCE_MEANT
+								: ASK_SILENCE_WRONG;
+	case AUTHORITY_UNIT: /* it starts slowly, and says when it cannot */
+	case AUTHORITY_TOTP: /* nobody has brought a code */
+	case AUTHORITY_OPERATOR:
+	case AUTHORITY_STATIC:
+	case AUTHORITY_ANY:
+	case AUTHORITY_ALL:
+	case AUTHORITY_QUORUM:
+	case AUTHORITY_CHAIN:
+		return ASK_SILENCE_MEANT;
+	case AUTHORITY_SOCKET:
+		break;
+	}
+	return ASK_SILENCE_DEAD;
+}
+
 static struct ask_def def_of(const struct classify_authority *c)
 {
 	static const uint8_t rules[] = {[AUTHORITY_ANY] = ASK_ANY,
@@ -151,6 +183,7 @@ static struct ask_def def_of(const struct classify_authority *c)
 		.on_timeout = c->on_timeout == PEND_VERDICT_PERMIT ? ASK_BY_PERMIT : ASK_BY_BLOCK,
 		.on_absent = absent[c->on_absent],
 		.on_error = error[c->on_error],
+		.silence = (uint8_t)silence_of(c),
 		.rule = rules[c->type],
 		.need = c->need,
 		.members = c->members,

@@ -43,6 +43,12 @@ static void on_silence(void *ctx)
 	ask_client_silent(c->env.ask, cc);
 }
 
+bool control_alive(const struct control_client *cc, mono_t since)
+{
+	return mono_before(since, cc->heard) ||
+	       (cc->heartbeat_ns && cc->heartbeat_ns <= CONTROL_HEARTBEAT_GOOD);
+}
+
 void heartbeat_init(struct control_client *cc)
 {
 	cc->heard = loop_now(cc->control->env.loop);

@@ -207,6 +207,8 @@ bool control_may_serve(const struct control_client *cc, const char *name);
 #define CONTROL_SERVES_MAX    64   /* authorities that one client serves */
 #define CONTROL_HEARTBEAT_MAX 3600 /* seconds */
 #define CONTROL_HEARTBEATS    2    /* that it may miss */
+/* Who promises less often may be dead for longer than others should wait to find out. */
+#define CONTROL_HEARTBEAT_GOOD (60 * MONO_NS_PER_S)
 void heartbeat_init(struct control_client *cc);
 void act_serve(struct request *r, const json_t *args);
 void act_answer(struct request *r, const json_t *args);

@@ -24,7 +24,9 @@ PENDD_SETTINGS='observe-group nogroup;' pendd_start <<-END
 	authority door { type totp; secrets "$WORK/secrets"; open 3s; timeout 20s; on-timeout block; }
 	authority other { type totp; secrets "$WORK/others"; user 65534; group 65534; timeout 20s; on-timeout block }
 	authority none { type socket; timeout 5s; }
+	authority quick { type totp; secrets "$WORK/secrets"; open 1h; timeout 1s; on-timeout block }
 	layer default {
+		pend proto tcp to port 80 ask quick complete buffer
 		pend proto tcp to port 22 ask door complete buffer
 		permit
 	}
@@ -34,7 +36,8 @@ while [ $(($(date +%s) % 30)) -gt 25 ]; do sleep 0.2; done
 code() { oathtool --totp --base32 "$@" "$KEY"; } # the codes of three steps are good: -N 'now + 30 seconds'
 next() { code -N "now + 30 seconds"; }
 before() { code -N "now - 30 seconds"; }
-unlock() { h_pendctl unlock door "$@"; }
+unlock_at() { h_pendctl unlock "$@"; }
+unlock() { unlock_at door "$@"; }
 try() { client -t 8000 "$@" | field result; }
 
 holds 5 "a program serves it" agents_serve door
@@ -81,6 +84,17 @@ client_bg closed -t 15000 -s 203.0.113.1 "$H4" 22
 check "... and has to wait" wait_for 5 pending_is 1
 h_pendctl block 203.0.113.1 --reset >/dev/null
 client_wait closed
+
+# Strangers wait in vain as often as they like: who has brought a code is let in.
+holds 5 "a program serves the authority of less patience" agents_serve quick
+like "$(unlock_at quick 203.0.113.4 "$(code)")" '^Open' "a source is open"
+for round in 1 2 3; do
+	client_bg strangers -n 6 -c 6 -t 1600 -q -s 203.0.113.5 "$H4" 80
+	client_wait strangers
+	is "$(of strangers good) $(try -s 203.0.113.4 "$H4" 80)" "0 connected" "round $round: six strangers time out, and it is let in"
+done
+health() { h_pendctl --json authorities | tr -d ' \n' | grep -oE '"health":\{[^}]*\},("[a-z_]+":[^,{}]+,)*"name":"'"$1"'"' | grep -oE "\"$2\":\"?[a-z0-9]+" | sed 's/.*[:"]//'; }
+is "$(health quick breaker) $(health quick refused)" "closed 0" "... and nobody was refused for their sake"
 
 # One at a time: another would know nothing of what is open.
 OUT=$(inside "$H" "$BIN/pend-agent" --socket "$CONTROL" --authority door 2>&1)

@@ -8,7 +8,7 @@
 # shellcheck source=tests/netns/agent.sh
 . "${0%/*}/agent.sh"
 command -v curl >/dev/null || skip_all "curl is not installed"
-ns_pair 8
+ns_pair 16
 need_queue
 server tcp:22
 
@@ -21,7 +21,7 @@ cat >"$WORK/phone.py" <<-'END'
 	        with open(sys.argv[1], "a") as f:
 	            f.write("%s %s %s\n" % (q["source"], q["dest_port"], self.headers.get("X-Token")))
 	        last = int(q["source"].split(".")[-1])
-	        time.sleep(2.5)
+	        time.sleep(30 if last > 8 else 2.5)
 	        self.send_response(500 if last == 5 else 200)
 	        self.end_headers()
 	        self.wfile.write(b"maybe" if last == 3 else b"deny" if last % 2 else b"allow\n")
@@ -34,7 +34,7 @@ echo 'X-Token: secret' >"$WORK/headers"
 ip netns exec "$H" python3 "$WORK/phone.py" "$WORK/pushes" &
 answers() { grep -q . <(h ss -Hltn 'sport = 8099'); }
 wait_for 10 answers || bail "no server in place of the phone"
-export PEND_MFA_DIR=$WORK/notes PEND_MFA_KEEP=3
+export PEND_MFA_DIR=$WORK/notes PEND_MFA_KEEP=3 PEND_MFA_WAIT=6
 
 pendd_start <<-END
 	authority push {
@@ -73,6 +73,10 @@ is "$(client -t 9000 -s 203.0.113.2 "$H4" 22 | field result)" connected "later t
 is "$(pushes 2)" 2 "... by a second push"
 is "$(stat -c %a "$WORK/notes")" 700 "the notes are closed to others"
 like "$(h_pendctl events -n 100 --type completed --json)" '"reason": *"authority"' "it is the authority that has decided"
+for i in {9..14}; do client_bg "stranger$i" -r -t 15000 -s "203.0.113.$i" "$H4" 22; done
+for i in {9..14}; do client_wait "stranger$i"; done
+is "$(for i in {9..14}; do of "stranger$i" result; done | sort | uniq -c | xargs)" "6 refused" "six that nobody answers for are not let in"
+is "$(client -t 9000 -s 203.0.113.4 "$H4" 22 | field result)" connected "... and who is answered for is, behind them"
 is "$(client -t 9000 -r -s 203.0.113.5 "$H4" 80 | field result)" refused "where answers are remembered, an error of the server"
 like "$(h_pendctl decisions --json | tr -d ' \n')" '"decisions":\[\]' "... is not"
 is "$(client -t 9000 -r -s 203.0.113.7 "$H4" 80 | field result)" refused "a person's no"

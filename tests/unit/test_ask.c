@@ -6,6 +6,9 @@
 #include "daemon/msg.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define CLIENTS   4
 #define QUESTIONS 4096u
@@ -23,7 +26,7 @@ static struct {
 	uint32_t reason[QUESTIONS];
 	bool open[CLIENTS][QUESTIONS][DEFS]; /* the client holds this question */
 	unsigned held[CLIENTS], asked, withdrawn, unserved, silent;
-	bool backlogged[CLIENTS], no_room;
+	bool backlogged[CLIENTS], no_room, alive;
 	char by[QUESTIONS][16], why[QUESTIONS][32];
 	struct msg_lasting lasting[QUESTIONS];
 } seen;
@@ -104,6 +107,14 @@ static bool on_backlogged(void *ctx, void *client)
 	return seen.backlogged[*(int *)client];
 }
 
+static bool on_alive(void *ctx, void *client, uint64_t since_ns)
+{
+	(void)ctx;
+	(void)client;
+	ck_assert_uint_le(since_ns, loop_now(l).ns);
+	return seen.alive;
+}
+
 static void define(void)
 {
 	static const char *const names[DEFS] = {"ops",  "idp", "dns", "yes", "no",
@@ -139,7 +150,8 @@ static void setup(void)
 			      .question = on_question,
 			      .withdrawn = on_withdrawn,
 			      .unserved = on_unserved,
-			      .backlogged = on_backlogged};
+			      .backlogged = on_backlogged,
+			      .alive = on_alive};
 
 	memset(&seen, 0, sizeof(seen));
 	for (int i = 0; i < CLIENTS; i++)
@@ -161,6 +173,7 @@ static void question_for(unsigned n, unsigned index, uint64_t ms)
 {
 	struct pend_info info = {.context = n,
 				 .on_timeout = PEND_VERDICT_BLOCK,
+				 .created_ns = loop_now(l).ns,
 				 .deadline_ns = mono_add(loop_now(l), ms * MS).ns};
 
 	ask_question(a, 1, (uint16_t)index, &info);
@@ -513,8 +526,121 @@ START_TEST(breaker)
 }
 END_TEST
 
+static void patience(unsigned index, enum ask_silence silence, uint64_t ms)
+{
+	defs[index].silence = (uint8_t)silence;
+	defs[index].timeout_ns = ms * MS;
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+}
+
+static const struct {
+	enum ask_silence silence;
+	bool alive, answers; /* it says something; it answers somebody else */
+	enum ask_breaker breaker;
+} silences[] = {
+	{ASK_SILENCE_DEAD, false, false, ASK_OPEN},    {ASK_SILENCE_DEAD, true, false, ASK_CLOSED},
+	{ASK_SILENCE_WRONG, true, false, ASK_OPEN},    {ASK_SILENCE_WRONG, true, true, ASK_CLOSED},
+	{ASK_SILENCE_MEANT, false, false, ASK_CLOSED},
+};
+
+/* Strangers that nobody answers for do not keep those out that somebody does. */
+START_TEST(silence_is_a_failure_where_it_is_one)
+{
+	unsigned n = 0;
+
+	patience(IDP, silences[_i].silence, 20);
+	seen.alive = silences[_i].alive;
+	serve(0, IDP, 0);
+	for (; n < ASK_BREAKER_FAILS; n++)
+		question(n, IDP);
+	run_ms(10);
+	if (silences[_i].answers) {
+		question(100, IDP);
+		ck_assert_int_eq(answer(0, 100, ASK_PERMIT), ASK_OK);
+	}
+	run_ms(20);
+	ck_assert_uint_eq(stats_of(IDP).timeouts, ASK_BREAKER_FAILS);
+	ck_assert_int_eq(stats_of(IDP).breaker, silences[_i].breaker);
+	question(n, IDP);
+	ck_assert_uint_eq(seen.held[0], silences[_i].breaker == ASK_CLOSED);
+}
+END_TEST
+
+/* Their rule has less patience than the authority's definition, or they waited for room. */
+START_TEST(who_had_no_time_has_not_failed)
+{
+	unsigned n = 0;
+
+	serve(0, IDP, 0);
+	for (; n < 2 * ASK_BREAKER_FAILS; n++)
+		question_for(n, IDP, 10);
+	run_ms(20);
+	ck_assert_int_eq(stats_of(IDP).breaker, ASK_CLOSED);
+	patience(IDP, ASK_SILENCE_DEAD, 20);
+	serve(0, IDP, 1);
+	for (; n < 4 * ASK_BREAKER_FAILS; n++)
+		question(n, IDP);
+	run_ms(30);
+	ck_assert_uint_eq(stats_of(IDP).timeouts, n);
+	ck_assert_int_eq(stats_of(IDP).breaker, ASK_CLOSED);
+}
+END_TEST
+
+/* Nor does the one question of a half-open breaker open it again, or keep it for itself. */
+START_TEST(a_probe_without_an_answer)
+{
+	unsigned n = 0;
+
+	serve(0, IDP, 0);
+	for (; n < ASK_BREAKER_FAILS; n++) {
+		question(n, IDP);
+		ck_assert_int_eq(answer(0, n, ASK_ERROR), ASK_OK);
+	}
+	run_ms(ASK_BREAKER_MIN_NS / MS + 20);
+	question_for(n, IDP, 10);
+	run_ms(20);
+	ck_assert_int_eq(stats_of(IDP).breaker, ASK_HALF_OPEN);
+	patience(IDP, ASK_SILENCE_MEANT, 20);
+	question(n + 1, IDP);
+	ck_assert_uint_eq(seen.held[0], 1);
+	run_ms(30);
+	ck_assert_int_eq(stats_of(IDP).breaker, ASK_CLOSED);
+}
+END_TEST
+
+static void on_worker(void *ctx, uint32_t events)
+{
+	unsigned *n = ctx;
+
+	(void)events;
+	for (unsigned i = 0; i < *n; i++)
+		ask_gone(a, i);
+}
+
+/* The worker's word that a connection's time is over may come before one's own clock has said so. */
+START_TEST(the_worker_sees_the_end_first)
+{
+	unsigned n = 0;
+	int fd = eventfd(1, EFD_CLOEXEC);
+
+	patience(IDP, ASK_SILENCE_DEAD, 20);
+	serve(0, IDP, 0);
+	for (; n < ASK_BREAKER_FAILS; n++)
+		question_for(n, IDP, 20);
+	ck_assert_int_eq(loop_add(l, fd, EPOLLIN, on_worker, &n), 0);
+	usleep(30000);
+	round_of_the_loop();
+	loop_del(l, fd);
+	close(fd);
+	ck_assert_uint_eq(seen.held[0], 0);
+	ck_assert_uint_eq(stats_of(IDP).timeouts, n);
+	ck_assert_int_eq(stats_of(IDP).breaker, ASK_OPEN);
+}
+END_TEST
+
 START_TEST(a_stopped_server_is_passed_over)
 {
+	patience(IDP, ASK_SILENCE_DEAD, 15);
 	serve(0, IDP, 0);
 	serve(1, IDP, 0);
 	for (unsigned n = 0; n < 20; n++) {
@@ -975,6 +1101,11 @@ Suite *suite(void)
 	tcase_add_test(tc, groups);
 	tcase_add_test(tc, chain);
 	tcase_add_test(tc, breaker);
+	tcase_add_loop_test(tc, silence_is_a_failure_where_it_is_one, 0,
+			    sizeof(silences) / sizeof(silences[0]));
+	tcase_add_test(tc, who_had_no_time_has_not_failed);
+	tcase_add_test(tc, a_probe_without_an_answer);
+	tcase_add_test(tc, the_worker_sees_the_end_first);
 	tcase_add_test(tc, a_stopped_server_is_passed_over);
 	tcase_add_test(tc, gone_and_no_room);
 	tcase_add_test(tc, lasting_and_why);

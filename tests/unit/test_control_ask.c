@@ -266,6 +266,48 @@ START_TEST(no_heart_beats_for_nothing)
 }
 END_TEST
 
+/* ---- silence ---- */
+
+static const struct {
+	const char *kind, *serve, *says; /* meanwhile */
+	enum ask_breaker breaker;
+} silences[] = {
+	{"socket", SERVE(""), NULL, ASK_OPEN},
+	{"socket", SERVE(""), "{\"id\":2,\"op\":\"ping\"}", ASK_CLOSED},
+	{"socket", SERVE(",\"heartbeat\":60"), NULL, ASK_CLOSED},
+	{"socket", SERVE(",\"heartbeat\":61"), NULL, ASK_OPEN},
+	{"exec; command \"/x\"; mode stay", SERVE(",\"heartbeat\":5"), NULL, ASK_OPEN},
+	{"exec; command \"/x\"; mode once", SERVE(",\"heartbeat\":5"), NULL, ASK_CLOSED},
+	{"http; url \"https://idp.example/\"", SERVE(",\"heartbeat\":5"), NULL, ASK_OPEN},
+	{"dnsbl; zones { \"l.example\" }", SERVE(",\"heartbeat\":5"), NULL, ASK_OPEN},
+	{"unit; start \"x.service\"", SERVE(",\"heartbeat\":5"), NULL, ASK_CLOSED},
+	{"totp; secrets \"/x\"", SERVE(",\"heartbeat\":5"), NULL, ASK_CLOSED},
+};
+
+/* Is it a failure that nothing is said to five questions? */
+START_TEST(whose_silence_is_a_failure)
+{
+	struct ask_authority_stats stats;
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "authority idp { type %s; timeout 200ms }\n"
+		 "layer l { pend proto tcp to port 22 ask idp }\n",
+		 silences[_i].kind);
+	put_in_force(text, 2);
+	HAS(fake_says(cc, &one, silences[_i].serve), "\"ok\":true");
+	for (uint32_t n = 0; n < ASK_BREAKER_FAILS; n++)
+		question(n);
+	run_ms(50);
+	if (silences[_i].says)
+		fake_says(cc, &one, silences[_i].says);
+	run_ms(200);
+	ck_assert(ask_authority_stats(askers_ask(askers), "idp", &stats));
+	ck_assert_uint_eq(stats.timeouts, ASK_BREAKER_FAILS);
+	ck_assert_int_eq(stats.breaker, silences[_i].breaker);
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *s = suite_create("control_ask");
@@ -283,6 +325,8 @@ Suite *suite(void)
 	tcase_add_test(t, what_goes_is_told);
 	tcase_add_test(t, a_silent_one_serves_no_more);
 	tcase_add_test(t, no_heart_beats_for_nothing);
+	tcase_add_loop_test(t, whose_silence_is_a_failure, 0,
+			    sizeof(silences) / sizeof(silences[0]));
 	suite_add_tcase(s, t);
 	return s;
 }
