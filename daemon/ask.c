@@ -305,6 +305,7 @@ static void send_part(struct ask *a, struct part *p, struct ask_server *s)
 		arm(a, p);
 	}
 	p->server = s;
+	p->question->asked[p->member] = s->client;
 	p->sent_ns = loop_now(a->env.loop).ns;
 	list_add_tail(&s->parts, &p->link);
 	s->open++;
@@ -333,11 +334,13 @@ static void on_pump(void *ctx)
 		ask_pump(a, container_of(at, struct authority, pump));
 }
 
-void ask_requeue(struct ask *a, struct part *p)
+void ask_requeue(struct ask *a, struct part *p, bool gone)
 {
 	struct authority *au = p->authority;
 
 	(void)a;
+	p->question->asked[p->member] = NULL;
+	p->question->moved |= !gone;
 	list_del(&p->link);
 	p->server->open--;
 	au->open--;
@@ -410,13 +413,13 @@ static bool ask_programs(struct ask *a, struct part *p)
 	return true;
 }
 
-static bool start_part(struct ask *a, struct question *q, struct authority *au)
+static bool start_part(struct ask *a, struct question *q, struct authority *au, unsigned member)
 {
 	struct part *p = slab_get(&a->parts);
 
 	if (!p)
 		return false;
-	*p = (struct part){.question = q, .authority = au};
+	*p = (struct part){.question = q, .authority = au, .member = (uint8_t)member};
 	list_init(&p->link);
 	list_add_tail(&q->parts, &p->of_question);
 	loop_timer_init(&p->deadline, on_deadline, p);
@@ -428,9 +431,9 @@ static bool start_part(struct ask *a, struct question *q, struct authority *au)
 	return true;
 }
 
-static struct authority *member(const struct question *q, unsigned i)
+static bool start_member(struct ask *a, struct question *q, unsigned i)
 {
-	return q->def->authority[q->group->member[i]];
+	return start_part(a, q, q->def->authority[q->group->member[i]], i);
 }
 
 static bool start_members(struct ask *a, struct question *q)
@@ -440,15 +443,15 @@ static bool start_members(struct ask *a, struct question *q)
 
 	if (d->rule == ASK_ONE) {
 		q->left = 1;
-		return start_part(a, q, q->top);
+		return start_part(a, q, q->top, 0);
 	}
 	if (d->rule == ASK_CHAIN) {
 		q->left = d->members;
-		return start_part(a, q, member(q, 0));
+		return start_member(a, q, 0);
 	}
 	q->left = d->members;
 	for (unsigned i = 0; i < d->members && ok && !q->decided; i++)
-		ok = start_part(a, q, member(q, i));
+		ok = start_member(a, q, i);
 	return ok;
 }
 
@@ -486,7 +489,7 @@ static enum ask_vote tally(const struct question *q)
 static void ask_next(struct ask *a, struct question *q, const char *by)
 {
 	a->answer = NULL; /* what one has said is not said of the next */
-	if (!start_part(a, q, member(q, ++q->next)) && !q->decided)
+	if (!start_member(a, q, ++q->next) && !q->decided)
 		decide(a, q, PEND_VERDICT_BLOCK, UINT8_MAX, REASON_BACKLOG, by);
 }
 
@@ -600,16 +603,28 @@ void ask_gone(struct ask *a, pend_context context)
 	question_free(a, q);
 }
 
-/* The part of this question that this client was asked. */
-static struct part *part_of(const struct question *q, const void *client)
+/* The part of this question that this client was asked; NULL `authority`: any. */
+static struct part *part_of(const struct question *q, const void *client, const char *authority)
 {
 	for (struct list *at = q->parts.next; at != &q->parts; at = at->next) {
 		struct part *p = container_of(at, struct part, of_question);
 
-		if (p->server && p->server->client == client)
+		if (p->server && p->server->client == client &&
+		    (!authority || !strcmp(p->authority->name, authority)))
 			return p;
 	}
 	return NULL;
+}
+
+/* Without a name its answer may be a late one, or a second, for another member that the same client was asked for. */
+static bool is_ambiguous(const struct question *q, const struct part *p)
+{
+	if (q->moved && q->group->rule != ASK_ONE)
+		return true;
+	for (unsigned i = 0; i < q->group->members; i++)
+		if (i != p->member && q->asked[i] == p->server->client)
+			return true;
+	return false;
 }
 
 static void note_answer(struct ask *a, struct part *p, enum ask_vote v)
@@ -631,18 +646,32 @@ static void note_answer(struct ask *a, struct part *p, enum ask_vote v)
 }
 
 /* Whoever answers late is alive. */
-static void late(struct ask *a, const void *client)
+static void late(struct ask *a, const void *client, const struct ask_answer *answer)
 {
 	for (struct list *at = a->servers.next; at != &a->servers; at = at->next) {
 		struct ask_server *s = container_of(at, struct ask_server, of_client);
 
-		if (s->client != client)
+		if (s->client != client ||
+		    (answer->authority && strcmp(s->authority->name, answer->authority) != 0))
 			continue;
 		s->fails = 0;
+		if (answer->vote != ASK_ERROR)
+			s->answered_ns = loop_now(a->env.loop).ns;
 		s->authority->stats.late++;
 		ask_pump(a, s->authority);
 		return;
 	}
+}
+
+static enum ask_state no_answer(struct ask *a, const struct question *q, const void *client,
+				const struct ask_answer *answer)
+{
+	bool theirs = answer->authority && ask_serves(a, client, answer->authority);
+
+	if (q && !q->decided && !theirs)
+		return ASK_NOT_YOURS;
+	late(a, client, answer);
+	return ASK_NOT_FOUND;
 }
 
 enum ask_state ask_answer(struct ask *a, void *client, const struct ask_answer *answer)
@@ -652,13 +681,13 @@ enum ask_state ask_answer(struct ask *a, void *client, const struct ask_answer *
 	struct authority *au;
 	struct part *p;
 
-	if (!q || q->decided) {
-		late(a, client);
-		return ASK_NOT_FOUND;
-	}
-	p = part_of(q, client);
+	p = q && !q->decided ? part_of(q, client, answer->authority) : NULL;
 	if (!p)
-		return ASK_NOT_YOURS;
+		return no_answer(a, q, client, answer);
+	if (!answer->authority && is_ambiguous(q, p)) {
+		a->stats.ambiguous++;
+		return ASK_AMBIGUOUS;
+	}
 	au = p->authority;
 	au->refs++; /* the question may be the last that knows it */
 	note_answer(a, p, v);

@@ -76,6 +76,7 @@ struct ask_def {
 
 struct ask_answer {
 	pend_context context;
+	const char *authority;      /* for whom; NULL: not said */
 	uint8_t vote;               /* enum ask_vote */
 	uint8_t block;              /* enum pend_block; 255: as the rule says */
 	struct msg_lasting lasting; /* of the decision that the vote makes, if it does */
@@ -96,6 +97,7 @@ enum ask_state {
 	ASK_OK,
 	ASK_NOT_FOUND, /* not asked, or over */
 	ASK_NOT_YOURS, /* asked of somebody else */
+	ASK_AMBIGUOUS, /* asked of this client for several authorities, and it does not say for which it answers */
 	ASK_NO_AUTHORITY,
 	ASK_LIMIT,
 };
@@ -140,7 +142,7 @@ struct ask_authority_stats {
 
 struct ask_stats {
 	uint32_t open;
-	uint64_t questions, decided, limited, unknown;
+	uint64_t questions, decided, limited, unknown, ambiguous;
 };
 
 struct ask;

@@ -197,14 +197,15 @@ static void be_patient(const struct ask *a, struct authority *au)
 	au->patient_until_ns = loop_now(a->env.loop).ns + au->def.patience_ns;
 }
 
-static void server_free(struct ask *a, struct ask_server *s)
+/* `gone`: and so is its client. */
+static void server_free(struct ask *a, struct ask_server *s, bool gone)
 {
 	struct authority *au = s->authority;
 	bool asked = !list_empty(&s->parts);
 	struct list *at, *tmp;
 
 	list_foreach(at, tmp, &s->parts)
-		ask_requeue(a, container_of(at, struct part, link));
+		ask_requeue(a, container_of(at, struct part, link), gone);
 	list_del(&s->of_authority);
 	list_del(&s->of_client);
 	free(s);
@@ -223,7 +224,7 @@ enum ask_state ask_unserve(struct ask *a, void *client, const char *authority)
 
 	if (!s)
 		return ASK_NOT_FOUND;
-	server_free(a, s);
+	server_free(a, s, false);
 	return ASK_OK;
 }
 
@@ -235,7 +236,7 @@ void ask_client_gone(struct ask *a, void *client)
 		struct ask_server *s = container_of(at, struct ask_server, of_client);
 
 		if (s->client == client)
-			server_free(a, s);
+			server_free(a, s, true);
 	}
 }
 
@@ -249,7 +250,7 @@ void ask_client_silent(struct ask *a, void *client)
 		if (s->client != client)
 			continue;
 		a->env.unserved(a->env.ctx, client, s->authority->name, ASK_WHY_SILENT);
-		server_free(a, s);
+		server_free(a, s, false);
 	}
 }
 
@@ -366,7 +367,7 @@ static void drop_servers(struct ask *a, struct authority *au)
 		struct ask_server *s = container_of(at, struct ask_server, of_authority);
 
 		a->env.unserved(a->env.ctx, s->client, au->name, ASK_WHY_POLICY);
-		server_free(a, s);
+		server_free(a, s, false);
 	}
 	ask_desert(a, au, !au->changed);
 }

@@ -31,6 +31,7 @@ struct part {
 	uint32_t free;    /* the slab's */
 	bool probe;       /* the one question of a half-open breaker */
 	bool patient;     /* `deadline` is the end of the authority's patience */
+	uint8_t member;   /* its number in the group */
 	struct list link; /* server->parts, or authority->waiting */
 	struct list of_question;
 	struct question *question;
@@ -57,6 +58,9 @@ struct question {
 	uint8_t said_permit, said_block; /* of these, by whom was asked */
 	uint8_t stood_in;                /* votes that a default made, whatever they are */
 	bool decided, starting;
+	bool moved; /* a client that it was taken from may answer still */
+	/* Whom each member was put to last, and may hear of late: an answer may be about one or the other. */
+	void *asked[ASK_MEMBERS_MAX];
 	struct ask_decision decision;
 	char *why; /* of a decision that could not be said at once; ours */
 };
@@ -119,7 +123,7 @@ void ask_authority_put(struct authority *au);
 void ask_pump(struct ask *a, struct authority *au);
 /* Nobody serves it any more: what is open ends by its definition. `error`: they went away. */
 void ask_desert(struct ask *a, struct authority *au, bool error);
-/* Takes the part from its server, to be put to another. */
-void ask_requeue(struct ask *a, struct part *p);
+/* Takes the part from its server, to be put to another. `gone`: that client says nothing any more. */
+void ask_requeue(struct ask *a, struct part *p, bool gone);
 
 #endif

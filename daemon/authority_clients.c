@@ -239,6 +239,7 @@ static void env_figures(void *ctx, json_t *status)
 	set_int(o, "questions_open", q->open);
 	set_int(o, "questions_decided", q->decided);
 	set_int(o, "questions_limited", q->limited);
+	set_int(o, "answers_ambiguous", q->ambiguous);
 	set_int(o, "swept", a->sweep.decided);
 	set_int(o, "servers_silent", c->silent);
 	set_int(o, "events", events_count(a->events));

@@ -67,6 +67,8 @@ static const char *state_code(enum ask_state s)
 		return "not-found";
 	case ASK_NOT_YOURS:
 		return "not-yours";
+	case ASK_AMBIGUOUS:
+		return "ambiguous";
 	case ASK_LIMIT:
 		return "busy";
 	}
@@ -201,7 +203,8 @@ static int vote_parse(const char *s)
 
 static bool answer_known_keys(json_t *v)
 {
-	static const char *const known[] = {"id", "verdict", "block", "remember", "scope", "why"};
+	static const char *const known[] = {"id",    "verdict", "block",    "remember",
+					    "scope", "why",     "authority"};
 	const char *key;
 	json_t *value;
 
@@ -222,15 +225,16 @@ static bool answer_parse(json_t *v, struct ask_answer *out, char why[NOTES_WHY_M
 {
 	const char *id = json_string_value(json_object_get(v, "id"));
 	int vote = vote_parse(json_string_value(json_object_get(v, "verdict")));
-	const json_t *how = json_object_get(v, "block");
+	const json_t *how = json_object_get(v, "block"), *who = json_object_get(v, "authority");
 	int block = how ? cj_block_parse(json_string_value(how) ? json_string_value(how) : "") : 0;
 	struct err e = {0};
 
 	if (!id || ids_parse(id, &out->context) < 0 || vote < 0 || block < 0 ||
-	    (how && vote != ASK_BLOCK) || !answer_known_keys(v) ||
+	    (how && vote != ASK_BLOCK) || (who && !json_is_string(who)) || !answer_known_keys(v) ||
 	    cj_lasting(v, &out->lasting, &e) < 0 || cj_why(v, why, &e) < 0)
 		return false;
 	out->why = why;
+	out->authority = json_string_value(who);
 	out->vote = (uint8_t)vote;
 	out->block = how ? (uint8_t)block : UINT8_MAX;
 	return true;

@@ -205,6 +205,8 @@ static const struct metric metrics[] = {
 	 "Questions that were decided by votes"},
 	{"control", "questions_limited", "control_questions_limited", COUNTER,
 	 "Questions that were over a limit"},
+	{"control", "answers_ambiguous", "control_answers_ambiguous", COUNTER,
+	 "Answers refused because they did not say for which of several authorities"},
 	{"control", "servers_silent", "control_servers_silent", COUNTER,
 	 "Programs that serve no more for want of a heartbeat"},
 };

@@ -47,7 +47,8 @@ def serve(path, name, allowed):
                 return
             if "question" in message:
                 question = message["question"]
-                answers.append(dict(decide(question, allowed), id=question["id"]))
+                about = {"id": question["id"], "authority": question["authority"]}
+                answers.append(dict(decide(question, allowed), **about))
         if answers:
             sock.sendall(json.dumps({"op": "answer", "answers": answers}).encode() + b"\n")
 

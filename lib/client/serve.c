@@ -3,6 +3,7 @@
 #include "client/client_impl.h"
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -266,6 +267,12 @@ static void set_text(json_t *o, const char *key, const char *text)
 		json_object_set_new(o, key, json_string(text));
 }
 
+/* Programs that were built before it was there do not have it. */
+static const char *say_authority(const struct pend_client_say *say)
+{
+	return say->size >= sizeof(*say) ? say->authority : NULL;
+}
+
 /* The answer as JSON, malloced. What is no UTF-8 is left out. */
 static char *say_json(const char *id, const struct pend_client_say *say)
 {
@@ -273,6 +280,7 @@ static char *say_json(const char *id, const struct pend_client_say *say)
 	char *text;
 
 	set_text(o, "id", id);
+	set_text(o, "authority", say_authority(say));
 	set_text(o, "verdict", answer_name(say->answer));
 	set_text(o, "block", say->how);
 	set_text(o, "scope", say->scope);
@@ -310,9 +318,10 @@ static bool add_long(struct pend_client_server *s, const char *id,
 enum pend_client_error pend_client_server_say(struct pend_client_server *s, const char *id,
 					      const struct pend_client_say *say)
 {
-	bool ok = say->size >= sizeof(*say) && s->client && id_ok(id) && say_ok(say);
+	bool ok = say->size >= offsetof(struct pend_client_say, authority) && s->client &&
+		  id_ok(id) && say_ok(say);
 
-	if (ok && !say->how && !say->scope && !say->remember && !say->why)
+	if (ok && !say->how && !say->scope && !say->remember && !say->why && !say_authority(say))
 		ok = add_short(s, id, say->answer);
 	else if (ok)
 		ok = add_long(s, id, say);
@@ -395,16 +404,18 @@ static void question(struct pend_client_server *s, const json_t *o)
 	};
 	char *in_line = text_in_line(s->client);
 	char *json = in_line ? NULL : json_dumps(o, JSON_COMPACT);
-	enum pend_client_answer a;
+	struct pend_client_say say = PEND_CLIENT_SAY(PEND_CLIENT_ANSWER_LATER);
 
 	if (json_is_integer(p)) {
 		snprintf(proto, sizeof(proto), "%u", (unsigned)json_integer_value(p));
 		q.protocol = proto;
 	}
 	q.json = in_line ? in_line : json ? json : "{}";
-	a = s->on.question(s->ctx, s, &q);
-	if (a != PEND_CLIENT_ANSWER_LATER)
-		pend_client_server_answer(s, q.id, a, NULL, NULL);
+	say.answer = s->on.question(s->ctx, s, &q);
+	if (strcmp(q.authority, s->authority) != 0) /* else it goes without saying, and faster */
+		say.authority = q.authority;
+	if (say.answer != PEND_CLIENT_ANSWER_LATER)
+		pend_client_server_say(s, q.id, &say);
 	free(json);
 }
 

@@ -221,11 +221,14 @@ struct pend_client_say {
 	/* how long it holds for others: "8h", from "1s" to "365d"; "" not, also where the rule does */
 	const char *remember;
 	const char *scope; /* for whom: "service", "source" or "flow" */
+	/* As the question has it: where the program serves others over the same connection
+	 * (pend_client_server_client), and may be asked about one id for several. */
+	const char *authority;
 };
 
-#define PEND_CLIENT_SAY(what)                                                  \
-	{                                                                      \
-		sizeof(struct pend_client_say), (what), NULL, NULL, NULL, NULL \
+#define PEND_CLIENT_SAY(what)                                                        \
+	{                                                                            \
+		sizeof(struct pend_client_say), (what), NULL, NULL, NULL, NULL, NULL \
 	}
 
 /*

@@ -10,18 +10,21 @@
 ns_pair
 need_queue
 control_start
-server tcp:{7001..7004}
+server tcp:{7001..7004} tcp:7006
 
 PENDD_SETTINGS='max-per-source 0;' pendd_start <<-END
 	authority list { type socket; timeout 4s; on-timeout block; }
 	authority slow { type socket; timeout 3s; on-timeout block; }
 	authority now { type static; answer permit; }
+	authority first { type socket; timeout 1s; on-timeout permit; }
+	authority then { type socket; timeout 9s; }
 	authority many { type socket; timeout 60s; on-absent wait; }
 	layer default {
 		pend proto tcp to port 7005 ask many absorb
 		pend proto tcp to port 7001 ask list complete buffer with reset
 		pend proto tcp to port 7002 ask slow complete buffer
 		pend proto tcp to port 7003 ask now complete buffer
+		pend proto tcp to port 7006 ask all { first, then } complete buffer with reset
 		permit
 	}
 END
@@ -96,6 +99,22 @@ echo "{\"op\":\"answer\",\"answers\":[{\"id\":\"$next\",\"verdict\":\"permit\"}]
 client_wait second
 is "$(of first result) $(of second result)" "connected connected" "... and both are let in"
 echo '{"id":4,"op":"serve","authority":"slow"}' >&"$TO"
+
+# One connection answers for two members of a group, and for the first of them too late.
+printf '{"id":5,"op":"serve","authority":"%s"}\n' first "then" >&"$TO"
+client_bg both -r -t 8000 "$H4" 7006
+id=$(question)
+withdrawn() { local line; while read -r -t 5 line <&"$FROM"; do case $line in *'"withdrawn"'*'"first"'*) return ;; esac; done; return 1; }
+check "the first has no more time" withdrawn
+says_of() { echo "{\"id\":6,\"op\":\"answer\",\"answers\":[{\"id\":\"$id\",$1}]}" >&"$TO"; read -r -t 5 line <&"$FROM"; }
+says_of '"verdict":"permit"'
+like "$line" '"code":"ambiguous"' "an answer that may be of either is none"
+is "$(h_status answers_ambiguous)" 1 "... and counted"
+says_of '"verdict":"permit","authority":"first"'
+like "$line" '"code":"not-found"' "the late one of the first is none"
+says_of '"verdict":"block","authority":"then"'
+client_wait both
+is "$(of both result)" refused "the second's own answer decides"
 
 # Stopped with questions open: the deadline decides, and nobody else waits.
 client_bg stopped -n 20 -t 8000 "$H4" 7002

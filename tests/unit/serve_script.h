@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -18,12 +19,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HELLO   "{\"pend\":{\"version\":\"0.1.0\",\"protocol\":1,\"role\":\"admin\"}}\n"
-#define SERVING "{\"id\":1,\"ok\":true,\"result\":{\"authority\":\"idp\",\"timeout_ms\":5000}}\n"
-#define QUESTION(id)                                                                    \
-	"{\"question\":{\"id\":\"" id "\",\"authority\":\"idp\",\"remaining_ms\":4990," \
-	"\"protocol\":\"tcp\",\"source\":\"203.0.113.7\",\"source_port\":4000,"         \
-	"\"dest\":\"192.0.2.1\",\"dest_port\":22,\"interface\":\"eth0\",\"rule\":2,"    \
+#define HELLO        "{\"pend\":{\"version\":\"0.1.0\",\"protocol\":1,\"role\":\"admin\"}}\n"
+#define SERVING      "{\"id\":1,\"ok\":true,\"result\":{\"authority\":\"idp\",\"timeout_ms\":5000}}\n"
+#define QUESTION(id) QUESTION_FOR(id, "idp")
+#define QUESTION_FOR(id, authority)                                                               \
+	"{\"question\":{\"id\":\"" id "\",\"authority\":\"" authority "\",\"remaining_ms\":4990," \
+	"\"protocol\":\"tcp\",\"source\":\"203.0.113.7\",\"source_port\":4000,"                   \
+	"\"dest\":\"192.0.2.1\",\"dest_port\":22,\"interface\":\"eth0\",\"rule\":2,"              \
 	"\"generation\":5,\"retransmits\":1}}\n"
 #define CODE(kind, token)                                                              \
 	"{\"" kind "\":{\"token\":" token ",\"authority\":\"idp\",\"source\":\"::1\"," \

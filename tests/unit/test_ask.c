@@ -927,6 +927,93 @@ START_TEST(a_reload_leaves_open_groups_as_they_were)
 }
 END_TEST
 
+static enum ask_state answer_for(unsigned client, unsigned n, unsigned index, enum ask_vote v)
+{
+	struct ask_answer ans = {.context = n,
+				 .authority = defs[index].name,
+				 .vote = (uint8_t)v,
+				 .block = UINT8_MAX};
+	bool *open = &seen.open[client][n][index];
+	enum ask_state s = ask_answer(a, &client_id[client], &ans);
+
+	if (s == ASK_OK && *open) {
+		*open = false;
+		seen.held[client]--;
+	}
+	return s;
+}
+
+/* One client answers for two members: what comes late for the one is no word about the other. */
+START_TEST(an_answer_is_for_one_authority)
+{
+	defs[IDP].timeout_ns = 10 * MS;
+	defs[IDP].on_timeout = ASK_BY_PERMIT;
+	defs[ALL].members = 2;
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+	serve(0, IDP, 0);
+	serve(0, DNS, 0);
+	question(1, ALL);
+	run_ms(20);
+	ck_assert(!seen.open[0][1][IDP] && seen.open[0][1][DNS]);
+	ck_assert_int_eq(answer(0, 1, ASK_PERMIT), ASK_AMBIGUOUS);
+	ck_assert_uint_eq(ask_stats(a)->ambiguous, 1);
+	ck_assert_int_eq(answer_for(0, 1, IDP, ASK_PERMIT), ASK_NOT_FOUND);
+	ck_assert_uint_eq(stats_of(IDP).late, 1);
+	ck_assert_uint_eq(stats_of(DNS).late, 0);
+	ck_assert_int_eq(answer_for(0, 1, LAZY, ASK_PERMIT), ASK_NOT_YOURS);
+	ck_assert_int_eq(seen.done[1], 0);
+	ck_assert_int_eq(answer_for(0, 1, DNS, ASK_BLOCK), ASK_OK);
+	ended(1, PEND_VERDICT_BLOCK, REASON_AUTHORITY);
+	ck_assert_str_eq(seen.by[1], "dns");
+	question(2, IDP); /* asked for one alone: it goes without saying */
+	ck_assert_int_eq(answer(0, 2, ASK_PERMIT), ASK_OK);
+	ck_assert_int_eq(answer_for(0, 2, IDP, ASK_PERMIT), ASK_NOT_FOUND);
+}
+END_TEST
+
+/* Nor is a second answer of the one before. */
+START_TEST(in_a_chain_too)
+{
+	defs[CHAIN].members = 2;
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+	serve(0, IDP, 0);
+	serve(0, DNS, 0);
+	question(1, CHAIN);
+	ck_assert_int_eq(answer(0, 1, ASK_CONTINUE), ASK_OK);
+	ck_assert(seen.open[0][1][DNS]);
+	ck_assert_int_eq(answer(0, 1, ASK_PERMIT), ASK_AMBIGUOUS);
+	ck_assert_int_eq(answer_for(0, 1, IDP, ASK_PERMIT), ASK_NOT_FOUND);
+	ck_assert_int_eq(answer_for(0, 1, DNS, ASK_BLOCK), ASK_OK);
+	ended(1, PEND_VERDICT_BLOCK, REASON_AUTHORITY);
+}
+END_TEST
+
+/* What was taken from a client that is there still may be answered by it; one that is gone says nothing. */
+START_TEST(what_was_moved)
+{
+	defs[ALL].members = 2;
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+	serve(0, IDP, 0);
+	serve(1, DNS, 0);
+	serve(2, IDP, 1);
+	question(1, ALL);
+	ck_assert(seen.open[0][1][IDP]);
+	seen.open[0][1][IDP] = false;
+	seen.held[0] = 0;
+	ask_client_gone(a, &client_id[0]);
+	ck_assert(seen.open[2][1][IDP]);
+	ck_assert_int_eq(answer(2, 1, ASK_PERMIT), ASK_OK);
+	serve(3, DNS, 0);
+	seen.open[1][1][DNS] = false;
+	seen.held[1] = 0;
+	ask_client_silent(a, &client_id[1]);
+	ck_assert(seen.open[3][1][DNS]);
+	ck_assert_int_eq(answer(3, 1, ASK_PERMIT), ASK_AMBIGUOUS);
+	ck_assert_int_eq(answer_for(3, 1, DNS, ASK_PERMIT), ASK_OK);
+	ended(1, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+}
+END_TEST
+
 /* Whatever happens: each question ends once, nobody holds more than agreed, nothing is left. */
 static void random_step(uint64_t *state, bool *serving, unsigned *next)
 {
@@ -1119,6 +1206,9 @@ Suite *suite(void)
 	tcase_add_test(tc, nobody_is_waited_for_for_ever);
 	tcase_add_test(tc, behind_its_end_a_program_is_waited_for);
 	tcase_add_test(tc, those_of_another_definition_are_sent_away);
+	tcase_add_test(tc, an_answer_is_for_one_authority);
+	tcase_add_test(tc, in_a_chain_too);
+	tcase_add_test(tc, what_was_moved);
 	tcase_add_test(tc, random_lives);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(s, tc);

@@ -28,6 +28,32 @@ START_TEST(each_answer_has_its_name)
 }
 END_TEST
 
+/* One that is served beside, over the same connection: at once, and later. */
+START_TEST(another_authority_is_named)
+{
+	static const struct step script[] = {
+		{ACCEPT, NULL},
+		{LINE, "\"authority\":\"idp\""},
+		{SEND, SERVING QUESTION_FOR("a0.1", "other")},
+		{LINE, "[{\"id\":\"a0.1\",\"authority\":\"other\",\"verdict\":\"permit\"}]"},
+		{LINE, "[{\"id\":\"b1.2\",\"authority\":\"third\",\"verdict\":\"block\"},"
+		       "{\"id\":\"c2.3\",\"verdict\":\"block\"}]"},
+		{END, NULL}};
+	struct pend_client_say say = PEND_CLIENT_SAY(PEND_CLIENT_ANSWER_BLOCK);
+
+	saw.answer = PEND_CLIENT_ANSWER_PERMIT;
+	daemon_start(script);
+	serve_until(&saw.questions, 1);
+	round_once(0);
+	say.authority = "third";
+	ck_assert_int_eq(pend_client_server_say(server, "b1.2", &say), PEND_CLIENT_OK);
+	say.size = offsetof(struct pend_client_say, authority); /* of a program that is older */
+	ck_assert_int_eq(pend_client_server_say(server, "c2.3", &say), PEND_CLIENT_OK);
+	round_once(0);
+	daemon_was_content();
+}
+END_TEST
+
 START_TEST(later_in_any_order_and_with_a_reason)
 {
 	static const struct step script[] = {
@@ -292,6 +318,7 @@ Suite *suite(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, each_answer_has_its_name, 0, COUNT(answers));
+	tcase_add_test(t, another_authority_is_named);
 	tcase_add_test(t, later_in_any_order_and_with_a_reason);
 	tcase_add_test(t, what_is_no_answer_is_refused);
 	tcase_add_loop_test(t, how_long_it_holds, 0, COUNT(remembers));

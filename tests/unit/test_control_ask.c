@@ -170,6 +170,12 @@ static const struct {
 	 "\"answered\":1,\"failed\":[{\"code\":\"not-found\",\"id\":\"a0.1\"}]"},
 	{"{\"id\":\"a1.1\",\"verdict\":\"permit\"}", "[{\"code\":\"not-yours\",\"id\":\"a1.1\"}]"},
 	{"{\"id\":\"a7.9\",\"verdict\":\"permit\"}", "[{\"code\":\"not-found\",\"id\":\"a7.9\"}]"},
+	{"{\"id\":\"a0.1\",\"authority\":\"idp\",\"verdict\":\"permit\"}",
+	 "\"answered\":1,\"failed\":[]"},
+	{"{\"id\":\"a0.1\",\"authority\":\"ops\",\"verdict\":\"permit\"}",
+	 "[{\"code\":\"not-yours\",\"id\":\"a0.1\"}]"},
+	{"{\"id\":\"a0.1\",\"authority\":7,\"verdict\":\"permit\"}",
+	 "[{\"code\":\"invalid\",\"id\":\"a0.1\"}]"},
 	{"{\"id\":\"a0.1\",\"verdict\":\"perhaps\"}", "[{\"code\":\"invalid\",\"id\":\"a0.1\"}]"},
 	{"{\"id\":\"a0.1\",\"verdict\":\"permit\",\"block\":\"drop\"}", "\"invalid\""},
 	{"{\"id\":\"a0.1\",\"verdict\":\"block\",\"block\":7}", "\"invalid\""},
@@ -192,6 +198,31 @@ START_TEST(each_answer_for_itself)
 	snprintf(line, sizeof(line), "{\"id\":9,\"op\":\"answer\",\"answers\":[%s]}",
 		 answers[_i].answers);
 	HAS(fake_says(cc, &one, line), answers[_i].want);
+}
+END_TEST
+
+/* Asked of one connection for two members of a group. */
+START_TEST(an_answer_names_its_authority)
+{
+	put_in_force(
+		"authority a { type socket; timeout 5s } authority b { type socket; timeout 5s }\n"
+		"authority idp { type all; of { a, b } }\n"
+		"layer l { pend proto tcp to port 22 ask idp }\n",
+		2);
+	fake_says(cc, &one, "{\"id\":1,\"op\":\"serve\",\"authority\":\"a\"}");
+	fake_says(cc, &one, "{\"id\":2,\"op\":\"serve\",\"authority\":\"b\"}");
+	question(0);
+	HAS(fake_says(cc, &one,
+		      "{\"op\":\"answer\",\"answers\":[{\"id\":\"a0.1\",\"verdict\":\"permit\"}]}"),
+	    "[{\"code\":\"ambiguous\",\"id\":\"a0.1\"}]");
+	HAS(fake_says(
+		    cc, &one,
+		    "{\"id\":3,\"op\":\"answer\",\"answers\":[{\"id\":\"a0.1\",\"authority\":\"b\",\"verdict\":\"permit\"},"
+		    "{\"id\":\"a0.1\",\"authority\":\"b\",\"verdict\":\"permit\"},"
+		    "{\"id\":\"a0.1\",\"authority\":\"a\",\"verdict\":\"block\"}]}"),
+	    "\"answered\":2,\"failed\":[{\"code\":\"not-found\",\"id\":\"a0.1\"}]");
+	ck_assert_uint_eq(fake.nposted, 1);
+	ck_assert_uint_eq(fake.posted[0].u.complete.verdict, PEND_VERDICT_BLOCK);
 }
 END_TEST
 
@@ -321,6 +352,7 @@ Suite *suite(void)
 	tcase_add_test(t, a_question_as_a_line);
 	tcase_add_test(t, in_order);
 	tcase_add_loop_test(t, each_answer_for_itself, 0, sizeof(answers) / sizeof(answers[0]));
+	tcase_add_test(t, an_answer_names_its_authority);
 	tcase_add_test(t, only_failures_without_an_id);
 	tcase_add_test(t, what_goes_is_told);
 	tcase_add_test(t, a_silent_one_serves_no_more);
