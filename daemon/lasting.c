@@ -307,16 +307,16 @@ void lasting_forget_begin(struct lasting *l)
 	l->epoch++;
 }
 
+/*
+ * What is forgotten is what the store was given until now: a clock that was set back would leave some of it. A decision
+ * that was made while this was under way may go with it, and is asked for again at the next start; what
+ * must not happen is that one that was forgotten holds again.
+ */
 void lasting_forget_end(struct lasting *l, const struct store_which *w)
 {
-	struct store_which until_now;
-
 	l->forgets--;
-	if (w) {
-		until_now = *w;
-		until_now.since_ms = wall_ms();
-		store_forget(l->store, &until_now);
-	}
+	if (w)
+		store_forget(l->store, w);
 	if (!l->forgets && l->again)
 		load(l);
 }

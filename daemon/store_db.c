@@ -48,7 +48,7 @@ static const char *const statements[SQL_STATEMENTS] = {
 		"AND source=?5 AND source_port=?6 AND dest=?7 AND dest_port=?8",
 	[SQL_FORGET] =
 		"DELETE FROM decision WHERE(?1=0 OR rule=?1)AND(?2=0 OR(family=?2 AND source "
-		"BETWEEN ?3 AND ?4))AND since<=?5",
+		"BETWEEN ?3 AND ?4))",
 	[SQL_LOAD] = "SELECT " KEY ",verdict,reason,ends,since,until,layer,text,by,why "
 		     "FROM decision WHERE until>?1",
 	[SQL_ENDED] = "DELETE FROM decision WHERE(" KEY ")IN(SELECT " KEY
@@ -409,7 +409,6 @@ int store_db_forget(struct store_db *db, const struct store_which *w)
 	sqlite3_bind_int64(s, 1, (int64_t)w->rule);
 	sqlite3_bind_int(s, 2, w->family);
 	store_sql_range(s, 3, 4, w->source, w->family ? w->family : FLOW_V4, w->prefix_len);
-	sqlite3_bind_int64(s, 5, w->since_ms);
 	return store_sql_run(db, SQL_FORGET);
 }
 

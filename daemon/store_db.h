@@ -56,12 +56,11 @@ struct store_event {
 	const char *by, *why;
 };
 
-/* Which decisions; 0, and MSG's any: all of them. */
+/* Which decisions; 0, and MSG's any: all of them. Of those that were written before: clocks are not asked. */
 struct store_which {
 	uint64_t rule;
 	uint8_t family, prefix_len; /* of the source; family 0: any */
 	uint8_t source[16];
-	int64_t since_ms; /* made until then */
 };
 
 /* Which events, newest first. */
