@@ -34,7 +34,13 @@ static const char schema[] =
 	"rule INTEGER,state INTEGER NOT NULL,verdict INTEGER NOT NULL,reason INTEGER NOT NULL,by TEXT,"
 	"why TEXT,pended INTEGER NOT NULL,authority TEXT);"
 	"CREATE INDEX history_time ON history(time);"
-	"CREATE INDEX history_source ON history(source);";
+	"CREATE INDEX history_source ON history(source);"
+	"CREATE INDEX history_rule ON history(rule)WHERE rule IS NOT NULL;";
+
+/* What makes a file of version N one of N + 1. */
+static const char *const upgrades[STORE_DB_VERSION] = {
+	[1] = "CREATE INDEX history_rule ON history(rule)WHERE rule IS NOT NULL;",
+};
 
 static const char *const statements[SQL_STATEMENTS] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -70,6 +76,8 @@ static const char *const statements[SQL_STATEMENTS] = {
 	[SQL_OLD] =
 		"DELETE FROM history WHERE id IN(SELECT id FROM history WHERE time<?1 LIMIT ?2)",
 	[SQL_COUNT] = "SELECT(SELECT max(id)FROM history)-(SELECT min(id)FROM history)+1",
+	[SQL_RULE_TIDY] = "DELETE FROM rule WHERE id IN(SELECT r.id FROM rule r WHERE NOT EXISTS"
+			  "(SELECT 1 FROM history h WHERE h.rule=r.id)LIMIT ?1)",
 	[SQL_MANY] = "DELETE FROM history WHERE id IN(SELECT id FROM history ORDER BY id LIMIT ?1)",
 	[SQL_SET_ADD] = "INSERT INTO set_change(name,action,since,until,uid,spans,by,why)"
 			"VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
@@ -185,21 +193,24 @@ static int number(sqlite3 *sql, const char *pragma, int64_t *out)
 	return code == SQLITE_ROW ? 0 : -EIO;
 }
 
-static int make_schema(sqlite3 *sql)
+/* From nothing (0) or an older version to this one: all of it, or nothing of it. */
+static enum store_open make_schema(sqlite3 *sql, int64_t from)
 {
 	char text[128];
 	int code = sqlite3_exec(sql, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
 	snprintf(text, sizeof(text), "PRAGMA user_version=%d;PRAGMA application_id=%d;COMMIT",
 		 STORE_DB_VERSION, APPLICATION_ID);
-	if (code == SQLITE_OK)
+	if (code == SQLITE_OK && !from)
 		code = sqlite3_exec(sql, schema, NULL, NULL, NULL);
+	for (int64_t v = from; code == SQLITE_OK && v && v < STORE_DB_VERSION; v++)
+		code = sqlite3_exec(sql, upgrades[v], NULL, NULL, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_exec(sql, text, NULL, NULL, NULL);
-	return code == SQLITE_OK ? 0 : -EIO;
+	return code == SQLITE_OK ? STORE_OPEN_OK : STORE_OPEN_FAILED;
 }
 
-/* Ours, of this version; a new file becomes that. */
+/* Ours, of this version; a new file becomes that, and an older one too. */
 static enum store_open check_version(sqlite3 *sql, const char *path, struct err *e)
 {
 	int64_t version = 0, id = 0, tables = 0;
@@ -209,13 +220,15 @@ static enum store_open check_version(sqlite3 *sql, const char *path, struct err 
 	    number(sql, "SELECT count(*)FROM sqlite_schema", &tables))
 		return STORE_OPEN_FAILED;
 	if (!version && !id && !tables)
-		return make_schema(sql) ? STORE_OPEN_FAILED : STORE_OPEN_OK;
+		return make_schema(sql, 0);
 	if (id != APPLICATION_ID) {
 		err_set(e, -EBADMSG, "%s is a database, but none of pend's", path);
 		return STORE_OPEN_NEWER;
 	}
 	if (version == STORE_DB_VERSION)
 		return STORE_OPEN_OK;
+	if (version > 0 && version < STORE_DB_VERSION)
+		return make_schema(sql, version);
 	err_set(e, -EPROTO,
 		"%s has version %lld, and this pendd knows version %d: it was written by a newer one",
 		path, (long long)version, STORE_DB_VERSION);
@@ -299,6 +312,7 @@ enum store_open store_db_open(struct store_db **out, const char *path, struct er
 		return STORE_OPEN_FAILED;
 	}
 	o = open_file(db, path, e);
+	db->gone = true; /* not known */
 	if (o == STORE_OPEN_OK)
 		*out = db;
 	else

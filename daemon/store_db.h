@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STORE_DB_VERSION 1
+#define STORE_DB_VERSION 2
 
 struct store_db;
 
@@ -117,8 +117,8 @@ int store_db_event(struct store_db *db, const struct store_event *e);
 int store_db_query(struct store_db *db, const struct store_query *q,
 		   void (*fn)(void *ctx, const struct store_found *f), void *ctx);
 /*
- * One step of clearing up: decisions that are over, events from before `oldest_ms` or above `most`; *more: there is
- * more to do. In a transaction of the caller's.
+ * One step of clearing up: decisions that are over, events from before `oldest_ms` or above `most`, and the texts of rules
+ * that none is of any more; *more: there is more to do. In a transaction of the caller's.
  */
 int store_db_prune(struct store_db *db, int64_t now_ms, int64_t oldest_ms, uint64_t most,
 		   bool *more);

@@ -8,6 +8,7 @@
 
 #define STORE_PRUNE_STEP 500
 #define STORE_RULES      256 /* texts whose numbers are known without asking */
+#define STORE_TIDY_MS    60000
 
 enum store_sql {
 	SQL_BEGIN,
@@ -25,6 +26,7 @@ enum store_sql {
 	SQL_OLD,
 	SQL_COUNT,
 	SQL_MANY,
+	SQL_RULE_TIDY,
 	SQL_SET_ADD,
 	SQL_SET_CLEAR,
 	SQL_SET_SAME,
@@ -41,6 +43,8 @@ struct store_db {
 		uint64_t hash;
 		int64_t id; /* 0: none */
 	} rule[STORE_RULES];
+	bool gone;       /* events: there may be rules that none refers to */
+	int64_t tidy_ms; /* when such rules were looked for */
 };
 
 /* Steps a statement that returns nothing; resets it. 0 or -errno. */

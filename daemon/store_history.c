@@ -164,6 +164,7 @@ static int events_kept(struct store_db *db, int64_t *n)
 	return code == SQLITE_ROW ? 0 : store_sql_errno(db);
 }
 
+/* sqlite3_changes() is of the last statement that changes rows: each asks for it at once. */
 static int prune(struct store_db *db, enum store_sql which, int64_t when, int64_t most, bool *more)
 {
 	sqlite3_stmt *s = db->stmt[which];
@@ -177,7 +178,34 @@ static int prune(struct store_db *db, enum store_sql which, int64_t when, int64_
 	}
 	r = store_sql_run(db, which);
 	*more = *more || (!r && sqlite3_changes(db->sql) >= STORE_PRUNE_STEP);
+	db->gone = db->gone || (!r && which != SQL_ENDED && sqlite3_changes(db->sql) > 0);
 	return r;
+}
+
+/*
+ * The texts of rules that no event refers to any more, every change of a policy leaves some: now and then,
+ * for each that is still referred to is looked at.
+ */
+static int tidy_rules(struct store_db *db, int64_t now_ms, bool *more)
+{
+	int64_t age = now_ms - db->tidy_ms; /* negative: the clock was set back */
+	int r;
+
+	if (!db->gone || (age >= 0 && age < STORE_TIDY_MS))
+		return 0;
+	sqlite3_bind_int64(db->stmt[SQL_RULE_TIDY], 1, STORE_PRUNE_STEP);
+	r = store_sql_run(db, SQL_RULE_TIDY);
+	if (r)
+		return r;
+	if (sqlite3_changes(db->sql))
+		memset(db->rule, 0, sizeof(db->rule)); /* their numbers may be given again */
+	if (sqlite3_changes(db->sql) >= STORE_PRUNE_STEP) {
+		*more = true;
+		return 0;
+	}
+	db->gone = false;
+	db->tidy_ms = now_ms;
+	return 0;
 }
 
 int store_db_prune(struct store_db *db, int64_t now_ms, int64_t oldest_ms, uint64_t most,
@@ -199,5 +227,5 @@ int store_db_prune(struct store_db *db, int64_t now_ms, int64_t oldest_ms, uint6
 		kept -= (int64_t)most;
 		r = prune(db, SQL_MANY, 0, kept < STORE_PRUNE_STEP ? kept : STORE_PRUNE_STEP, more);
 	}
-	return r;
+	return r ? r : tidy_rules(db, now_ms, more);
 }

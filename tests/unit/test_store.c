@@ -310,6 +310,57 @@ START_TEST(clearing_up)
 }
 END_TEST
 
+/* By another connection, which sees what is committed. */
+static int64_t ask_file(const char *text)
+{
+	sqlite3_stmt *q = NULL;
+	sqlite3 *s = NULL;
+	int64_t v;
+
+	ck_assert_int_eq(sqlite3_open(path, &s), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_prepare_v2(s, text, -1, &q, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(q), SQLITE_ROW);
+	v = sqlite3_column_int64(q, 0);
+	sqlite3_finalize(q);
+	sqlite3_close(s);
+	return v;
+}
+
+START_TEST(rules_go_with_their_last_event)
+{
+	struct store_query q = {.verdict = -1, .limit = 1000};
+	struct store_event e = event(1);
+	int64_t now = 2000000;
+	bool more = false;
+	char rule[32];
+
+	ck_assert_int_eq(open_at(path, NULL), STORE_OPEN_OK);
+	ck_assert_int_eq(store_db_begin(db), 0);
+	for (unsigned i = 0; i < 1300; i++) {
+		snprintf(rule, sizeof(rule), "pend proto tcp to port %u", i);
+		e.rule = rule;
+		e.time_ms = 1000 + i;
+		ck_assert_int_eq(store_db_event(db, &e), 0);
+	}
+	ck_assert_int_eq(store_db_commit(db), 0);
+	ck_assert_int_eq(ask_file("SELECT count(*)FROM rule"), 1300);
+	do {
+		ck_assert_int_eq(store_db_prune(db, now, 2200, 100000, &more), 0);
+		now += 60000;
+	} while (more);
+	ck_assert_int_eq(ask_file("SELECT count(*)FROM rule"), 100);
+	/* one that went is known to be gone, and comes again with a number of its own */
+	snprintf(rule, sizeof(rule), "pend proto tcp to port 77");
+	ck_assert_int_eq(store_db_event(db, &e), 0);
+	ck_assert_uint_eq(query(q), 101);
+	ck_assert_str_eq(found_rule[0], "pend proto tcp to port 77");
+	ck_assert_str_eq(found_rule[1], "pend proto tcp to port 1299");
+	/* nothing went since: nobody looks */
+	ck_assert_int_eq(store_db_prune(db, now + 600000, 0, 100000, &more), 0);
+	ck_assert(!more);
+}
+END_TEST
+
 /* ---- sets ---- */
 
 static struct store_set sets[16];
@@ -397,15 +448,72 @@ START_TEST(a_newer_or_foreign_file_is_left_alone)
 	ck_assert_int_eq(open_at(path, NULL), STORE_OPEN_OK);
 	store_db_close(db);
 	db = NULL;
-	sql("PRAGMA user_version=2");
+	sql("PRAGMA user_version=3");
 	ck_assert_int_eq(open_at(path, text), STORE_OPEN_NEWER);
-	ck_assert_ptr_nonnull(strstr(text, "version 2, and this pendd knows version 1"));
-	sql("PRAGMA user_version=1;PRAGMA application_id=7");
+	ck_assert_ptr_nonnull(strstr(text, "version 3, and this pendd knows version 2"));
+	sql("PRAGMA user_version=2;PRAGMA application_id=7");
 	ck_assert_int_eq(open_at(path, text), STORE_OPEN_NEWER);
 	ck_assert_ptr_nonnull(strstr(text, "none of pend's"));
 	unlink(path);
 	sql("CREATE TABLE address_book(name)");
 	ck_assert_int_eq(open_at(path, text), STORE_OPEN_NEWER);
+}
+END_TEST
+
+/* As pendd wrote it before: with a decision, a change of a set, and an event. */
+static const char version_1[] =
+	"PRAGMA journal_mode=WAL;"
+	"CREATE TABLE decision(rule INTEGER NOT NULL,scope INTEGER NOT NULL,family INTEGER NOT NULL,"
+	"protocol INTEGER NOT NULL,source BLOB NOT NULL,source_port INTEGER NOT NULL,dest BLOB NOT NULL,"
+	"dest_port INTEGER NOT NULL,verdict INTEGER NOT NULL,reason INTEGER NOT NULL,ends INTEGER NOT NULL,"
+	"since INTEGER NOT NULL,until INTEGER NOT NULL,layer TEXT NOT NULL,text TEXT NOT NULL,"
+	"by TEXT NOT NULL,why TEXT NOT NULL,PRIMARY KEY(rule,scope,family,protocol,source,source_port,dest,"
+	"dest_port))WITHOUT ROWID;"
+	"CREATE INDEX decision_until ON decision(until);"
+	"CREATE TABLE set_change(id INTEGER PRIMARY KEY,name TEXT NOT NULL,action INTEGER NOT NULL,"
+	"since INTEGER NOT NULL,until INTEGER NOT NULL,uid INTEGER NOT NULL,spans BLOB NOT NULL,"
+	"by TEXT NOT NULL,why TEXT NOT NULL);"
+	"CREATE TABLE rule(id INTEGER PRIMARY KEY,hash INTEGER NOT NULL UNIQUE,layer TEXT NOT NULL,"
+	"text TEXT NOT NULL,file TEXT NOT NULL,line INTEGER NOT NULL);"
+	"CREATE TABLE history(id INTEGER PRIMARY KEY,time INTEGER NOT NULL,context INTEGER NOT NULL,"
+	"family INTEGER NOT NULL,protocol INTEGER NOT NULL,source BLOB NOT NULL,"
+	"source_port INTEGER NOT NULL,dest BLOB NOT NULL,dest_port INTEGER NOT NULL,interface TEXT,"
+	"rule INTEGER,state INTEGER NOT NULL,verdict INTEGER NOT NULL,reason INTEGER NOT NULL,by TEXT,"
+	"why TEXT,pended INTEGER NOT NULL,authority TEXT);"
+	"CREATE INDEX history_time ON history(time);"
+	"CREATE INDEX history_source ON history(source);"
+	"PRAGMA user_version=1;PRAGMA application_id=1885695588;"
+	"INSERT INTO decision VALUES(77,2,4,6,x'cb007107',4000,x'c0000201',22,1,3,0,1000,3601000,'default',"
+	"'pend proto tcp','root','ticket');"
+	"INSERT INTO set_change VALUES(1,'a',0,5,0,0,x'"
+	"040a0000070000000000000000000000000a000007000000000000000000000000','root','');"
+	"INSERT INTO rule VALUES(1,7,'default','pend proto tcp','p',3);"
+	"INSERT INTO rule VALUES(2,8,'default','of a policy of long ago','p',3);"
+	"INSERT INTO history VALUES(1,1000,1,4,6,x'cb007107',4000,x'c0000201',22,'eth0',1,3,1,3,NULL,NULL,7,"
+	"NULL);";
+
+START_TEST(an_older_file_becomes_one_of_now)
+{
+	struct store_query q = {.verdict = -1, .limit = 1000};
+	bool more;
+
+	sql(version_1);
+	ck_assert_int_eq(open_at(path, NULL), STORE_OPEN_OK);
+	ck_assert_int_eq(ask_file("PRAGMA user_version"), STORE_DB_VERSION);
+	ck_assert_uint_eq(load(2000), 1);
+	ck_assert_str_eq(texts[0][3], "ticket");
+	ck_assert_uint_eq(load_sets(500), 1);
+	ck_assert_uint_eq(query(q), 1);
+	ck_assert_str_eq(found_rule[0], "pend proto tcp");
+	ck_assert_int_eq(store_db_prune(db, 100000, 0, 1000, &more), 0);
+	ck_assert_int_eq(ask_file("SELECT count(*)FROM rule"), 1);
+	reopen();
+	ck_assert_uint_eq(load(2000), 1);
+	/* one that says it is older, and is not */
+	store_db_close(db);
+	db = NULL;
+	sql("PRAGMA user_version=1;DROP TABLE history");
+	ck_assert_int_eq(open_at(path, NULL), STORE_OPEN_CORRUPT);
 }
 END_TEST
 
@@ -701,7 +809,7 @@ START_TEST(a_newer_file_is_refused)
 	ck_assert_int_eq(open_at(path, NULL), STORE_OPEN_OK);
 	store_db_close(db);
 	db = NULL;
-	sql("PRAGMA user_version=2");
+	sql("PRAGMA user_version=3");
 	begin(path, 1000);
 	ck_assert(store_decision(st, &d));
 	sync_now();
@@ -710,7 +818,7 @@ START_TEST(a_newer_file_is_refused)
 	ck_assert_ptr_nonnull(strstr(s.error, "newer"));
 	store_free(st);
 	st = NULL;
-	sql("PRAGMA user_version=1");
+	sql("PRAGMA user_version=2");
 	ck_assert_int_eq(open_at(path, NULL), STORE_OPEN_OK);
 	ck_assert_uint_eq(load(wall()), 0); /* it was left alone */
 }
@@ -727,9 +835,11 @@ Suite *suite(void)
 	tcase_add_test(tc, forget_by_rule_and_source);
 	tcase_add_test(tc, history_and_its_filters);
 	tcase_add_test(tc, clearing_up);
+	tcase_add_test(tc, rules_go_with_their_last_event);
 	tcase_add_test(tc, changes_of_sets);
 	tcase_add_test(tc, changes_of_sets_have_a_bound);
 	tcase_add_test(tc, a_newer_or_foreign_file_is_left_alone);
+	tcase_add_test(tc, an_older_file_becomes_one_of_now);
 	tcase_add_test(tc, a_damaged_file_is_known);
 	tcase_add_test(tc, rows_are_not_believed);
 	suite_add_tcase(s, tc);
