@@ -414,7 +414,13 @@ static int compare(const void *a, const void *b)
 	return x->until < y->until ? -1 : x->until > y->until;
 }
 
-static size_t count(const struct banlist *l, int64_t now, int64_t step)
+/* By the clock, not by how long it is from now: the same end is the same each time that a list is imported. */
+static int64_t round_up(int64_t until, int64_t step)
+{
+	return (until + step - 1) / step * step;
+}
+
+static size_t count(const struct banlist *l, int64_t step)
 {
 	size_t n = 0;
 
@@ -422,22 +428,21 @@ static size_t count(const struct banlist *l, int64_t now, int64_t step)
 		const struct ban *b = &l->ban[i], *before = i ? b - 1 : NULL;
 
 		n += !before || before->allow != b->allow || !before->until != !b->until ||
-		     (b->until && (b->until - now + step - 1) / step !=
-					  (before->until - now + step - 1) / step);
+		     (b->until && round_up(b->until, step) != round_up(before->until, step));
 	}
 	return n;
 }
 
-int64_t banlist_group(struct banlist *l, int64_t now, size_t most)
+int64_t banlist_group(struct banlist *l, size_t most)
 {
 	int64_t step = 60;
 
 	if (l->n)
 		qsort(l->ban, l->n, sizeof(*l->ban), compare);
-	while (count(l, now, step) > most && step < INT64_C(1) << 40)
+	while (count(l, step) > most && step < INT64_C(1) << 40)
 		step *= 2;
 	for (size_t i = 0; i < l->n; i++)
 		if (l->ban[i].until)
-			l->ban[i].until = now + (l->ban[i].until - now + step - 1) / step * step;
+			l->ban[i].until = round_up(l->ban[i].until, step);
 	return step - 1;
 }

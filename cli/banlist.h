@@ -56,9 +56,9 @@ void banlist_deinit(struct banlist *l); /* idempotent, safe on a zeroed struct *
 
 /*
  * Rounds ends up, so that there are at most `most` different ones, and sorts by allow and end. Returns by how much
- * (s) an end may be later than it was said.
+ * (s) an end may be later than it was said. The step is a minute or 2, 4, 8 ... of them, counted from 1970.
  */
-int64_t banlist_group(struct banlist *l, int64_t now, size_t most);
+int64_t banlist_group(struct banlist *l, size_t most);
 
 /* banlist_crowdsec.c */
 int banlist_crowdsec(struct banlist *l, const char *data, size_t len, int64_t now,

@@ -89,9 +89,9 @@ int cli_call(struct cli *cli, const char *op, json_t *args, pend_client_fn part,
 int cli_gather(struct cli *cli, const char *op, json_t *args, json_t **result);
 /* A command that takes nothing and shows a list; the operation has the name of the list. */
 int cli_list(struct cli *cli, int argc, char **argv, const struct out_list *list);
-/* As `set add`, that stays; says nothing but errors. */
+/* As `set add`, that stays; says nothing but errors. `until`: s since 1970; 0: for `duration`, or for good (NULL). */
 int cli_set_add(struct cli *cli, const char *set, const char *const *elements, size_t n,
-		const char *duration, const char *why);
+		int64_t until, const char *duration, const char *why);
 /* decisions import */
 int cli_import(struct cli *cli, int argc, char **argv);
 /*

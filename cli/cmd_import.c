@@ -98,11 +98,8 @@ static size_t group_at(const struct import *im, size_t i, const char ***elements
 static int send_group(struct import *im, const struct ban *first, const char **elements, size_t n)
 {
 	const char *set = first->allow ? im->allow_set : im->set;
-	char own[32];
-	int r;
+	int r = cli_set_add(im->cli, set, elements, n, first->until, im->duration, im->why);
 
-	snprintf(own, sizeof(own), "%llds", (long long)(first->until - im->now));
-	r = cli_set_add(im->cli, set, elements, n, first->until ? own : im->duration, im->why);
 	if (r != CLI_OK)
 		return r;
 	im->groups++;
@@ -215,7 +212,7 @@ int cli_import(struct cli *cli, int argc, char **argv)
 	if (r == CLI_OK)
 		r = cli_connect(cli);
 	if (r == CLI_OK) {
-		banlist_group(&im.list, im.now, GROUPS_MAX);
+		banlist_group(&im.list, GROUPS_MAX);
 		r = send_all(&im);
 		v = summary(&im);
 		if (r == CLI_OK || im.taken || cli->json)

@@ -13,6 +13,7 @@
 
 struct set_opts {
 	const char *why, *duration;
+	int64_t until; /* s since 1970; 0: as `duration` says */
 	bool session;
 };
 
@@ -51,7 +52,9 @@ static json_t *part_args(const struct parts *p, bool last)
 		json_object_set_new(args, "part", json_true());
 	if (p->o->why)
 		json_object_set_new(args, "why", json_string(p->o->why));
-	if (p->o->duration)
+	if (p->o->until)
+		json_object_set_new(args, "until", json_integer(p->o->until));
+	else if (p->o->duration)
 		json_object_set_new(args, "for", json_string(p->o->duration));
 	json_object_set_new(args, "stay", json_boolean(!p->o->session));
 	return args;
@@ -179,9 +182,9 @@ static int parts_end(struct parts *p, int r)
 }
 
 int cli_set_add(struct cli *cli, const char *set, const char *const *elements, size_t n,
-		const char *duration, const char *why)
+		int64_t until, const char *duration, const char *why)
 {
-	const struct set_opts o = {.why = why, .duration = duration};
+	const struct set_opts o = {.why = why, .duration = duration, .until = until};
 	struct parts p = {.cli = cli, .o = &o, .set = set, .action = "add"};
 	int r = CLI_OK;
 

@@ -11,8 +11,9 @@
 #include <string.h>
 #include <time.h>
 
-#define PART_BYTES 32768 /* of text in one part of a long answer */
-#define FOR_MAX_S  (10ull * 365 * 24 * 3600)
+#define PART_BYTES  32768 /* of text in one part of a long answer */
+#define FOR_MAX_S   (10ull * 365 * 24 * 3600)
+#define UNTIL_MAX_S 253402300800 /* the year 10000 */
 
 static void set_int(json_t *o, const char *key, uint64_t v)
 {
@@ -64,18 +65,30 @@ static uint64_t until_parse(const char *s)
 	return t > 0 ? (uint64_t)t : 0;
 }
 
+/* Seconds since 1970 too, for programs: the same end whenever, and wherever, it is said. */
+static uint64_t until_of(const json_t *until)
+{
+	json_int_t n = json_integer_value(until);
+	const char *s = json_string_value(until);
+
+	if (json_is_integer(until))
+		return n > 0 && n < UNTIL_MAX_S ? (uint64_t)n : 0;
+	return s ? until_parse(s) : 0;
+}
+
 static bool terms_end(struct request *r, const json_t *args, struct overlay_terms *t)
 {
 	const json_t *until = json_object_get(args, "until"), *dur = json_object_get(args, "for");
-	const char *u = json_string_value(until), *d = json_string_value(dur);
+	const char *d = json_string_value(dur);
 	uint64_t ns = 0;
 
 	if (until && dur)
 		request_fail(r, "invalid", "either \"until\" or \"for\"");
-	else if (until && !(t->until = u ? until_parse(u) : 0))
-		request_fail(r, "invalid", "until is a time like \"2026-12-24 18:00\"");
+	else if (until && !(t->until = until_of(until)))
+		request_fail(r, "invalid",
+			     "until is a time like \"2026-12-24 18:00\", or seconds since 1970");
 	else if (until && t->until <= t->since)
-		request_fail(r, "invalid", "until %s: this is past", u);
+		request_fail(r, "invalid", "until: this is past");
 	else if (dur && (!d || str_duration(d, &ns) < 0 || ns < MONO_NS_PER_S ||
 			 ns / MONO_NS_PER_S > FOR_MAX_S))
 		request_fail(r, "invalid", "for is a time from 1s to 3650d, like \"1h30m\"");

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		if ((r && r != -EINVAL) || !error || (r == -EINVAL && !*error))
 			abort();
-		banlist_group(&l, NOW, 4);
+		banlist_group(&l, 4);
 		for (size_t i = 0; i < l.n; i++)
 			if (!l.ban[i].element[0] ||
 			    l.ban[i].element[strspn(l.ban[i].element, allowed)] ||

@@ -203,7 +203,7 @@ START_TEST(groups_by_their_end)
 					      i % 7 == 0, now),
 				 0);
 	}
-	late = banlist_group(&l, now, 10);
+	late = banlist_group(&l, 10);
 	for (size_t i = 0; i < l.n; i++) {
 		const struct ban *b = &l.ban[i];
 		unsigned a, c;
@@ -222,6 +222,27 @@ START_TEST(groups_by_their_end)
 }
 END_TEST
 
+/* The same list, a while later: the same ends. */
+START_TEST(imported_again)
+{
+	int64_t until[400];
+
+	for (int64_t later = 0; later < 200; later += 37) {
+		l.n = 0;
+		for (int i = 0; i < 400; i++)
+			ck_assert_int_eq(banlist_take(&l, "192.0.2.1", 9, now + 1000 + 7 * i, 1,
+						      false, now + later),
+					 0);
+		banlist_group(&l, 30);
+		for (int i = 0; i < 400; i++) {
+			if (later)
+				ck_assert_int_eq(l.ban[i].until, until[i]);
+			until[i] = l.ban[i].until;
+		}
+	}
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *s = suite_create("banlist");
@@ -237,6 +258,7 @@ Suite *suite(void)
 	tcase_add_test(tc, what_is_no_list);
 	tcase_add_test(tc, many_are_told_of_up_to_a_bound);
 	tcase_add_test(tc, groups_by_their_end);
+	tcase_add_test(tc, imported_again);
 	suite_add_tcase(s, tc);
 	return s;
 }
