@@ -126,6 +126,7 @@ int amend_apply(struct amend *ch, struct overlay *o, const struct overlay *befor
 		return r < 0 ? r : 1;
 	case AMEND_SET:
 		r = apply_set(v->classifier, o, ch, e);
+		ch->same = r == 0;
 		return r < 0 ? r : 1;
 	case AMEND_SESSION:
 		r = overlay_end_session(o, ch->session);

@@ -53,6 +53,7 @@ struct amend {
 	enum overlay_action action;
 	struct policy_spans spans;
 	size_t named; /* elements */
+	bool same;    /* ... all of which were there already, or gone: nothing has changed */
 	/* CHECK: NULL: the file */
 	char *text;
 	size_t len;

@@ -337,7 +337,7 @@ void lasting_set(struct lasting *l, const struct amend *ch)
 				    .by = t->who.user,
 				    .why = t->why};
 
-	if (ch->kind == AMEND_SET && !t->session && ch->seq != RELOAD_SEQ_NONE)
+	if (ch->kind == AMEND_SET && !ch->same && !t->session && ch->seq != RELOAD_SEQ_NONE)
 		store_set(l->store, &c);
 }
 

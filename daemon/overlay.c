@@ -361,19 +361,44 @@ static size_t leases_total(const struct overlay *o)
 	return n;
 }
 
-static int lease_add(struct overlay_set *s, const struct policy_spans *spans,
-		     const struct overlay_terms *terms)
+static bool lease_before(const struct overlay_lease *a, uint64_t until, uint64_t session)
 {
-	struct overlay_lease *list = realloc(s->lease, (s->leases + 1) * sizeof(*list));
+	return a->until != until ? a->until < until : a->session < session;
+}
 
+/* They are ordered by their end: the first that is not before this one. */
+static size_t lease_place(const struct overlay_set *s, uint64_t until, uint64_t session)
+{
+	size_t lo = 0, hi = s->leases;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (lease_before(&s->lease[mid], until, session))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* What ends together is one. */
+static int lease_add(struct overlay_set *s, const struct policy_spans *spans, uint64_t until,
+		     uint64_t session)
+{
+	size_t at = lease_place(s, until, session);
+	struct overlay_lease *list;
+
+	if (at < s->leases && s->lease[at].until == until && s->lease[at].session == session)
+		return policy_spans_add(&s->lease[at].spans, spans) ? 0 : -ENOMEM;
+	list = realloc(s->lease, (s->leases + 1) * sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	s->lease = list;
-	list[s->leases] = (struct overlay_lease){.session = terms->session, .until = terms->until};
-	if (!policy_spans_copy(&list[s->leases].spans, spans))
-		return -ENOMEM;
+	memmove(&list[at + 1], &list[at], (s->leases - at) * sizeof(*list));
+	list[at] = (struct overlay_lease){.session = session, .until = until};
 	s->leases++;
-	return 0;
+	return policy_spans_copy(&list[at].spans, spans) ? 0 : -ENOMEM;
 }
 
 static void lease_drop(struct overlay_set *s, size_t i)
@@ -383,32 +408,134 @@ static void lease_drop(struct overlay_set *s, size_t i)
 	s->leases--;
 }
 
-static int elements_add(struct overlay_set *s, const struct policy_spans *spans,
-			const struct overlay_terms *terms)
+/* What both have; quick when one of them is short, however long the other is. */
+static bool common(struct policy_spans *out, const struct policy_spans *a,
+		   const struct policy_spans *b)
 {
-	if (!policy_spans_add(&s->touched, spans))
-		return -ENOMEM;
-	if (terms->session || terms->until)
-		return lease_add(s, spans, terms);
-	return policy_spans_add(&s->added, spans) && policy_spans_remove(&s->removed, spans)
-		       ? 0
-		       : -ENOMEM;
+	return a->n < b->n ? policy_spans_within(out, b, a) : policy_spans_within(out, a, b);
 }
 
-static int elements_delete(struct overlay_set *s, const struct policy_spans *spans)
+/* `s` without what of it is in `there`. */
+static bool cross_out(struct policy_spans *s, const struct policy_spans *there)
+{
+	struct policy_spans some = {0};
+	bool ok = common(&some, s, there) && policy_spans_remove(s, &some);
+
+	policy_spans_deinit(&some);
+	return ok;
+}
+
+/* Of `spans` what the set would not have until then anyway. `until` 0: for good. */
+static bool not_yet(const struct overlay_set *s, const struct policy_spans *spans, uint64_t until,
+		    struct policy_spans *out)
+{
+	bool ok = policy_spans_copy(out, spans) && cross_out(out, &s->added);
+
+	for (size_t i = until ? lease_place(s, until, 0) : s->leases; ok && i < s->leases; i++)
+		if (!s->lease[i].session)
+			ok = cross_out(out, &s->lease[i].spans);
+	return ok;
+}
+
+/* Of `spans` what the set has not now: where it becomes another one. */
+static bool not_in(const struct overlay_set *s, const struct policy_spans *spans,
+		   struct policy_spans *out)
 {
 	struct policy_spans own = {0};
-	bool ok = policy_spans_add(&s->touched, spans) && policy_spans_remove(&s->added, spans) &&
-		  (s->replaced || policy_spans_within(&own, &s->base, spans));
+	bool ok = policy_spans_copy(out, spans) && cross_out(out, &s->added);
 
-	ok = ok && policy_spans_add(&s->removed, &own);
+	for (size_t i = 0; ok && out->n && i < s->leases; i++)
+		ok = cross_out(out, &s->lease[i].spans);
+	if (ok && out->n && !s->replaced)
+		ok = common(&own, &s->base, out) && cross_out(&own, &s->removed) &&
+		     policy_spans_remove(out, &own);
 	policy_spans_deinit(&own);
-	for (size_t i = s->leases; ok && i--;) {
-		ok = policy_spans_remove(&s->lease[i].spans, spans);
+	return ok;
+}
+
+/* What would end earlier does not count any more. */
+static bool leases_outdo(struct overlay_set *s, const struct policy_spans *spans, uint64_t until)
+{
+	size_t i = until ? lease_place(s, until, 0) : s->leases;
+	bool ok = true;
+
+	while (ok && i--) {
+		if (s->lease[i].session)
+			continue;
+		ok = cross_out(&s->lease[i].spans, spans);
 		if (ok && !s->lease[i].spans.n)
 			lease_drop(s, i);
 	}
-	return ok ? 0 : -ENOMEM;
+	return ok;
+}
+
+static bool add_some(struct overlay_set *s, const struct policy_spans *spans,
+		     const struct overlay_terms *t)
+{
+	struct policy_spans new = {0};
+	bool ok = not_in(s, spans, &new) && policy_spans_add(&s->touched, &new);
+
+	policy_spans_deinit(&new);
+	if (ok && !t->session)
+		ok = leases_outdo(s, spans, t->until);
+	if (!ok || t->session || t->until)
+		return ok && lease_add(s, spans, t->until, t->session) == 0;
+	return policy_spans_add(&s->added, spans) && policy_spans_remove(&s->removed, spans);
+}
+
+/*
+ * 1, or 0: it is all there, and stays for as long at least. Lists that are imported again and again come to that, or
+ * to later ends: neither may cost the memory, the edits or the writing of what is new.
+ */
+static int elements_add(struct overlay_set *s, const struct policy_spans *spans,
+			const struct overlay_terms *t)
+{
+	struct policy_spans rest = {0};
+	bool ok = not_yet(s, spans, t->until, &rest), any = ok && rest.n;
+
+	if (any)
+		ok = add_some(s, &rest, t);
+	policy_spans_deinit(&rest);
+	return ok ? any : -ENOMEM;
+}
+
+/* Of `spans` what the policy gives the set, and is not taken out yet. */
+static bool own_of(const struct overlay_set *s, const struct policy_spans *spans,
+		   struct policy_spans *out)
+{
+	return s->replaced || (common(out, &s->base, spans) && cross_out(out, &s->removed));
+}
+
+/* Takes `spans` out of `from`; says in *any whether it had some. */
+static bool take_out(struct policy_spans *from, const struct policy_spans *spans, bool *any)
+{
+	struct policy_spans some = {0};
+	bool ok = common(&some, from, spans);
+
+	if (ok && some.n) {
+		*any = true;
+		ok = policy_spans_remove(from, &some);
+	}
+	policy_spans_deinit(&some);
+	return ok;
+}
+
+/* 1, or 0: nothing of it was there. */
+static int elements_delete(struct overlay_set *s, const struct policy_spans *spans)
+{
+	struct policy_spans own = {0};
+	bool ok = own_of(s, spans, &own), any = own.n;
+
+	ok = ok && policy_spans_add(&s->removed, &own) && take_out(&s->added, spans, &any);
+	policy_spans_deinit(&own);
+	for (size_t i = s->leases; ok && i--;) {
+		ok = take_out(&s->lease[i].spans, spans, &any);
+		if (ok && !s->lease[i].spans.n)
+			lease_drop(s, i);
+	}
+	if (any)
+		ok = ok && policy_spans_add(&s->touched, spans);
+	return ok ? any : -ENOMEM;
 }
 
 static void elements_flush(struct overlay_set *s)
@@ -440,16 +567,15 @@ int overlay_elements(struct overlay *o, const struct classifier *c, const char *
 	case OVERLAY_LOAD:
 		elements_flush(s);
 		o->compile = true;
-		if (action == OVERLAY_LOAD && !policy_spans_copy(&s->added, spans))
-			r = -ENOMEM;
+		r = action == OVERLAY_LOAD && !policy_spans_copy(&s->added, spans) ? -ENOMEM : 1;
 		break;
 	}
-	if (r == 0 && action != OVERLAY_DELETE && spans_total(o) > OVERLAY_SPANS_MAX)
+	if (r > 0 && action != OVERLAY_DELETE && spans_total(o) > OVERLAY_SPANS_MAX)
 		return err_set(e, -ENOSPC,
 			       "more than %u elements were changed: put them into a "
 			       "file of the policy",
 			       OVERLAY_SPANS_MAX);
-	if (r == 0 && leases_total(o) > OVERLAY_LEASES_MAX)
+	if (r > 0 && leases_total(o) > OVERLAY_LEASES_MAX)
 		return err_set(e, -ENOSPC, "%u groups of elements with an end are there already",
 			       OVERLAY_LEASES_MAX);
 	return r;

@@ -64,7 +64,7 @@ struct overlay_set {
 	bool replaced;
 	struct policy_spans base, added, removed;
 	struct policy_spans touched; /* since it was last in force: where it may differ */
-	struct overlay_lease *lease;
+	struct overlay_lease *lease; /* by their end; none has what another one has for longer */
 	size_t leases;
 };
 
@@ -97,7 +97,7 @@ int overlay_replace(struct overlay *o, uint32_t number, const char *text, uint32
 
 enum overlay_action { OVERLAY_ADD, OVERLAY_DELETE, OVERLAY_FLUSH, OVERLAY_LOAD };
 
-/* `c`: the policy in force, with the overlay that this is a clone of. */
+/* `c`: the policy in force, with the overlay that this is a clone of. 1; 0: it makes no difference, now or later. */
 int overlay_elements(struct overlay *o, const struct classifier *c, const char *set,
 		     enum overlay_action action, const struct policy_spans *spans,
 		     const struct overlay_terms *terms, struct err *e);

@@ -7,19 +7,37 @@
 
 /* -------------------------------------------------------------------------- edits ---- */
 
+/* All that is leased, put together once: there may be very many leases of an element each. */
+static bool leased(const struct overlay_set *s, struct policy_spans *out)
+{
+	struct policy_span *all;
+	size_t n = 0, at = 0;
+	bool ok;
+
+	for (size_t i = 0; i < s->leases; i++)
+		n += s->lease[i].spans.n;
+	all = malloc((n + 1) * sizeof(*all));
+	for (size_t i = 0; all && i < s->leases; i++) {
+		const struct policy_spans *l = &s->lease[i].spans;
+
+		if (l->n)
+			memcpy(all + at, l->span, l->n * sizeof(*all));
+		at += l->n;
+	}
+	ok = all && policy_spans_make(out, all, n);
+	free(all);
+	return ok;
+}
+
 static bool add_leases(struct policy_spans *to, const struct overlay_set *s,
 		       const struct policy_spans *within)
 {
-	bool ok = true;
+	struct policy_spans all = {0}, some = {0};
+	bool ok = leased(s, &all) && (!within || policy_spans_within(&some, &all, within)) &&
+		  policy_spans_add(to, within ? &some : &all);
 
-	for (size_t i = 0; ok && i < s->leases; i++) {
-		struct policy_spans some = {0};
-
-		if (within)
-			ok = policy_spans_within(&some, &s->lease[i].spans, within);
-		ok = ok && policy_spans_add(to, within ? &some : &s->lease[i].spans);
-		policy_spans_deinit(&some);
-	}
+	policy_spans_deinit(&all);
+	policy_spans_deinit(&some);
 	return ok;
 }
 
@@ -126,6 +144,7 @@ static int adopt_run(struct overlay *o, const struct classifier *c,
 	if (r == 0)
 		r = overlay_elements(o, c, classify_set_name(c, edit->set),
 				     edit->remove ? OVERLAY_DELETE : OVERLAY_ADD, &s, &stay, &e);
+	r = r > 0 ? 0 : r;
 	policy_spans_deinit(&s);
 	free(span);
 	return r;
