@@ -50,7 +50,7 @@ void pendd_stop(struct pendd *d, int status)
 		loop_stop(d->loop, 0);
 }
 
-static void on_mail(void *ctx, uint32_t events)
+void pendd_mail(void *ctx, uint32_t events)
 {
 	struct pendd *d = ctx;
 	struct mail m;
@@ -197,7 +197,7 @@ static int start_loop(struct pendd *d)
 		r = -errno;
 	d->making.mail = d->mail[1];
 	if (!r)
-		r = loop_add(d->loop, d->mail[0], EPOLLIN, on_mail, d);
+		r = loop_add(d->loop, d->mail[0], EPOLLIN, pendd_mail, d);
 	if (!r)
 		r = loop_signal(d->loop, SIGTERM, on_term, d);
 	if (!r)

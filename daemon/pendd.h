@@ -92,7 +92,7 @@ struct pendd {
 	uint32_t agents_generation;    /* of the policy that they are for; 0: none was seen */
 	struct remembered *remembered; /* decisions that hold for a while */
 	struct offers offers;          /* ... and what the kernel has of them */
-	bool restored;                 /* ... and those of before are among them */
+	bool restored;                 /* ... and those of before are among them, and in sets */
 	/* re-authorization of live flows */
 	struct listeners *listeners; /* that thread's */
 	pthread_t reauth_thread;
@@ -144,7 +144,7 @@ bool pendd_swap(struct pendd *d, struct snapshot *s);
 /* daemon/pendd_decisions.c */
 void pendd_decisions_watch(struct pendd *d); /* once a second */
 void pendd_decisions_list(struct pendd *d, const struct msg *m);
-/* Before the rules are installed: wait a moment for the decisions of before. */
+/* Before the rules are installed: wait a moment for the decisions, and the changes of sets, of before. */
 void pendd_decisions_await(struct pendd *d);
 void pendd_decisions_restore(struct pendd *d, const struct msg *m, int fd);
 void pendd_decisions_forget(struct pendd *d, const struct msg *m);
@@ -201,6 +201,7 @@ void pendd_agents_child(struct pendd *d); /* perhaps: one has ended */
 void pendd_agents_end(struct pendd *d);   /* all are told to; the loop goes on */
 void pendd_agents_stop(struct pendd *d);  /* none is left */
 /* daemon/pendd.c */
+void pendd_mail(void *pendd, uint32_t events); /* what threads have to say */
 void pendd_stop(struct pendd *d, int status);
 
 #endif

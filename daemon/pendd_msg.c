@@ -340,18 +340,25 @@ static void on_main(void *ctx, uint32_t events)
 	flush(d);
 }
 
+/* Changes of sets are put in force as always: a thread makes them, and the workers say when they have them. */
 void pendd_decisions_await(struct pendd *d)
 {
 	mono_t end = mono_add(loop_clock(), RESTORE_MS * MONO_NS_PER_MS);
 
 	while (d->chan && !d->restored && !d->stopping && mono_before(loop_clock(), end)) {
-		struct pollfd p = {.fd = chan_fd(d->chan), .events = POLLIN};
+		struct pollfd p[2] = {{.fd = chan_fd(d->chan), .events = POLLIN},
+				      {.fd = d->mail[0], .events = POLLIN}};
 
-		if (poll(&p, 1, 50) > 0)
+		if (poll(p, 2, 50) <= 0)
+			continue;
+		if (p[1].revents)
+			pendd_mail(d, 0);
+		if (p[0].revents)
 			on_main(d, 0);
 	}
 	if (d->chan && !d->restored)
-		log_warning("store", "the decisions of before are not read yet: going on");
+		log_warning("store",
+			    "what was decided and changed before is not there yet: going on");
 }
 
 void pendd_authority_gone(struct pendd *d)

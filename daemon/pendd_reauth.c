@@ -275,7 +275,8 @@ void pendd_reauth_begin(struct pendd *d)
 void pendd_reauthorize(struct pendd *d, struct reauth_ranges *ranges)
 {
 	ask_routes(d);
-	if (!d->settings.reauthorize || d->stopping || pendd_epoch_next(d))
+	/* before the rules are there: pendd_reauth_begin() is about all flows */
+	if (!d->settings.reauthorize || d->stopping || !d->started_ns || pendd_epoch_next(d))
 		free(ranges);
 	else
 		reauth_jobs_add(&d->reauth_jobs, PEND_REASON_POLICY_CHANGE, ranges);
