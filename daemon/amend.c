@@ -24,6 +24,9 @@ void amend_free(struct amend *ch)
 		return;
 	for (size_t i = 0; i < ch->steps; i++)
 		free(ch->step[i].text);
+	for (size_t i = 0; i < ch->olds; i++)
+		policy_spans_deinit(&ch->old[i].spans);
+	free(ch->old);
 	free(ch->step);
 	free(ch->object);
 	free(ch->text);
@@ -90,6 +93,16 @@ static int apply_set(const struct classifier *c, struct overlay *o, struct amend
 	return overlay_elements(o, c, ch->set, ch->action, &ch->spans, &ch->terms, e);
 }
 
+static int apply_old(const struct classifier *c, struct overlay *o, struct amend *ch)
+{
+	size_t done;
+	int r = overlay_restore(o, c, ch->old, ch->olds, &done);
+
+	snprintf(ch->what, sizeof(ch->what), "%zu of %zu changes of sets are made again", done,
+		 ch->olds);
+	return r;
+}
+
 /* What an end has taken: the objects that are in `before` and not in `after`, and sets. */
 static void say_gone(const struct overlay *before, const struct overlay *after, struct amend *ch)
 {
@@ -127,6 +140,9 @@ int amend_apply(struct amend *ch, struct overlay *o, const struct overlay *befor
 	case AMEND_SET:
 		r = apply_set(v->classifier, o, ch, e);
 		ch->same = r == 0;
+		return r < 0 ? r : 1;
+	case AMEND_RESTORE:
+		r = apply_old(v->classifier, o, ch);
 		return r < 0 ? r : 1;
 	case AMEND_SESSION:
 		r = overlay_end_session(o, ch->session);

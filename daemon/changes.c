@@ -24,6 +24,7 @@ struct changes {
 	bool compile;      /* edits were not taken */
 	uint32_t sets_seq; /* of our MSG_SETS; 0: none is under way */
 	uint32_t seq;
+	bool partial;               /* of it came as edits, and no word on them */
 	uint32_t adopted;           /* revision of the policy that was handed over */
 	struct classify_edit *edit; /* of it */
 	size_t edits;
@@ -62,6 +63,7 @@ static enum journal_kind journal_kind(const struct amend *ch)
 	case AMEND_POLICY:
 		return JOURNAL_POLICY;
 	case AMEND_SET:
+	case AMEND_RESTORE:
 		return JOURNAL_SET;
 	case AMEND_SESSION:
 		return JOURNAL_SESSION;
@@ -474,6 +476,11 @@ bool changes_answer(struct changes *c, const struct msg *m)
 
 int changes_add(struct changes *c, struct amend *ch)
 {
+	if (ch->kind == AMEND_RESTORE) {
+		list_add_head(&c->waiting, &ch->link);
+		soon(c);
+		return 0;
+	}
 	if (!is_end(ch) && list_count(&c->waiting) >= CHANGES_WAITING) {
 		c->stats.busy++;
 		return -EBUSY;
@@ -578,6 +585,7 @@ static int adopt_edits(struct changes *c, const struct classify_edit *edit, size
 	view_set_classifier(v, patched, revision);
 	overlay_put(c->master);
 	c->master = o;
+	c->partial = true;
 	return 0;
 }
 
@@ -600,12 +608,15 @@ int changes_adopt_sets(struct changes *c, const struct msg *m, int fd)
 int changes_adopt_kept(struct changes *c, const struct msg *m, int fd)
 {
 	const struct view *v = c->env.view;
+	int r;
 
 	if (c->go || fd < 0 || m->u.policy.size != 1)
 		return -EINVAL;
 	if (m->u.policy.generation != v->generation || m->u.policy.revision != v->revision)
 		return 0;
-	return reload_adopt_changes(fd, 1, &c->master, c->env.journal);
+	r = reload_adopt_changes(fd, 1, &c->master, c->env.journal);
+	c->partial = c->partial && r < 0;
+	return r;
 }
 
 /* -------------------------------------------------------------------------- start and end ---- */
@@ -697,6 +708,11 @@ struct reload *changes_reload(struct changes *c)
 const struct changes_stats *changes_stats(const struct changes *c)
 {
 	return &c->stats;
+}
+
+bool changes_partial(const struct changes *c)
+{
+	return c->partial;
 }
 
 const struct overlay *changes_overlay(const struct changes *c)

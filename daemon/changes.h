@@ -24,6 +24,7 @@ enum amend_kind {
 	AMEND_DRY,   /* ... nor by this */
 	AMEND_POLICY,
 	AMEND_SET,
+	AMEND_RESTORE, /* changes of sets from before the start; comes before all that waits */
 	AMEND_SESSION,
 	AMEND_EXPIRED,
 };
@@ -54,6 +55,9 @@ struct amend {
 	struct policy_spans spans;
 	size_t named; /* elements */
 	bool same;    /* ... all of which were there already, or gone: nothing has changed */
+	/* RESTORE */
+	struct overlay_change *old;
+	size_t olds;
 	/* CHECK: NULL: the file */
 	char *text;
 	size_t len;
@@ -104,6 +108,8 @@ struct reload *changes_reload(struct changes *c);
 const struct changes_stats *changes_stats(const struct changes *c);
 /* What is in force now. */
 const struct overlay *changes_overlay(const struct changes *c);
+/* Some of it came from another process as edits: who brought it, and how long it stays, is not known. */
+bool changes_partial(const struct changes *c);
 /* The verdict process has told all that it knows. */
 void changes_go(struct changes *c);
 

@@ -64,7 +64,7 @@ struct overlay_set {
 	bool replaced;
 	struct policy_spans base, added, removed;
 	struct policy_spans touched; /* since it was last in force: where it may differ */
-	struct overlay_lease *lease; /* by their end; none has what another one has for longer */
+	struct overlay_lease *lease; /* by their end */
 	size_t leases;
 };
 
@@ -75,6 +75,7 @@ struct overlay {
 	struct overlay_set **set;
 	size_t sets;
 	uint32_t next; /* number of the next object */
+	bool restored; /* what was kept of before the daemon's start is part of it */
 	bool compile; /* since it was last in force: it takes a new image, not only edits of sets */
 };
 
@@ -101,6 +102,21 @@ enum overlay_action { OVERLAY_ADD, OVERLAY_DELETE, OVERLAY_FLUSH, OVERLAY_LOAD }
 int overlay_elements(struct overlay *o, const struct classifier *c, const char *set,
 		     enum overlay_action action, const struct policy_spans *spans,
 		     const struct overlay_terms *terms, struct err *e);
+/* A change as it was kept. */
+struct overlay_change {
+	char set[OVERLAY_NAME];
+	enum overlay_action action;
+	uint64_t until;
+	struct policy_spans spans;
+};
+
+/*
+ * All of them, in their order, at once: thousands are quick, too. No bound is looked at, for they were within them
+ * once. Also when some of them are part of it already: these are done again, behind what they were behind. *done: without
+ * those of sets that the policy does not have. 0 or -ENOMEM.
+ */
+int overlay_restore(struct overlay *o, const struct classifier *c,
+		    const struct overlay_change *list, size_t n, size_t *done);
 /* Of this connection; OVERLAY_ANY_SESSION: of any. 1 when something has changed, 0, or -ENOMEM. */
 #define OVERLAY_ANY_SESSION UINT64_MAX
 int overlay_end_session(struct overlay *o, uint64_t session);
@@ -133,6 +149,7 @@ int overlay_settle(struct overlay *o, struct overlay_plan *plan);
 /* Set number i, as one that no other overlay shares; NULL: no memory. */
 struct overlay_set *overlay_own(struct overlay *o, size_t i);
 void overlay_set_put(struct overlay_set *s); /* one user less */
+void overlay_lease_drop(struct overlay_set *s, size_t i);
 
 /* As bytes, malloced, and back: any bytes are safe to ask. 0, -EINVAL or -ENOMEM. */
 int overlay_flatten(const struct overlay *o, char **data, size_t *len);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define FLAT_MAGIC   0x50444f56u /* "PDOV" */
-#define FLAT_VERSION 1u
+#define FLAT_VERSION 2u
 
 /* ------------------------------------------------------------------------- writing ---- */
 
@@ -106,6 +106,7 @@ int overlay_flatten(const struct overlay *o, char **data, size_t *len)
 	put32(&w, o->next);
 	put32(&w, (uint32_t)o->objects);
 	put32(&w, (uint32_t)o->sets);
+	put32(&w, o->restored);
 	for (size_t i = 0; i < o->objects; i++)
 		put_object(&w, o->object[i]);
 	for (size_t i = 0; i < o->sets; i++)
@@ -255,12 +256,12 @@ int overlay_unflatten(struct overlay **out, const void *data, size_t len)
 {
 	struct rbuf b = rbuf_of(data, len);
 	uint32_t magic = rbuf_be32(&b), version = rbuf_be32(&b), next = rbuf_be32(&b),
-		 objects = rbuf_be32(&b), sets = rbuf_be32(&b);
+		 objects = rbuf_be32(&b), sets = rbuf_be32(&b), restored = rbuf_be32(&b);
 	struct overlay *o;
 	int r = 0;
 
 	if (b.bad || magic != FLAT_MAGIC || version != FLAT_VERSION || !next ||
-	    objects > OVERLAY_OBJECTS_MAX || sets > OVERLAY_SETS_MAX)
+	    objects > OVERLAY_OBJECTS_MAX || sets > OVERLAY_SETS_MAX || restored > 1)
 		return -EINVAL;
 	o = overlay_new();
 	if (!o)
@@ -276,6 +277,7 @@ int overlay_unflatten(struct overlay **out, const void *data, size_t len)
 		return r;
 	}
 	o->next = next;
+	o->restored = restored;
 	o->compile = false;
 	*out = o;
 	return 0;
