@@ -34,6 +34,7 @@ struct store {
 	/* the thread's own */
 	struct store_db *db;
 	bool asleep; /* it failed: wait, whatever comes */
+	bool unread; /* ... reading did */
 	struct timespec retry, pruned;
 };
 
@@ -205,7 +206,6 @@ static void written(struct store *s, struct list *batch)
 		struct store_op *op = container_of(at, struct store_op, link);
 
 		s->stats.written += op->type == OP_EVENT || store_op_counts(op);
-		s->stats.lost += op->type == OP_SET && op->status > 0;
 		dispose(s, op, 0, "");
 	}
 	s->stats.commits++;
@@ -215,8 +215,9 @@ static void written(struct store *s, struct list *batch)
 }
 
 /*
- * Decisions go back to the head of the queue, in their order. What only asks does not wait behind them: it goes before
- * them, or fails where there is nothing to be asked.
+ * Decisions go back to the head of the queue, in their order. Questions about the history do not wait behind them: they go
+ * before them, or fail where there is nothing to be asked. Who asks for what holds is told that it failed: the
+ * file does not know of what waits, and what was forgotten would be given back.
  */
 static void failed(struct store *s, struct list *batch, int status, const char *error)
 {
@@ -236,7 +237,7 @@ static void failed(struct store *s, struct list *batch, int status, const char *
 	while ((at = list_pop(&s->queue)) != NULL) {
 		struct store_op *op = container_of(at, struct store_op, link);
 
-		if (op->type == OP_SYNC || (store_op_asks(op) && !s->db))
+		if (op->type == OP_SYNC || store_op_reads(op) || (store_op_asks(op) && !s->db))
 			dispose(s, op, status, error);
 		else
 			list_add_tail(store_op_asks(op) ? &asks : &back, &op->link);
@@ -295,9 +296,11 @@ static void do_batch(struct store *s)
 	asks = store_op_asks(container_of(batch.next, struct store_op, link));
 	r = run_all(s, &batch);
 	if (r) {
+		s->unread = asks && s->stats.state != STORE_FAILING;
 		on_failure(s, &batch, r);
 	} else {
-		if (s->stats.state == STORE_FAILING && !asks) {
+		if (s->stats.state == STORE_FAILING && (!asks || s->unread)) {
+			s->unread = false;
 			set_state(s, STORE_FILE, NULL);
 			log_notice(MODULE, "%s can be written again", s->c.path);
 		}
@@ -593,6 +596,11 @@ bool store_load(struct store *s, int64_t now_ms, store_loaded_fn *fn, void *ctx)
 bool store_set(struct store *s, const struct store_set *c)
 {
 	return add(s, store_op_set(c));
+}
+
+bool store_set_state(struct store *s, const char *set, const struct store_set *list, size_t n)
+{
+	return add(s, store_op_state(set, list, n));
 }
 
 bool store_sets(struct store *s, int64_t now_ms, store_sets_fn *fn, void *ctx)

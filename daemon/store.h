@@ -72,8 +72,10 @@ bool store_sync(struct store *s, store_done_fn *fn, void *ctx, uint32_t tag);
 /* An array of what is in force, in the order of the file; during the call. */
 typedef void store_loaded_fn(void *ctx, int status, const struct store_decision *d, size_t n);
 bool store_load(struct store *s, int64_t now_ms, store_loaded_fn *fn, void *ctx);
-typedef void store_sets_fn(void *ctx, int status, const struct store_set *s, size_t n);
+/* A change of a set; or all that its changes have come to, instead of them. False: it is lost, as above. */
 bool store_set(struct store *s, const struct store_set *c);
+bool store_set_state(struct store *s, const char *set, const struct store_set *list, size_t n);
+typedef void store_sets_fn(void *ctx, int status, const struct store_set *s, size_t n);
 bool store_sets(struct store *s, int64_t now_ms, store_sets_fn *fn, void *ctx);
 typedef void store_found_fn(void *ctx, uint32_t tag, int status, const struct store_found *f,
 			    size_t n);

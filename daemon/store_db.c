@@ -16,6 +16,10 @@
 
 #define KEY "rule,scope,family,protocol,source,source_port,dest,dest_port"
 
+#define DECISION                                                                    \
+	" INTO decision(" KEY ",verdict,reason,ends,since,until,layer,text,by,why)" \
+	"VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)"
+
 static const char schema[] =
 	"CREATE TABLE decision(rule INTEGER NOT NULL,scope INTEGER NOT NULL,family INTEGER NOT NULL,"
 	"protocol INTEGER NOT NULL,source BLOB NOT NULL,source_port INTEGER NOT NULL,dest BLOB NOT NULL,"
@@ -46,9 +50,7 @@ static const char *const statements[SQL_STATEMENTS] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
 	[SQL_ROLLBACK] = "ROLLBACK",
-	[SQL_DECISION] = "INSERT OR REPLACE INTO decision(" KEY
-			 ",verdict,reason,ends,since,until,layer,text,by,why)"
-			 "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)",
+	[SQL_DECISION] = "INSERT OR REPLACE" DECISION,
 	[SQL_DROP] =
 		"DELETE FROM decision WHERE rule=?1 AND scope=?2 AND family=?3 AND protocol=?4 "
 		"AND source=?5 AND source_port=?6 AND dest=?7 AND dest_port=?8",
@@ -82,9 +84,6 @@ static const char *const statements[SQL_STATEMENTS] = {
 	[SQL_SET_ADD] = "INSERT INTO set_change(name,action,since,until,uid,spans,by,why)"
 			"VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
 	[SQL_SET_CLEAR] = "DELETE FROM set_change WHERE name=?1",
-	[SQL_SET_SAME] =
-		"DELETE FROM set_change WHERE name=?1 AND action=?2 AND until=?3 AND spans=?4",
-	[SQL_SET_COUNT] = "SELECT count(*)FROM set_change",
 	[SQL_SET_LOAD] = "SELECT name,action,since,until,uid,spans,by,why FROM set_change "
 			 "WHERE until=0 OR until>?1 ORDER BY id",
 	[SQL_SET_ENDED] = "DELETE FROM set_change WHERE until>0 AND until<=?1",

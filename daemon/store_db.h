@@ -28,9 +28,7 @@ struct store_decision {
 	const char *by, *why;     /* "": not known */
 };
 
-#define STORE_SETS_MAX 4000u /* changes of sets that are kept */
-
-/* A change of a set at run time that stays. */
+/* A change of a set at run time that stays. They are kept in their order; see store_db_set_clear(). */
 struct store_set {
 	const char *set;
 	uint8_t action;           /* enum overlay_action */
@@ -107,8 +105,10 @@ int store_db_forget(struct store_db *db, const struct store_which *w);
 int store_db_load(struct store_db *db, int64_t now_ms,
 		  bool (*fn)(void *ctx, const struct store_decision *d), void *ctx);
 
-/* 1: there are STORE_SETS_MAX already, and it is not kept. */
+/* Behind all others; OVERLAY_FLUSH and OVERLAY_LOAD instead of those of the set. */
 int store_db_set(struct store_db *db, const struct store_set *s);
+/* None of this set, before what all of them together have come to is written. */
+int store_db_set_clear(struct store_db *db, const char *set);
 /* In their order; all that have not ended by then. `fn` false: enough. */
 int store_db_sets(struct store_db *db, int64_t now_s,
 		  bool (*fn)(void *ctx, const struct store_set *s), void *ctx);

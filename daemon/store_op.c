@@ -117,6 +117,35 @@ struct store_op *store_op_set(const struct store_set *s)
 	return NULL;
 }
 
+static bool on_set(void *ctx, const struct store_set *s);
+
+struct store_op *store_op_state(const char *set, const struct store_set *s, size_t n)
+{
+	struct store_op *op = store_op_new(OP_STATE);
+	const char **const name[] = {&op->u.set.set};
+	bool ok;
+
+	if (!op)
+		return NULL;
+	op->u.set.set = set;
+	ok = keep_texts(op, name, 1);
+	for (size_t i = 0; ok && i < n; i++)
+		ok = on_set(op, &s[i]) && !op->status;
+	if (ok)
+		return op;
+	store_op_free(op);
+	return NULL;
+}
+
+static int run_state(struct store_op *op, struct store_db *db)
+{
+	int r = store_db_set_clear(db, op->u.set.set);
+
+	for (size_t i = 0; !r && i < op->n; i++)
+		r = store_db_set(db, &op->sets[i]);
+	return r;
+}
+
 struct store_op *store_op_event(const struct store_event *e)
 {
 	struct store_op *op = store_op_new(OP_EVENT);
@@ -200,8 +229,9 @@ int store_op_run(struct store_op *op, struct store_db *db)
 	case OP_EVENT:
 		return store_db_event(db, &op->u.event);
 	case OP_SET:
-		op->status = store_db_set(db, &op->u.set);
-		return op->status < 0 ? op->status : 0;
+		return store_db_set(db, &op->u.set);
+	case OP_STATE:
+		return run_state(op, db);
 	case OP_SETS:
 		return store_db_sets(db, op->u.now_ms / 1000, on_set, op);
 	case OP_SYNC:

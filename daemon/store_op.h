@@ -12,6 +12,7 @@ enum store_op_type {
 	OP_FORGET,
 	OP_EVENT,
 	OP_SET,
+	OP_STATE, /* of a set, u.set.set: `sets` instead of all its changes */
 	OP_SYNC,
 	OP_LOAD,
 	OP_SETS,
@@ -30,7 +31,7 @@ struct store_op {
 		struct store_query query;
 		int64_t now_ms;
 	} u;
-	/* results */
+	/* results; `sets` of OP_STATE is what is written */
 	store_done_fn *done;
 	store_loaded_fn *loaded;
 	store_sets_fn *told;
@@ -50,6 +51,7 @@ struct store_op {
 struct store_op *store_op_new(enum store_op_type type);
 struct store_op *store_op_decision(const struct store_decision *d);
 struct store_op *store_op_set(const struct store_set *s);
+struct store_op *store_op_state(const char *set, const struct store_set *s, size_t n);
 struct store_op *store_op_event(const struct store_event *e);
 void store_op_free(struct store_op *op); /* NULL is allowed */
 
@@ -57,13 +59,19 @@ void store_op_free(struct store_op *op); /* NULL is allowed */
 static inline bool store_op_counts(const struct store_op *op)
 {
 	return op->type == OP_DECISION || op->type == OP_DROP || op->type == OP_FORGET ||
-	       op->type == OP_SET;
+	       op->type == OP_SET || op->type == OP_STATE;
 }
 
 /* It is answered from what is in the file, also when nothing can be written. */
 static inline bool store_op_asks(const struct store_op *op)
 {
 	return op->type == OP_LOAD || op->type == OP_SETS || op->type == OP_QUERY;
+}
+
+/* It asks for all that holds. */
+static inline bool store_op_reads(const struct store_op *op)
+{
+	return op->type == OP_LOAD || op->type == OP_SETS;
 }
 
 /* In the thread: does it. 0 or -errno; a result that has no memory is cut, with -ENOMEM in op->status. */

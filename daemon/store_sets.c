@@ -4,43 +4,20 @@
 #include "daemon/store_db_impl.h"
 #include <errno.h>
 
-static int count(struct store_db *db, int64_t *n)
+int store_db_set_clear(struct store_db *db, const char *set)
 {
-	sqlite3_stmt *s = db->stmt[SQL_SET_COUNT];
-	int code = sqlite3_step(s);
-
-	*n = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
-	sqlite3_reset(s);
-	return code == SQLITE_ROW ? 0 : store_sql_errno(db);
-}
-
-/* What it makes void goes: all of the set's, or one that says the same. */
-static int make_way(struct store_db *db, const struct store_set *c)
-{
-	sqlite3_stmt *s;
-
-	if (c->action == OVERLAY_FLUSH || c->action == OVERLAY_LOAD) {
-		store_sql_text(db->stmt[SQL_SET_CLEAR], 1, c->set);
-		return store_sql_run(db, SQL_SET_CLEAR);
-	}
-	s = db->stmt[SQL_SET_SAME];
-	store_sql_text(s, 1, c->set);
-	sqlite3_bind_int(s, 2, c->action);
-	sqlite3_bind_int64(s, 3, c->until_s);
-	sqlite3_bind_blob64(s, 4, c->size ? c->spans : "", c->size, SQLITE_STATIC);
-	return store_sql_run(db, SQL_SET_SAME);
+	store_sql_text(db->stmt[SQL_SET_CLEAR], 1, set);
+	return store_sql_run(db, SQL_SET_CLEAR);
 }
 
 int store_db_set(struct store_db *db, const struct store_set *c)
 {
 	sqlite3_stmt *s = db->stmt[SQL_SET_ADD];
-	int64_t n;
-	int r = make_way(db, c);
+	bool all = c->action == OVERLAY_FLUSH || c->action == OVERLAY_LOAD;
+	int r = all ? store_db_set_clear(db, c->set) : 0;
 
-	if (!r)
-		r = count(db, &n);
-	if (r || n >= STORE_SETS_MAX)
-		return r ? r : 1;
+	if (r)
+		return r;
 	store_sql_text(s, 1, c->set);
 	sqlite3_bind_int(s, 2, c->action);
 	sqlite3_bind_int64(s, 3, c->since_s);

@@ -364,12 +364,14 @@ END_TEST
 /* ---- sets ---- */
 
 static struct store_set sets[16];
+static char set_name[16][OVERLAY_NAME];
 static unsigned nsets;
 
 static bool take_set(void *ctx, const struct store_set *s)
 {
 	(void)ctx;
 	ck_assert_uint_lt(nsets, 16);
+	snprintf(set_name[nsets], OVERLAY_NAME, "%s", s->set);
 	sets[nsets++] = *s;
 	return true;
 }
@@ -404,14 +406,13 @@ START_TEST(changes_of_sets)
 	ck_assert_int_eq(change("a", OVERLAY_ADD, 2, 1000), 0);
 	ck_assert_int_eq(change("b", OVERLAY_ADD, 3, 0), 0);
 	ck_assert_int_eq(change("a", OVERLAY_DELETE, 1, 0), 0);
-	ck_assert_int_eq(change("a", OVERLAY_ADD, 1, 0),
-			 0); /* the same again: behind the others now */
-	ck_assert_uint_eq(load_sets(500), 4);
-	ck_assert_int_eq(sets[0].until_s, 1000);
-	ck_assert_int_eq(sets[2].action, OVERLAY_DELETE);
-	ck_assert_int_eq(sets[3].action, OVERLAY_ADD);
-	ck_assert_uint_eq(sets[3].size, sizeof(struct policy_span));
-	ck_assert_uint_eq(load_sets(1000), 3); /* one is over */
+	ck_assert_int_eq(change("a", OVERLAY_ADD, 1, 0), 0); /* again: behind the others */
+	ck_assert_uint_eq(load_sets(500), 5);
+	ck_assert_int_eq(sets[1].until_s, 1000);
+	ck_assert_int_eq(sets[3].action, OVERLAY_DELETE);
+	ck_assert_int_eq(sets[4].action, OVERLAY_ADD);
+	ck_assert_uint_eq(sets[4].size, sizeof(struct policy_span));
+	ck_assert_uint_eq(load_sets(1000), 4); /* one is over */
 	ck_assert_int_eq(change("a", OVERLAY_FLUSH, 0, 0), 0);
 	ck_assert_uint_eq(load_sets(500), 2); /* and what stands in b */
 	ck_assert_int_eq(change("a", OVERLAY_LOAD, 7, 0), 0);
@@ -419,14 +420,14 @@ START_TEST(changes_of_sets)
 }
 END_TEST
 
-START_TEST(changes_of_sets_have_a_bound)
+START_TEST(changes_of_sets_have_no_bound)
 {
 	ck_assert_int_eq(open_at("", NULL), STORE_OPEN_OK);
 	ck_assert_int_eq(store_db_begin(db), 0);
-	for (unsigned i = 0; i < STORE_SETS_MAX; i++)
-		ck_assert_int_eq(change("a", OVERLAY_ADD, 1, 1000 + i), 0);
-	ck_assert_int_eq(change("a", OVERLAY_ADD, 1, 7), 1);
+	for (unsigned i = 0; i < 10000; i++)
+		ck_assert_int_eq(change("a", OVERLAY_ADD, 1, i < 9990 ? 1000 + i : 0), 0);
 	ck_assert_int_eq(store_db_commit(db), 0);
+	ck_assert_uint_eq(load_sets(1000 + 9990), 10);
 }
 END_TEST
 
@@ -688,6 +689,42 @@ START_TEST(forgotten_whatever_the_clock_says)
 }
 END_TEST
 
+START_TEST(a_set_and_what_it_has_come_to)
+{
+	const struct policy_span span = {.family = 4, .lo = {10, 0, 0, 9}, .hi = {10, 0, 0, 9}};
+	struct store_set c = {.set = "a",
+			      .action = OVERLAY_ADD,
+			      .since_s = 5,
+			      .spans = &span,
+			      .size = sizeof(span),
+			      .by = "",
+			      .why = ""};
+	struct store_set all[2];
+
+	begin(path, 1000);
+	for (unsigned i = 0; i < 5; i++)
+		ck_assert(store_set(st, &c));
+	c.set = "b";
+	ck_assert(store_set(st, &c));
+	c.set = "a";
+	all[0] = all[1] = c;
+	all[0].action = OVERLAY_LOAD;
+	all[1].until_s = wall() / 1000 + 100;
+	ck_assert(store_set_state(st, "a", all, 2));
+	ck_assert(store_set(st, &c));
+	sync_now();
+	ck_assert_int_eq(open_at(path, NULL), STORE_OPEN_OK);
+	ck_assert_uint_eq(load_sets(0), 4);
+	ck_assert_str_eq(set_name[0], "b");
+	ck_assert_int_eq(sets[1].action, OVERLAY_LOAD);
+	ck_assert_int_eq(sets[2].until_s, all[1].until_s);
+	ck_assert_int_eq(sets[3].until_s, 0);
+	ck_assert(store_set_state(st, "a", NULL, 0)); /* it is as the policy has it */
+	sync_now();
+	ck_assert_uint_eq(load_sets(0), 1);
+}
+END_TEST
+
 START_TEST(the_end_writes_what_waits)
 {
 	struct store_decision d = decision(1, wall() - 1000, wall() + HOUR);
@@ -837,7 +874,7 @@ Suite *suite(void)
 	tcase_add_test(tc, clearing_up);
 	tcase_add_test(tc, rules_go_with_their_last_event);
 	tcase_add_test(tc, changes_of_sets);
-	tcase_add_test(tc, changes_of_sets_have_a_bound);
+	tcase_add_test(tc, changes_of_sets_have_no_bound);
 	tcase_add_test(tc, a_newer_or_foreign_file_is_left_alone);
 	tcase_add_test(tc, an_older_file_becomes_one_of_now);
 	tcase_add_test(tc, a_damaged_file_is_known);
@@ -848,6 +885,7 @@ Suite *suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, confirmed_means_written);
 	tcase_add_test(tc, forgotten_whatever_the_clock_says);
+	tcase_add_test(tc, a_set_and_what_it_has_come_to);
 	tcase_add_test(tc, the_end_writes_what_waits);
 	tcase_add_test(tc, events_above_the_bound_are_dropped);
 	tcase_add_test(tc, what_cannot_be_written_is_tried_again);
