@@ -217,9 +217,7 @@ static void main_answer(struct authority *a, const struct msg *m, int fd)
 			a->view.generation = m->u.main.generation;
 		/* what is in force was sent before this */
 		changes_go(a->changes);
-		/* nothing was changed yet: this daemon has just started */
-		if (a->view.generation == 1 && !a->view.revision)
-			lasting_sets(a->lasting);
+		lasting_sets(a->lasting, changes_overlay(a->changes)->restored);
 		askers_again(a->askers);
 	} else if (!changes_answer(a->changes, m)) {
 		control_answer(a->control, MSG_MAIN, m, fd);
@@ -374,7 +372,9 @@ static void change_done(void *ctx, const struct amend *ch, const struct amend_re
 	change_note(a, ch, res);
 	if (ch->kind == AMEND_RELOAD)
 		reload_done(a, res->reload);
-	if (!res->code)
+	if (ch->kind == AMEND_RESTORE)
+		lasting_restored(a->lasting, ch, res->code ? res->text : NULL);
+	else if (!res->code)
 		lasting_set(a->lasting, ch);
 	if (ch->seq == RELOAD_SEQ_NONE)
 		return;
@@ -412,6 +412,7 @@ static mono_t idle(void *ctx, mono_t now)
 		post_simple(a, MSG_AUTHORITIES, PEND_OK);
 	}
 	lasting_policy(a->lasting);
+	lasting_tidy(a->lasting);
 	usock_flush(a->usock);
 	for (unsigned i = 0; i < a->args->workers; i++)
 		peer_flush(&a->worker[i]);
@@ -510,6 +511,20 @@ static int again(void *ctx, struct amend *ch)
 	return changes_add(a->changes, ch);
 }
 
+static const struct overlay *in_force(void *ctx)
+{
+	const struct authority *a = ctx;
+
+	return changes_overlay(a->changes);
+}
+
+static bool is_whole(void *ctx)
+{
+	const struct authority *a = ctx;
+
+	return !changes_partial(a->changes);
+}
+
 static void on_synced(void *ctx, uint32_t seq, int status, const char *error)
 {
 	struct authority *a = ctx;
@@ -532,6 +547,8 @@ static int open_lasting(struct authority *a)
 					.notes = a->notes,
 					.post_fd = to_main,
 					.change = again,
+					.overlay = in_force,
+					.whole = is_whole,
 					.synced = on_synced,
 					.found = on_found};
 

@@ -323,7 +323,9 @@ void request_sync(struct request *r,
 	int ret = env->sync ? env->sync(env->ctx, request_seq(r, 0)) : 0;
 
 	if (ret <= 0) {
-		synced(r, ret, "out of memory");
+		synced(r, ret,
+		       ret == -ENOBUFS ? "more waits to be written than can be kept"
+				       : "out of memory");
 		return;
 	}
 	r->answer = NULL;

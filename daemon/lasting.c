@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* See lasting.h. */
-#include "daemon/lasting.h"
+#include "daemon/lasting_impl.h"
 #include "base/str.h"
+#include "core/flow.h"
 #include "daemon/control_json.h"
 #include "daemon/log.h"
 #include "io/policyfile.h"
@@ -12,22 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MODULE "store"
-#define MS     1000000
-
-struct lasting {
-	struct lasting_env env;
-	struct store *store;
-	uint64_t serial;  /* of the view whose rules were looked at */
-	uint64_t waiting; /* decisions of rules that the policy does not have */
-	uint64_t restored;
-	unsigned forgets; /* under way */
-	uint64_t epoch;   /* grows with each */
-	uint64_t asked;   /* ... when the store was asked */
-	bool loading, again;
-	bool sets; /* their changes were asked for */
-	bool told; /* the verdict process has had all there is */
-};
+#define MODULE  LASTING_MODULE
+#define MS      1000000
+#define LATE_NS (3 * MONO_NS_PER_S) /* that one may wait for what was before */
 
 /* ---- time: the table's is CLOCK_BOOTTIME, the store's the wall clock ---- */
 
@@ -59,18 +47,61 @@ static const char *path_of(const struct settings *s, char buf[SETTINGS_FILE_MAX 
 	return buf;
 }
 
+void lasting_retry(struct lasting *l)
+{
+	if (!loop_timer_armed(&l->retry))
+		loop_timer_arm(l->env.loop, &l->retry,
+			       mono_add(loop_clock(), l->retry_ms * MONO_NS_PER_MS));
+}
+
+void lasting_say(struct lasting *l)
+{
+	struct msg m = {.version = MSG_VERSION, .type = MSG_RESTORE, .worker = MSG_MAIN};
+
+	if (l->said || (!l->told && !l->failed) ||
+	    (l->sets != LASTING_SETS_DONE && l->sets != LASTING_SETS_FAILED))
+		return;
+	l->said = l->env.post_fd(l->env.ctx, MSG_MAIN, &m, -1) == 0;
+	if (!l->said)
+		lasting_retry(l);
+}
+
+static void load(struct lasting *l);
+
+/* Whatever is not as it should be, once more. */
+static void on_retry(void *ctx)
+{
+	struct lasting *l = ctx;
+
+	l->retry_ms = l->retry_ms < LASTING_SLOW_MS ? 2 * l->retry_ms : l->retry_ms;
+	if (l->failed)
+		load(l);
+	if (l->sets == LASTING_SETS_FAILED)
+		lasting_sets_ask(l);
+	if (lasting_sets_dirty(l)) {
+		l->changed = true;
+		lasting_tidy(l);
+	}
+	lasting_say(l);
+}
+
 int lasting_new(struct lasting **out, const struct lasting_env *env)
 {
 	const struct settings *s = &env->view->settings;
 	struct lasting *l = calloc(1, sizeof(*l));
 	char buf[SETTINGS_FILE_MAX + 16];
 	const struct store_config c = {
-		.path = path_of(s, buf), .keep_ms = s->history_keep / MS, .most = s->history_max};
+		.path = path_of(s, buf),
+		.keep_ms = s->history_keep / MS,
+		.most = s->history_max,
+	};
 	int r;
 
 	if (!l)
 		return -ENOMEM;
 	l->env = *env;
+	l->retry_ms = LASTING_RETRY_MS;
+	loop_timer_init(&l->retry, on_retry, l);
 	r = store_new(&l->store, env->loop, &c);
 	if (r) {
 		free(l);
@@ -82,48 +113,64 @@ int lasting_new(struct lasting **out, const struct lasting_env *env)
 
 int lasting_start(struct lasting *l)
 {
+	l->started = loop_clock();
 	return store_start(l->store);
 }
 
 void lasting_free(struct lasting *l)
 {
-	if (l)
-		store_free(l->store);
+	if (!l)
+		return;
+	loop_timer_cancel(l->env.loop, &l->retry);
+	store_free(l->store);
+	lasting_sets_free(l);
 	free(l);
 }
 
 /* ---- to the store ---- */
 
-/* By its number, as long as that is of the policy that is shown; else by its key. */
-static bool rule_of(const struct view *v, const struct msg *m, struct classify_rule *out)
+static bool rule_by_key(const struct view *v, uint64_t key, struct classify_rule *out)
 {
-	uint64_t key = m->u.remembered.entry.k.rule;
-
 	if (!v->classifier)
 		return false;
-	if (m->u.remembered.generation == v->generation &&
-	    classify_rule_key(v->classifier, m->u.remembered.rule) == key)
-		return classify_rule(v->classifier, m->u.remembered.rule, out);
 	for (uint32_t i = 0; i < classify_rules(v->classifier); i++)
 		if (classify_rule_key(v->classifier, i) == key)
 			return classify_rule(v->classifier, i, out);
 	return false;
 }
 
+/* By its number, as long as that is of the policy that is shown; else by its key. */
+static bool rule_of(const struct view *v, const struct msg *m, struct classify_rule *out)
+{
+	uint64_t key = m->u.remembered.entry.k.rule;
+
+	if (v->classifier && m->u.remembered.generation == v->generation &&
+	    classify_rule_key(v->classifier, m->u.remembered.rule) == key)
+		return classify_rule(v->classifier, m->u.remembered.rule, out);
+	return rule_by_key(v, key, out);
+}
+
+static bool keep(struct lasting *l, const struct remembered_entry *e,
+		 const struct classify_rule *rule)
+{
+	struct store_decision d = {.e = *e,
+				   .since_ms = to_wall(e->v.since_ns),
+				   .until_ms = to_wall(e->v.until_ns),
+				   .layer = rule->layer,
+				   .rule = rule->text};
+
+	notes_find(l->env.notes, e->v.note, &d.by, &d.why);
+	return store_decision(l->store, &d);
+}
+
 void lasting_remembered(struct lasting *l, const struct msg *m)
 {
-	const struct remembered_entry *e = &m->u.remembered.entry;
-	struct store_decision d = {
-		.e = *e, .since_ms = to_wall(e->v.since_ns), .until_ms = to_wall(e->v.until_ns)};
 	struct classify_rule rule = {.layer = "", .text = ""};
 
 	rule_of(l->env.view, m, &rule);
-	d.layer = rule.layer;
-	d.rule = rule.text;
-	notes_find(l->env.notes, e->v.note, &d.by, &d.why);
 	if (m->u.remembered.evicted.rule)
 		store_drop(l->store, &m->u.remembered.evicted);
-	store_decision(l->store, &d);
+	keep(l, &m->u.remembered.entry, &rule);
 }
 
 static bool is_kept(uint8_t history, uint32_t code)
@@ -218,27 +265,35 @@ static struct remembered_entry entry_of(struct lasting *l, const struct store_de
 	return e;
 }
 
-static void send_part(struct lasting *l, const struct remembered_entry *list, uint32_t n, bool more)
+/* There is more: lasting_say() has the last word. */
+static bool send_part(struct lasting *l, const struct remembered_entry *list, uint32_t n)
 {
 	struct msg m = {.version = MSG_VERSION, .type = MSG_RESTORE, .worker = MSG_MAIN};
 	int fd = n ? policyfile_image_fd(list, n * sizeof(*list)) : -1;
 
-	m.u.decisions.count = fd < 0 ? 0 : n;
-	m.u.decisions.cursor = more;
-	if (l->env.post_fd(l->env.ctx, MSG_MAIN, &m, fd) < 0 && fd >= 0)
+	if (!n)
+		return true;
+	m.u.decisions.count = n;
+	m.u.decisions.cursor = 1;
+	if (fd >= 0 && l->env.post_fd(l->env.ctx, MSG_MAIN, &m, fd) == 0)
+		return true;
+	if (fd >= 0)
 		close(fd);
+	return false;
 }
 
-static void give_back(struct lasting *l, const struct store_decision *d, size_t n)
+/* False: not all of them, for want of memory or room. */
+static bool give_back(struct lasting *l, const struct store_decision *d, size_t n)
 {
 	struct remembered_entry *part = calloc(MSG_FLOWS, sizeof(*part));
 	size_t nkeys;
 	uint64_t *keys = keys_of(l->env.view->classifier, &nkeys);
 	uint32_t have = 0;
 	uint64_t given = 0;
+	bool ok = part && keys;
 
 	l->waiting = 0;
-	for (size_t i = 0; part && keys && i < n; i++) {
+	for (size_t i = 0; ok && i < n; i++) {
 		if (!bsearch(&d[i].e.k.rule, keys, nkeys, sizeof(*keys), compare)) {
 			l->waiting++;
 			continue;
@@ -246,21 +301,31 @@ static void give_back(struct lasting *l, const struct store_decision *d, size_t 
 		part[have++] = entry_of(l, &d[i]);
 		given++;
 		if (have == MSG_FLOWS) {
-			send_part(l, part, have, true);
+			ok = send_part(l, part, have);
 			have = 0;
 		}
 	}
-	send_part(l, part, have, false);
+	ok = ok && send_part(l, part, have);
 	free(part);
 	free(keys);
+	if (!ok)
+		return false;
 	if (!l->told && (given || l->waiting))
 		log_notice(MODULE, "%llu decisions hold still, and %llu wait for their rules",
 			   (unsigned long long)given, (unsigned long long)l->waiting);
 	l->restored += l->told ? 0 : given;
 	l->told = true;
+	return true;
 }
 
-static void load(struct lasting *l);
+/* It is tried again until it can be done; those that were made meanwhile stay as they are. */
+static void load_failed(struct lasting *l, int error)
+{
+	if (!l->failed)
+		log_error(MODULE, "the decisions of before cannot be read: %s", strerror(error));
+	l->failed = true;
+	lasting_retry(l);
+}
 
 static void on_loaded(void *ctx, int status, const struct store_decision *d, size_t n)
 {
@@ -274,9 +339,15 @@ static void on_loaded(void *ctx, int status, const struct store_decision *d, siz
 			load(l);
 		return;
 	}
-	if (status)
-		log_error(MODULE, "the decisions of before cannot be read: %s", strerror(-status));
-	give_back(l, d, n);
+	if (!status && !give_back(l, d, n))
+		status = -ENOMEM;
+	if (status) {
+		load_failed(l, -status);
+	} else {
+		l->failed = false;
+		l->retry_ms = LASTING_RETRY_MS;
+	}
+	lasting_say(l);
 }
 
 static void load(struct lasting *l)
@@ -288,6 +359,8 @@ static void load(struct lasting *l)
 	l->again = false;
 	l->asked = l->epoch;
 	l->loading = store_load(l->store, wall_ms(), on_loaded, l);
+	if (!l->loading)
+		load_failed(l, ENOMEM);
 }
 
 void lasting_policy(struct lasting *l)
@@ -321,76 +394,6 @@ void lasting_forget_end(struct lasting *l, const struct store_which *w)
 		load(l);
 }
 
-/* ---- sets ---- */
-
-/* What was done again (no connection has asked for it) is in the file already. */
-void lasting_set(struct lasting *l, const struct amend *ch)
-{
-	const struct overlay_terms *t = &ch->terms;
-	const struct store_set c = {.set = ch->set,
-				    .action = (uint8_t)ch->action,
-				    .since_s = (int64_t)t->since,
-				    .until_s = (int64_t)t->until,
-				    .uid = t->who.uid,
-				    .spans = ch->spans.span,
-				    .size = ch->spans.n * sizeof(*ch->spans.span),
-				    .by = t->who.user,
-				    .why = t->why};
-
-	if (ch->kind == AMEND_SET && !ch->same && !t->session && ch->seq != RELOAD_SEQ_NONE)
-		store_set(l->store, &c);
-}
-
-static struct amend *amend_of(const struct store_set *s)
-{
-	struct amend *ch = amend_new(AMEND_SET);
-	size_t n = s->size / sizeof(struct policy_span);
-
-	if (!ch)
-		return NULL;
-	ch->seq = RELOAD_SEQ_NONE;
-	ch->action = (enum overlay_action)s->action;
-	ch->terms.since = (uint64_t)s->since_s;
-	ch->terms.until = (uint64_t)s->until_s;
-	ch->terms.who.uid = s->uid;
-	ch->named = n;
-	snprintf(ch->set, sizeof(ch->set), "%s", s->set);
-	snprintf(ch->terms.who.user, sizeof(ch->terms.who.user), "%s", s->by);
-	snprintf(ch->terms.why, sizeof(ch->terms.why), "%s", s->why);
-	if (n && !policy_spans_make(&ch->spans, s->spans, n)) {
-		amend_free(ch);
-		return NULL;
-	}
-	return ch;
-}
-
-static void on_sets(void *ctx, int status, const struct store_set *s, size_t n)
-{
-	struct lasting *l = ctx;
-	size_t done = 0;
-
-	if (status)
-		log_error(MODULE, "the changes of sets cannot be read: %s", strerror(-status));
-	for (size_t i = 0; i < n; i++) {
-		struct amend *ch = amend_of(&s[i]);
-
-		if (ch && l->env.change(l->env.ctx, ch) == 0)
-			done++;
-		else
-			amend_free(ch);
-	}
-	if (n)
-		log_notice(MODULE, "%zu of %zu changes of sets are made again", done, n);
-}
-
-void lasting_sets(struct lasting *l)
-{
-	if (l->sets || !l->env.change)
-		return;
-	l->sets = true;
-	store_sets(l->store, wall_ms(), on_sets, l);
-}
-
 /* ---- for others ---- */
 
 static void on_synced(void *ctx, uint32_t tag, int status, const char *error)
@@ -404,6 +407,8 @@ int lasting_sync(struct lasting *l, uint32_t seq)
 {
 	if (!store_lasts(l->store))
 		return 0;
+	if (lasting_sets_dirty(l))
+		return -ENOBUFS;
 	return store_sync(l->store, on_synced, l, seq) ? 1 : -ENOMEM;
 }
 
@@ -434,6 +439,20 @@ static void tell_problem(json_t *status, const char *error)
 		json_object_set_new(status, "state", json_string("degraded"));
 }
 
+/* Not what only takes its moment at start. */
+static const char *lasting_problem(const struct lasting *l)
+{
+	bool late = mono_since(loop_clock(), l->started) > LATE_NS;
+
+	if (l->failed || (late && !l->told))
+		return "the decisions of before could not be read yet: they do not hold";
+	if (l->sets == LASTING_SETS_FAILED || (late && l->sets != LASTING_SETS_DONE))
+		return "the changes of sets of before could not be made again yet";
+	if (lasting_sets_dirty(l))
+		return "changes of sets are not written yet";
+	return NULL;
+}
+
 void lasting_figures(struct lasting *l, json_t *status)
 {
 	static const char *const states[] = {[STORE_MEMORY] = "memory",
@@ -450,6 +469,8 @@ void lasting_figures(struct lasting *l, json_t *status)
 			    s.committed_ms ? cj_wall_time(s.committed_ms) : json_null());
 	if (s.state == STORE_FAILING || s.state == STORE_REFUSED)
 		tell_problem(status, s.error);
+	if (store_lasts(l->store) && lasting_problem(l))
+		tell_problem(status, lasting_problem(l));
 	set_int(o, "queued", s.queued);
 	set_int(o, "written", s.written);
 	set_int(o, "dropped", s.dropped);

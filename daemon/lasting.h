@@ -23,8 +23,11 @@ struct lasting_env {
 	struct notes *notes;
 	/* To the main thread, with a descriptor (-1: none) that is the callee's on 0. As struct control_env has it. */
 	int (*post_fd)(void *ctx, unsigned worker, const struct msg *m, int fd);
-	/* Take it as a change of the policy; -EBUSY: too many wait. NULL: sets are not kept. */
+	/* Take it as a change of the policy: 0 or -errno; its end is lasting_restored(). NULL: sets are not kept. */
 	int (*change)(void *ctx, struct amend *ch);
+	/* What is in force of changes; is it known how long each of them stays? */
+	const struct overlay *(*overlay)(void *ctx);
+	bool (*whole)(void *ctx);
 	/* A word on what was asked with `seq`: as control_synced. */
 	void (*synced)(void *ctx, uint32_t seq, int status, const char *error);
 	void (*found)(void *ctx, uint32_t seq, int status, const struct store_found *f, size_t n);
@@ -42,15 +45,20 @@ void lasting_remembered(struct lasting *l, const struct msg *m);
 void lasting_event(struct lasting *l, const struct pend_event *ev);
 /* A change of a set is in force. */
 void lasting_set(struct lasting *l, const struct amend *ch);
-/* The daemon has just started, and changes can be made: those of before. Done once. */
-void lasting_sets(struct lasting *l);
+/* Changes can be made from here on: those of before. `known`: the last authority process has made them. Done once. */
+void lasting_sets(struct lasting *l, bool known);
+void lasting_restored(struct lasting *l, const struct amend *ch,
+		      const char *error); /* NULL: they are in force */
+/* Nothing is to be done for now: are there many changes that come to little? Cheap when there are none. */
+void lasting_tidy(struct lasting *l);
 /* The policy that is shown may be another one. Cheap when it is not. */
 void lasting_policy(struct lasting *l);
 
 /* Around MSG_FORGET: nothing is given back meanwhile. `w` NULL: nothing was forgotten. */
 void lasting_forget_begin(struct lasting *l);
 void lasting_forget_end(struct lasting *l, const struct store_which *w);
-/* Positive: `synced` will be called; 0: there is no file to wait for; -ENOMEM. */
+/* Positive: `synced` will be called; 0: there is no file to wait for; -ENOMEM; -ENOBUFS: not all that was made before could be
+ * taken to be written. */
 int lasting_sync(struct lasting *l, uint32_t seq);
 int lasting_query(struct lasting *l, const struct store_query *q, uint32_t seq); /* 0 or -ENOMEM */
 void lasting_figures(struct lasting *l, json_t *status);

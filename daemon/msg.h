@@ -52,8 +52,8 @@ enum msg_type {
 	MSG_REAUTHORIZE, /* u.reauth: the live flows of the filter; MSG_REAUTHORIZED */
 	MSG_POLICY_DRY,  /* as MSG_POLICY: which live flows it would end; MSG_REAUTHORIZED */
 	MSG_DECISIONS, /* u.decisions.cursor; MSG_DECISIONS back, a memfd of struct remembered_entry attached */
-	MSG_FORGET, /* u.decisions: those of the filter; MSG_DONE with the count */
-	MSG_RESTORE, /* u.decisions: those of before, a memfd of struct remembered_entry; `cursor` 0: that was all */
+	MSG_FORGET,  /* u.decisions: those of the filter; MSG_DONE with the count */
+	MSG_RESTORE, /* u.decisions: those of before, a memfd of struct remembered_entry; `cursor` 0: that was all, and sets are as before, too */
 	MSG_LAYER_COUNTS, /* u.layers.first: MSG_LAYER_COUNTS back with up to MSG_LAYERS */
 	MSG_KEEP,         /* a memory file for the next authority process is attached; no answer */
 	MSG_RELOADED,     /* a reload ended on the authority side; u.done.status: for sd_notify */

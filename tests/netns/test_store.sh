@@ -83,7 +83,8 @@ h_pendctl reload >/dev/null
 check "the rule is back" wait_for 5 eval '[ "$(kept)" = 2 ]'
 is "$(try "$H4" 7002)" timeout "... and blocks as before"
 
-# Forgotten is forgotten.
+# Forgotten is forgotten, also when the clock was set back since it was decided.
+sqlite3 "$DB" 'UPDATE decision SET since=since+7200000,until=until+7200000'
 is "$(h_pendctl decisions forget --rule 0)" "1 forgotten." "one is forgotten"
 killed
 is "$(kept)" 1 "... for good"
@@ -129,6 +130,37 @@ like "$(h_pendctl status | grep store)" "store +refused.*version 99" "a newer fi
 like "$(asked block --for 1h 7001)" "blocked 1" "... and decisions hold without it"
 pendd_stop
 is "$(sqlite3 "$DB" 'SELECT count(*) FROM decision')" 1 "it was left alone"
+rm -f "$DB"*
+
+# Sets.
+pendd_config < <(policy; echo 'set banned { }')
+pendd_run
+wait_for 10 pendd_ready >/dev/null
+asked block --for 2h --why before 7001 >/dev/null
+h_pendctl set add banned 198.51.100.7 >/dev/null
+h_pendctl set add banned 198.51.100.8 --for 1h >/dev/null
+h_pendctl set add banned 198.51.100.9 >/dev/null
+killed
+is "$(h_pendctl set list banned | sort | tr '\n' ' ')" "198.51.100.7-198.51.100.9 " "what was put into a set is in it after a restart"
+pendd_stop
+
+# A file that cannot be read at start is read when it can be, and what people said meanwhile counts.
+mv "$WORK/state" "$WORK/away"
+pendd_run
+wait_for 10 pendd_ready >/dev/null
+like "$(h_pendctl status | grep -v ^store)" "degraded.*" "without its file the daemon is degraded"
+is "$(h_pendctl set list banned)" "" "... and does not know what was banned"
+rc=0
+h_pendctl set delete banned 198.51.100.8 >/dev/null 2>"$WORK/err" || rc=$?
+like "$rc $(cat "$WORK/err")" "^[1-9] .*ends with the daemon" "who takes one out is told that it is not written"
+mv "$WORK/away" "$WORK/state"
+check "when the file is there, it is read" wait_for 10 eval 'h_pendctl set list banned | grep -q 198.51.100.7'
+check "... and all is well" wait_for 10 eval '[ "$(ctl status state)" = ok ]'
+is "$(h_pendctl set list banned | sort | tr '\n' ' ')" "198.51.100.7 198.51.100.9 " "... but for what was taken out"
+is "$(try "$H4" 7001)" timeout "... and decisions hold"
+killed
+is "$(h_pendctl set list banned | sort | tr '\n' ' ')" "198.51.100.7 198.51.100.9 " "... after the next start, too"
+pendd_stop
 rm -f "$DB"*
 
 # By itself the file is where the service manager says; without one nothing is written.
