@@ -82,6 +82,8 @@ static void on_retry(void *ctx)
 		l->changed = true;
 		lasting_tidy(l);
 	}
+	if (l->rewrite)
+		lasting_rewrite(l);
 	lasting_say(l);
 }
 
@@ -94,6 +96,8 @@ int lasting_new(struct lasting **out, const struct lasting_env *env)
 		.path = path_of(s, buf),
 		.keep_ms = s->history_keep / MS,
 		.most = s->history_max,
+		.anew = lasting_anew,
+		.ctx = l,
 	};
 	int r;
 
@@ -151,16 +155,27 @@ static bool rule_of(const struct view *v, const struct msg *m, struct classify_r
 }
 
 static bool keep(struct lasting *l, const struct remembered_entry *e,
-		 const struct classify_rule *rule)
+		 const struct classify_rule *rule, bool if_new)
 {
 	struct store_decision d = {.e = *e,
 				   .since_ms = to_wall(e->v.since_ns),
 				   .until_ms = to_wall(e->v.until_ns),
 				   .layer = rule->layer,
-				   .rule = rule->text};
+				   .rule = rule->text,
+				   .if_new = if_new};
 
 	notes_find(l->env.notes, e->v.note, &d.by, &d.why);
 	return store_decision(l->store, &d);
+}
+
+bool lasting_keep(struct lasting *l, const struct remembered_entry *e)
+{
+	struct classify_rule rule = {.layer = "", .text = ""};
+
+	if (e->k.family != FLOW_V4 && e->k.family != FLOW_V6)
+		return true;
+	rule_by_key(l->env.view, e->k.rule, &rule);
+	return keep(l, e, &rule, true);
 }
 
 void lasting_remembered(struct lasting *l, const struct msg *m)
@@ -170,7 +185,7 @@ void lasting_remembered(struct lasting *l, const struct msg *m)
 	rule_of(l->env.view, m, &rule);
 	if (m->u.remembered.evicted.rule)
 		store_drop(l->store, &m->u.remembered.evicted);
-	keep(l, &m->u.remembered.entry, &rule);
+	keep(l, &m->u.remembered.entry, &rule, false);
 }
 
 static bool is_kept(uint8_t history, uint32_t code)
@@ -448,6 +463,8 @@ static const char *lasting_problem(const struct lasting *l)
 		return "the decisions of before could not be read yet: they do not hold";
 	if (l->sets == LASTING_SETS_FAILED || (late && l->sets != LASTING_SETS_DONE))
 		return "the changes of sets of before could not be made again yet";
+	if (l->rewrite)
+		return "the file was damaged: what holds is not yet in the new one";
 	if (lasting_sets_dirty(l))
 		return "changes of sets are not written yet";
 	return NULL;

@@ -51,6 +51,9 @@ void lasting_restored(struct lasting *l, const struct amend *ch,
 		      const char *error); /* NULL: they are in force */
 /* Nothing is to be done for now: are there many changes that come to little? Cheap when there are none. */
 void lasting_tidy(struct lasting *l);
+#define LASTING_SEQ 4001 /* of our own MSG_DECISIONS; no request's number is below 4096 */
+void lasting_decisions(struct lasting *l, const struct msg *m,
+		       int fd); /* `fd` stays the caller's */
 /* The policy that is shown may be another one. Cheap when it is not. */
 void lasting_policy(struct lasting *l);
 

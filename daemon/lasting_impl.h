@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside what lasts: lasting.c has its life, decisions and events and lasting_sets.c changes of sets.
+ * Inside what lasts: lasting.c has its life, decisions and events, lasting_sets.c changes of sets, lasting_again.c
+ * what is written again into a file that was begun anew.
  */
 #ifndef DAEMON_LASTING_IMPL_H
 #define DAEMON_LASTING_IMPL_H
@@ -50,6 +51,11 @@ struct lasting {
 	struct lasting_kept *kept;
 	size_t nkept;
 	bool changed; /* some of them since they were last looked at */
+	/* a file that was begun anew */
+	bool rewrite;
+	bool listing, stalled; /* a part of the list is awaited, for some time */
+	bool listed;           /* all of it is in the store's queue */
+	uint32_t cursor;       /* of the part */
 };
 
 /* Again in a while, each time a longer one. */
@@ -57,9 +63,17 @@ void lasting_retry(struct lasting *l);
 /* What can be said about before is said, or could not be read: nobody need wait for it any more. */
 void lasting_say(struct lasting *l);
 
+/* What holds, if the file does not have it: false: it could not be taken. */
+bool lasting_keep(struct lasting *l, const struct remembered_entry *e);
+
 /* lasting_sets.c */
 void lasting_sets_free(struct lasting *l);
-void lasting_sets_ask(struct lasting *l); /* again */
+void lasting_sets_ask(struct lasting *l);     /* again */
+void lasting_sets_rewrite(struct lasting *l); /* all of them are to be written as a whole */
 bool lasting_sets_dirty(const struct lasting *l);
+
+/* lasting_again.c */
+void lasting_anew(void *lasting);        /* the file was begun anew */
+void lasting_rewrite(struct lasting *l); /* goes on */
 
 #endif

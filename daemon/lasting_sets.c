@@ -66,6 +66,17 @@ static void not_kept(struct lasting *l, const char *set)
 	lasting_retry(l);
 }
 
+void lasting_sets_rewrite(struct lasting *l)
+{
+	const struct overlay *o = l->env.overlay ? l->env.overlay(l->env.ctx) : NULL;
+
+	for (size_t i = 0; o && i < o->sets; i++)
+		kept_of(l, o->set[i]->name);
+	for (size_t i = 0; i < l->nkept; i++)
+		l->kept[i].dirty = true;
+	l->changed = true;
+}
+
 bool lasting_sets_dirty(const struct lasting *l)
 {
 	for (size_t i = 0; i < l->nkept; i++)

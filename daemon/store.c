@@ -29,7 +29,7 @@ struct store {
 	struct list queue, results;
 	struct timespec first; /* when the oldest of the queue came */
 	uint32_t queued, events, decisions;
-	bool urgent, leave;
+	bool urgent, leave, anew;
 	struct store_stats stats;
 	/* the thread's own */
 	struct store_db *db;
@@ -109,6 +109,7 @@ static void put_aside(struct store *s, const char *error)
 	log_error(MODULE, "it is %s now, and a new one is begun", name);
 	pthread_mutex_lock(&s->lock);
 	s->stats.put_aside++;
+	s->anew = true;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -253,7 +254,7 @@ static void tell(struct store *s)
 	bool any;
 
 	pthread_mutex_lock(&s->lock);
-	any = !list_empty(&s->results);
+	any = !list_empty(&s->results) || s->anew;
 	pthread_mutex_unlock(&s->lock);
 	if (any && write(s->fd, &one, sizeof(one)) < 0)
 		log_debug(MODULE, "cannot wake the loop: %s", strerror(errno));
@@ -386,6 +387,7 @@ static void *run(void *arg)
 
 	background_nice(); /* packets and answers go first */
 	open_db(s);
+	tell(s);
 	while (wait_for_work(s)) {
 		struct timespec t = now();
 
@@ -410,6 +412,7 @@ static void on_results(void *ctx, uint32_t events)
 {
 	struct list all = LIST_INIT(all), *at;
 	struct store *s = ctx;
+	bool anew;
 	uint64_t n;
 
 	(void)events;
@@ -417,7 +420,11 @@ static void on_results(void *ctx, uint32_t events)
 		return;
 	pthread_mutex_lock(&s->lock);
 	list_splice_tail(&all, &s->results);
+	anew = s->anew;
+	s->anew = false;
 	pthread_mutex_unlock(&s->lock);
+	if (anew && s->c.anew)
+		s->c.anew(s->c.ctx);
 	while ((at = list_pop(&all)) != NULL) {
 		struct store_op *op = container_of(at, struct store_op, link);
 

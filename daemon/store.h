@@ -28,6 +28,9 @@ struct store_config {
 	const char *path; /* "": in memory */
 	uint64_t keep_ms; /* events; 0: until there are too many */
 	uint64_t most;    /* events */
+	/* In the loop's thread: a damaged file was put aside, and nothing of what was written is in the new one. */
+	void (*anew)(void *ctx);
+	void *ctx;
 };
 
 enum store_state {

@@ -51,6 +51,7 @@ static const char *const statements[SQL_STATEMENTS] = {
 	[SQL_COMMIT] = "COMMIT",
 	[SQL_ROLLBACK] = "ROLLBACK",
 	[SQL_DECISION] = "INSERT OR REPLACE" DECISION,
+	[SQL_DECISION_NEW] = "INSERT OR IGNORE" DECISION,
 	[SQL_DROP] =
 		"DELETE FROM decision WHERE rule=?1 AND scope=?2 AND family=?3 AND protocol=?4 "
 		"AND source=?5 AND source_port=?6 AND dest=?7 AND dest_port=?8",
@@ -394,7 +395,8 @@ static void bind_key(sqlite3_stmt *s, const struct remembered_key *k)
 
 int store_db_decision(struct store_db *db, const struct store_decision *d)
 {
-	sqlite3_stmt *s = db->stmt[SQL_DECISION];
+	enum store_sql which = d->if_new ? SQL_DECISION_NEW : SQL_DECISION;
+	sqlite3_stmt *s = db->stmt[which];
 
 	bind_key(s, &d->e.k);
 	sqlite3_bind_int(s, 9, d->e.v.verdict);
@@ -406,7 +408,7 @@ int store_db_decision(struct store_db *db, const struct store_decision *d)
 	store_sql_text(s, 15, d->rule);
 	store_sql_text(s, 16, d->by);
 	store_sql_text(s, 17, d->why);
-	return store_sql_run(db, SQL_DECISION);
+	return store_sql_run(db, which);
 }
 
 int store_db_drop(struct store_db *db, const struct remembered_key *k)

@@ -132,16 +132,23 @@ pendd_stop
 is "$(sqlite3 "$DB" 'SELECT count(*) FROM decision')" 1 "it was left alone"
 rm -f "$DB"*
 
-# Sets.
+# A file that is damaged while the daemon runs: what holds is in the new one, too.
 pendd_config < <(policy; echo 'set banned { }')
 pendd_run
 wait_for 10 pendd_ready >/dev/null
 asked block --for 2h --why before 7001 >/dev/null
 h_pendctl set add banned 198.51.100.7 >/dev/null
 h_pendctl set add banned 198.51.100.8 --for 1h >/dev/null
+for f in "$DB-wal" "$DB-shm" "$DB"; do
+	dd if=/dev/urandom of="$f" bs="$(stat -c %s "$f")" count=1 conv=notrunc 2>/dev/null
+done
 h_pendctl set add banned 198.51.100.9 >/dev/null
+check "a file that is damaged meanwhile is put aside" wait_for 5 eval '[ "$(store put_aside)" = 1 ]'
+check "... and what holds is written to the new one" wait_for 5 eval '[ "$(ctl status state)" = ok ]'
+is "$(sqlite3 "$DB" 'PRAGMA integrity_check;SELECT why FROM decision')" "$(printf 'ok\nbefore')" "... the decision"
 killed
-is "$(h_pendctl set list banned | sort | tr '\n' ' ')" "198.51.100.7-198.51.100.9 " "what was put into a set is in it after a restart"
+is "$(try "$H4" 7001)" timeout "... which holds after a restart"
+is "$(h_pendctl set list banned | sort | tr '\n' ' ')" "198.51.100.7-198.51.100.9 " "... and the set"
 pendd_stop
 
 # A file that cannot be read at start is read when it can be, and what people said meanwhile counts.

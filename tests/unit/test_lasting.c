@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What outlives the daemon: changes of sets and what they come to, a file that cannot be read for a while. The queue of changes and the store are the real ones, the verdict process is made up.
+ * What outlives the daemon: changes of sets and what they come to, a file that cannot be read for a while, one that is damaged
+ * at run time. The queue of changes and the store are the real ones, the verdict process is made up.
  */
 #include "unit.h"
 #include "daemon/lasting.h"
@@ -26,9 +27,10 @@ static struct journal *journal;
 static struct changes *c;
 static struct lasting *la;
 static struct msg sent; /* to be answered */
-static unsigned generation, revision, ended, said, synced;
+static unsigned generation, revision, ended, said, parts, synced;
 static int sync_status;
-static unsigned nback;
+static struct remembered_entry table[2500]; /* the verdict process's */
+static unsigned ntable, nback;
 
 /* ---- the verdict process ---- */
 
@@ -61,11 +63,35 @@ static int post_fd(void *ctx, unsigned worker, const struct msg *m, int fd)
 	return 0;
 }
 
+static void answer_list(const struct msg *q)
+{
+	struct msg m = {.version = MSG_VERSION, .type = MSG_DECISIONS, .seq = q->seq};
+	uint32_t at = q->u.decisions.cursor, n = 0;
+	struct remembered_entry list[MSG_FLOWS];
+	int fd;
+
+	ck_assert_uint_eq(q->seq, LASTING_SEQ);
+	for (; at < ntable && n < MSG_FLOWS; at++)
+		if (table[at].k.rule)
+			list[n++] = table[at];
+	fd = n ? policyfile_image_fd(list, n * sizeof(list[0])) : -1;
+	m.u.decisions.count = n;
+	m.u.decisions.cursor = at < ntable ? at : 0;
+	parts++;
+	lasting_decisions(la, &m, fd);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void answer(void)
 {
 	struct msg q = sent, m = {.version = MSG_VERSION, .type = MSG_DONE, .seq = q.seq};
 
 	sent.type = 0;
+	if (q.type == MSG_DECISIONS) {
+		answer_list(&q);
+		return;
+	}
 	if (q.type == MSG_POLICY) {
 		generation++;
 		revision = 0;
@@ -165,7 +191,7 @@ static void begin(void)
 	char text[MSG_TEXT];
 
 	generation = 1;
-	revision = ended = said = synced = nback = 0;
+	revision = ended = said = parts = synced = nback = 0;
 	sent.type = 0;
 	view_init(&view);
 	ck_assert_int_eq(changes_new(&c, &cenv), 0);
@@ -198,6 +224,7 @@ static void setup(void)
 	ck_assert_int_eq(loop_new(&l), 0);
 	ck_assert_int_eq(journal_new(&journal), 0);
 	ck_assert_int_eq(notes_new(&notes), 0);
+	ntable = 0;
 	write_config("set a { 10.0.0.1 }\nset b { }\n");
 }
 
@@ -314,6 +341,7 @@ static void decide(uint8_t n)
 	e->v.since_ns = loop_clock().ns - 1000 * (uint64_t)MS;
 	e->v.until_ns = loop_clock().ns + 3600 * MONO_NS_PER_S;
 	e->v.note = notes_add(notes, "root", "ticket");
+	table[ntable++] = *e;
 	lasting_remembered(la, &m);
 }
 
@@ -425,6 +453,65 @@ START_TEST(read_when_it_can_be_read)
 }
 END_TEST
 
+/* ---- a file that is damaged at run time ---- */
+
+/* All that SQLite would look at: the file, its log, and the index of that. */
+static void damage(void)
+{
+	static const char *const more[] = {"-wal", "-shm", ""};
+	char name[160], junk[4096];
+	struct stat st;
+
+	memset(junk, 'x', sizeof(junk));
+	for (int i = 0; i < 3; i++) {
+		int fd;
+
+		snprintf(name, sizeof(name), "%s%s", path, more[i]);
+		fd = open(name, O_WRONLY);
+		ck_assert_int_ge(fd, 0);
+		ck_assert_int_eq(fstat(fd, &st), 0);
+		for (off_t at = 0; at < st.st_size; at += (off_t)sizeof(junk))
+			ck_assert_int_gt(pwrite(fd, junk, sizeof(junk), at), 0);
+		close(fd);
+	}
+}
+
+START_TEST(what_holds_is_written_to_the_new_file)
+{
+	const struct store_which w = {.family = 4, .prefix_len = 32, .source = {203, 0, 113, 9}};
+
+	begin();
+	UNTIL(said == 1);
+	for (unsigned i = 0; i < 2300; i++)
+		decide((uint8_t)(i % 250));
+	for (unsigned i = 0; i < 2300; i++) /* none is another one's like */
+		table[i].k.source_port = (uint16_t)(1000 + i);
+	set("a", OVERLAY_ADD, "192.0.2.1", 0);
+	set("b", OVERLAY_ADD, "192.0.2.2", wall() / 1000 + 3600);
+	set("a", OVERLAY_DELETE, "10.0.0.1", 0);
+	sync_now(0);
+	damage();
+	decide(251); /* so that it is written to */
+	UNTIL(*problem());
+	lasting_forget_begin(la);
+	for (unsigned i = 0; i < ntable; i++)
+		if (table[i].k.source[2] == 113 && table[i].k.source[3] == 9)
+			table[i].k.rule = 0;
+	lasting_forget_end(la, &w);
+	UNTIL(!*problem());
+	ck_assert_uint_ge(parts, 3);
+	ck_assert_int_eq(
+		ask_file("SELECT count(*)FROM decision WHERE by='root' AND why='ticket' AND "
+			 "text LIKE 'pend proto tcp to port ssh%'"),
+		2291);
+	ck_assert_int_eq(ask_file(SETS), 3);
+	stop();
+	begin();
+	UNTIL(said == 1);
+	ck_assert(in("a", "192.0.2.1") && in("b", "192.0.2.2") && !in("a", "10.0.0.1"));
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *s = suite_create("lasting");
@@ -436,6 +523,7 @@ Suite *suite(void)
 	tcase_add_test(tc, what_a_long_file_comes_to_is_written);
 	tcase_add_test(tc, loaded_and_flushed);
 	tcase_add_test(tc, read_when_it_can_be_read);
+	tcase_add_test(tc, what_holds_is_written_to_the_new_file);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -169,6 +169,23 @@ START_TEST(a_decision_is_there_again)
 }
 END_TEST
 
+START_TEST(an_older_word_does_not_replace_a_newer_one)
+{
+	struct store_decision d = decision(7, 1000, 1000 + HOUR);
+
+	ck_assert_int_eq(open_at("", NULL), STORE_OPEN_OK);
+	write_decision(&d);
+	d.until_ms += HOUR;
+	d.if_new = true;
+	write_decision(&d);
+	ck_assert_uint_eq(load(2000), 1);
+	ck_assert_int_eq(got[0].until_ms, 1000 + HOUR);
+	d.e.k.source_port++;
+	write_decision(&d);
+	ck_assert_uint_eq(load(2000), 2);
+}
+END_TEST
+
 START_TEST(what_was_not_committed_is_not_there)
 {
 	struct store_decision d = decision(7, 1000, 1000 + HOUR);
@@ -868,6 +885,7 @@ Suite *suite(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_decision_is_there_again);
+	tcase_add_test(tc, an_older_word_does_not_replace_a_newer_one);
 	tcase_add_test(tc, what_was_not_committed_is_not_there);
 	tcase_add_test(tc, forget_by_rule_and_source);
 	tcase_add_test(tc, history_and_its_filters);

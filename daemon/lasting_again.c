@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A damaged file was put aside, and a new one begun: what still holds is written into that one. Decisions are asked for
+ * at the verdict process, which has them all; those that were made since are in the new file, or before these in the queue, and
+ * count. What was forgotten since is not listed, or is forgotten behind these.
+ */
+#include "daemon/lasting_impl.h"
+#include "daemon/log.h"
+#include "io/policyfile.h"
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static void ask_part(struct lasting *l, uint32_t cursor)
+{
+	struct msg m = {.version = MSG_VERSION,
+			.type = MSG_DECISIONS,
+			.worker = MSG_MAIN,
+			.seq = LASTING_SEQ};
+
+	m.u.decisions.cursor = cursor;
+	l->cursor = cursor;
+	l->stalled = false;
+	l->listing = l->env.post_fd(l->env.ctx, MSG_MAIN, &m, -1) == 0;
+	lasting_retry(l);
+}
+
+static void list(struct lasting *l)
+{
+	l->listed = false;
+	ask_part(l, 0);
+}
+
+void lasting_anew(void *ctx)
+{
+	struct lasting *l = ctx;
+
+	l->rewrite = true;
+	lasting_sets_rewrite(l);
+	lasting_tidy(l);
+	list(l);
+}
+
+static void on_written(void *ctx, uint32_t tag, int status, const char *error)
+{
+	struct lasting *l = ctx;
+
+	(void)tag;
+	(void)error;
+	if (!l->listed || !l->rewrite)
+		return; /* another file was begun meanwhile */
+	if (status || lasting_sets_dirty(l)) {
+		lasting_retry(l);
+		return;
+	}
+	l->rewrite = false;
+	l->retry_ms = LASTING_RETRY_MS;
+	log_notice(LASTING_MODULE, "what holds is in the new file");
+}
+
+/* All of it is in the queue: it is done when that is in the file. */
+static void await_written(struct lasting *l)
+{
+	if (!store_sync(l->store, on_written, l, 0))
+		lasting_retry(l);
+}
+
+void lasting_rewrite(struct lasting *l)
+{
+	if (l->listed) {
+		await_written(l);
+	} else if (l->listing && !l->stalled) {
+		l->stalled = true; /* until a part comes, or the next time */
+		lasting_retry(l);
+	} else {
+		list(l);
+	}
+}
+
+static bool keep_all(struct lasting *l, int fd, uint32_t n)
+{
+	size_t size = n * sizeof(struct remembered_entry);
+	const void *image = NULL;
+	bool ok = true;
+
+	if (!n)
+		return true;
+	if (n > MSG_FLOWS || fd < 0 || policyfile_image_map(fd, size, &image) < 0)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		struct remembered_entry e;
+
+		memcpy(&e, (const char *)image + i * sizeof(e), sizeof(e));
+		ok = lasting_keep(l, &e) && ok;
+	}
+	policyfile_image_unmap(image, size);
+	return ok;
+}
+
+void lasting_decisions(struct lasting *l, const struct msg *m, int fd)
+{
+	uint32_t next = m->u.decisions.cursor;
+
+	if (!l->rewrite || !l->listing)
+		return;
+	l->listing = false;
+	if (!keep_all(l, fd, m->u.decisions.count)) {
+		lasting_retry(l); /* all of them once more */
+	} else if (next > l->cursor) {
+		ask_part(l, next);
+	} else {
+		l->listed = true;
+		await_written(l);
+	}
+}
