@@ -453,6 +453,38 @@ START_TEST(read_when_it_can_be_read)
 }
 END_TEST
 
+/* More waits to be written than the store takes: whoever changes something is told, and it is written all the same. */
+START_TEST(what_was_not_taken_is_written_later)
+{
+	struct msg m = {.type = MSG_REMEMBERED};
+	char aside[128];
+
+	begin();
+	UNTIL(said == 1);
+	snprintf(aside, sizeof(aside), "%.60s/away", dir);
+	stop();
+	ck_assert_int_eq(rename(folder, aside), 0);
+	begin();
+	UNTIL(said == 1);
+	decide(1);
+	m.u.remembered.entry = table[0];
+	for (unsigned i = 0; i < STORE_QUEUE_MAX; i++)
+		lasting_remembered(la, &m);
+	set("a", OVERLAY_ADD, "192.0.2.1", 0);
+	set("a", OVERLAY_DELETE, "10.0.0.1", 0);
+	ck_assert_int_eq(lasting_sync(la, 7), -ENOBUFS);
+	ck_assert_str_ne(problem(), "");
+	ck_assert_int_eq(rename(aside, folder), 0);
+	UNTIL(!*problem());
+	sync_now(0);
+	ck_assert_int_eq(ask_file(SETS), 2);
+	stop();
+	begin();
+	UNTIL(said == 1);
+	ck_assert(in("a", "192.0.2.1") && !in("a", "10.0.0.1"));
+}
+END_TEST
+
 /* ---- a file that is damaged at run time ---- */
 
 /* All that SQLite would look at: the file, its log, and the index of that. */
@@ -523,6 +555,7 @@ Suite *suite(void)
 	tcase_add_test(tc, what_a_long_file_comes_to_is_written);
 	tcase_add_test(tc, loaded_and_flushed);
 	tcase_add_test(tc, read_when_it_can_be_read);
+	tcase_add_test(tc, what_was_not_taken_is_written_later);
 	tcase_add_test(tc, what_holds_is_written_to_the_new_file);
 	suite_add_tcase(s, tc);
 	return s;
