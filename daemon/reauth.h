@@ -4,9 +4,9 @@
  * their conntrack entries; those that are blocked now are ended, the others
  * are not touched and lose nothing. A flow of a pend rule was decided, and the decision stands (R33).
  *
- * TCP to a local socket is ended by destroying the socket, which resets both ends; forwarded TCP is marked
- * BLOCKED, and the hookup resets whichever end speaks next; other flows are forgotten, so that
- * their next packet is a new flow's.
+ * All are marked BLOCKED in conntrack. TCP to a local socket is ended by destroying the socket, which resets both
+ * ends; of forwarded TCP the hookup resets whichever end speaks next; of other flows it drops what comes against
+ * them, and asks whether they begin anew by what comes along them.
  */
 #ifndef DAEMON_REAUTH_H
 #define DAEMON_REAUTH_H

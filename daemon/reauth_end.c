@@ -42,22 +42,24 @@ void reauth_end_close(struct reauth_end *e)
 	free(e);
 }
 
-static int end_tcp(struct reauth_end *e, const struct ct_flow *f)
+/*
+ * Conntrack keeps the flow, so that the hookup knows it for one that was ended, whoever speaks next. Without marks
+ * by netlink it is forgotten: the peer's next packet is in the middle of nothing, or opens a flow.
+ */
+static int block(struct reauth_end *e, const struct ct_flow *f)
 {
 	uint32_t blocked = mark_bits(&e->marks, mark_value(MARK_BLOCKED, 0));
-	/* The mark first: nothing more of it passes, whatever happens to the socket. */
-	int marked = ct_set_mark(e->ct, &f->orig, blocked, e->marks.mask);
-	int gone = e->diag >= 0 ? sockdestroy_tcp(e->diag, &f->seen) : -ENOENT;
+	int r = ct_set_mark(e->ct, &f->orig, blocked, e->marks.mask);
 
-	if (!marked || !gone || marked == -ENOENT)
-		return 0;
-	/* No marks by netlink here: without its entry, the next packet is in the middle of nothing. */
-	return ct_delete(e->ct, &f->orig);
+	return r && r != -ENOENT ? ct_delete(e->ct, &f->orig) : r;
 }
 
 int reauth_end_flow(struct reauth_end *e, const struct ct_flow *f)
 {
-	int r = f->orig.proto == PROTO_TCP ? end_tcp(e, f) : ct_delete(e->ct, &f->orig);
+	/* The mark first: nothing more of it passes, whatever happens to the socket. */
+	int r = block(e, f);
 
+	if (f->orig.proto == PROTO_TCP && e->diag >= 0 && !sockdestroy_tcp(e->diag, &f->seen))
+		return 0;
 	return r == -ENOENT ? 0 : r;
 }

@@ -2,7 +2,8 @@
 /*
  * Re-authorization by the next packet (R31 to R34): the hookup queues a packet of a flow that was
  * permitted in another epoch, whichever way it goes. The callouts are asked about the flow, as it was
- * when it was opened. A permit stamps it with the epoch of now; a block ends it.
+ * when it was opened. A permit stamps it with the epoch of now; a block ends it. Of what is no TCP every packet
+ * may begin an ended flow anew, so that of each is asked first whether the flow would be ended still.
  */
 #include "core/engine.h"
 
@@ -74,18 +75,18 @@ static void forget(struct pend_engine *e, const struct flow *f)
 }
 
 /*
- * TCP is marked, so that the hookup resets whoever speaks, now and later. What else was forgotten begins anew
- * with its next packet, and a policy that lets it in again is not in the way of an old mark.
+ * The connection is marked by the hookup, which resets whoever speaks, now and later, if it is TCP. Others are
+ * marked here, where it can be, so that this packet can be answered as its rule says.
  */
 static void end(struct pend_engine *e, const struct turned *t, const struct arbiter_result *r)
 {
 	const struct flow *f = &t->packet.flow;
-	bool gone = e->ops->end && e->ops->end(e->io, f);
+	bool done = e->ops->end && e->ops->end(e->io, f);
 
 	e->stats.blocked_direct++;
 	e->stats.reauth_ended++;
 	forget(e, f);
-	if (f->proto == PROTO_TCP || !gone)
+	if (f->proto == PROTO_TCP || !done)
 		engine_verdict(e, t->in.id, ENGINE_END, t->in.mark, NULL);
 	else if (t->reply)
 		engine_verdict(e, t->in.id, ENGINE_DROP, t->in.mark, NULL);
@@ -112,4 +113,21 @@ void again_packet(struct pend_engine *e, const struct engine_input *in, const st
 	stamp = !r.once && (in->stamp || p->flow.proto == PROTO_TCP);
 	e->stats.permitted_direct++;
 	engine_verdict(e, in->id, stamp ? ENGINE_ACCEPT : ENGINE_ACCEPT_ONCE, in->mark, NULL);
+}
+
+/* A rule that pends ended nothing: whose decision was forgotten may be asked about anew. */
+bool again_stays_ended(struct pend_engine *e, const struct engine_input *in, const struct packet *p)
+{
+	struct arbiter_result r = {.write = true};
+	struct turned t;
+
+	turn(&t, e, in, p);
+	classify(e, &t, &r);
+	if (r.action == PEND_ACTION_PERMIT)
+		return false;
+	if (r.event)
+		engine_event_bare(e, PEND_EVENT_CLASSIFIED, &t.in, &t.packet, &r);
+	e->stats.blocked_direct++;
+	engine_refuse(e, in, &p->flow, 0, r.block);
+	return true;
 }

@@ -47,6 +47,8 @@ void begin_input(const struct pend_engine *e, struct pctx *c, const struct engin
 	c->iif = in->iif;
 	if (mark_is_dnat(&e->marks, in->mark))
 		c->flags |= PCTX_DNAT;
+	if (mark_is_ended(&e->marks, in->mark))
+		c->flags |= PCTX_ENDED;
 	flush_only(c);
 }
 

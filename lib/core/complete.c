@@ -78,9 +78,10 @@ static bool datagrams_quiet(const struct pend_engine *e, const struct pctx *c)
 /* Let the held packets go on, oldest first (R43). Returns how many. */
 static unsigned release_held(struct pend_engine *e, struct pctx *c)
 {
-	/* Each has a conntrack entry of its own in the queue, and only the first one's stays. */
+	/* Each has a conntrack entry of its own in the queue, and only the first one's stays. What was ended before
+	 * has a mark to lose. */
 	bool stamp = is_tcp(c) || (c->packets == 1 && datagrams_quiet(e, c)) ||
-		     (c->hook != HOOK_LOCAL_IN && c->flags & PCTX_DNAT) ||
+		     (c->hook != HOOK_LOCAL_IN && c->flags & PCTX_DNAT) || c->flags & PCTX_ENDED ||
 		     !stamp_later(e, &c->flow);
 	unsigned n = 0;
 	struct pkept k;

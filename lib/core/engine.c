@@ -99,8 +99,9 @@ enum engine_verdict engine_accept(struct pend_engine *e, const struct engine_inp
 				  const struct flow *f)
 {
 	/* A TCP SYN is one packet; a datagram's stamp must not overtake those behind it. What is forwarded to a
-	 * translated destination may be translated twice, and not be found later. */
-	bool stamp = in->stamp || f->proto == PROTO_TCP ||
+	 * translated destination may be translated twice, and not be found later; and what was ended would be cut
+	 * off until then. */
+	bool stamp = in->stamp || f->proto == PROTO_TCP || mark_is_ended(&e->marks, in->mark) ||
 		     (in->hook != HOOK_LOCAL_IN && mark_is_dnat(&e->marks, in->mark)) ||
 		     !stamp_later(e, f);
 
@@ -295,6 +296,8 @@ static void judge(struct pend_engine *e, const struct engine_input *in, struct p
 		again_packet(e, in, p);
 		return;
 	}
+	if (mark_is_ended(&e->marks, in->mark) && again_stays_ended(e, in, p))
+		return;
 	c = lookup(e, p);
 	if (c && known(e, c, in, p))
 		return;

@@ -54,8 +54,8 @@ struct engine_ops {
 	enum engine_track (*track)(void *io, const struct flow *f);
 	/* The clock, for calls that come between two dispatches. NULL: time stands still there. */
 	mono_t (*now)(void *io);
-	/* A live flow was blocked. TCP: end its local socket, if there is one. Others: have conntrack forget it;
-	 * true when it did. NULL: nothing can be done. */
+	/* A live flow was blocked. TCP: end its local socket, if there is one. Others: mark it BLOCKED in conntrack;
+	 * true when that was done. NULL: nothing can be. */
 	bool (*end)(void *io, const struct flow *f);
 	/* A flow was let in without a stamp: set it now. False: there is no way to. NULL: neither. */
 	bool (*stamp)(void *io, const struct flow *f);
@@ -184,6 +184,9 @@ enum engine_verdict engine_accept(struct pend_engine *e, const struct engine_inp
 
 /* core/again.c: a packet of a flow that was permitted in another epoch (R31 to R34). */
 void again_packet(struct pend_engine *e, const struct engine_input *in, const struct packet *p);
+/* A packet that may begin a flow anew that was ended: true when it does not, and has its verdict. */
+bool again_stays_ended(struct pend_engine *e, const struct engine_input *in,
+		       const struct packet *p);
 
 /* core/arbiter.c */
 struct arbiter_result {

@@ -20,9 +20,13 @@
  *   NONE    + epoch 2       AGAIN: of a flow that was permitted in another epoch, to be authorized
  *                           again (R31); the packet goes from its opener to the other end
  *   NONE    + epoch 3       AGAIN_REPLY: the same, the other way
+ *   NONE    + epoch 4       ENDED: of a flow that is no TCP and was ended. It stays ended as long as the policy
+ *                           would end it (R34); else it is like any other that opens a flow
+ *   NONE    + epoch 5       ENDED and DNAT
  * In the connection's mark:
  *   PERMIT  + epoch 1..62   the flow was permitted in that epoch (R31, R46)
- *   BLOCKED + any epoch     the flow is dead: later packets die in the kernel (R34)
+ *   BLOCKED + any epoch     the flow is dead: later packets die in the kernel, but for those that may begin it
+ *                           anew (R34)
  * 0 means: not ours. Nothing is trusted that came in with such a mark: the clear chain wipes the
  * mask in fresh packets (R39).
  */
@@ -51,6 +55,8 @@ enum {
 	MARK_EPOCH_END = 1,     /* with MARK_RESET: the flow ends here */
 	MARK_EPOCH_AGAIN = 2,   /* with MARK_NONE: to be authorized again */
 	MARK_EPOCH_AGAIN_REPLY = 3,
+	MARK_EPOCH_ENDED = 4, /* with MARK_NONE: of a flow that was ended */
+	MARK_EPOCH_ENDED_DNAT = 5,
 };
 
 struct mark_layout {
@@ -158,9 +164,23 @@ static inline uint8_t mark_value_dnat(void)
 	return mark_value(MARK_NONE, MARK_EPOCH_DNAT);
 }
 
+static inline uint8_t mark_value_ended(bool dnat)
+{
+	return mark_value(MARK_NONE, dnat ? MARK_EPOCH_ENDED_DNAT : MARK_EPOCH_ENDED);
+}
+
+static inline bool mark_is_ended(const struct mark_layout *l, uint32_t mark)
+{
+	uint8_t v = mark_get(l, mark);
+
+	return v == mark_value_ended(false) || v == mark_value_ended(true);
+}
+
 static inline bool mark_is_dnat(const struct mark_layout *l, uint32_t mark)
 {
-	return mark_get(l, mark) == mark_value_dnat();
+	uint8_t v = mark_get(l, mark);
+
+	return v == mark_value_dnat() || v == mark_value_ended(true);
 }
 
 static inline uint8_t mark_value_again(bool reply)

@@ -34,6 +34,9 @@ enum pctx_flags {
 	PCTX_EXPIRED = 1u << 7,  /* the deadline completed it */
 	PCTX_USED = 1u << 9,     /* the peer came back for its permit */
 	PCTX_DNAT = 1u << 8,     /* this host translates its destination: no copy can go in */
+	PCTX_ENDED =
+		1u
+		<< 10, /* conntrack has its flow marked BLOCKED, by an end before this beginning */
 };
 
 #define PCTX_NOBODY UINT8_MAX /* a pender that is not registered any more */

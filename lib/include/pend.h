@@ -395,7 +395,8 @@ PEND_API void pend_engine_close(struct pend_engine *e);
  * pend_hook_set_epoch(); this, for every engine. A permit that names the epoch before meanwhile is good: its flow is
  * asked about once more. The next packet of every flow of another epoch, in either direction, is then classified with
  * PEND_META_REAUTHORIZE and PEND_REASON_POLICY_CHANGE (R31). It cannot be pended (R33). Permit: the flow is of this epoch
- * and not asked about again. Block: it is ended: TCP is reset at both ends, other flows are forgotten (R34).
+ * and not asked about again. Block: it is ended: TCP is reset at both ends. Others are cut off; their opener's next
+ * packets are classified once more in this way, and when they are permitted, as if they opened a flow (R34).
  */
 PEND_API enum pend_status pend_engine_set_epoch(struct pend_engine *e, uint8_t epoch);
 

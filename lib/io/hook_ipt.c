@@ -42,13 +42,14 @@ static const char *suffix(enum hook_chain chain)
 		return "IN";
 	case HOOK_CHAIN_TAG_FORWARD:
 		return "FWD";
+	case HOOK_CHAIN_TAG_OUTPUT:
+		return "OUT";
 	case HOOK_CHAIN_PERMIT:
 		return "PERMIT";
 	case HOOK_CHAIN_PASS:
 		return "PASS";
-	case HOOK_CHAIN_STAMP_INPUT:
+	case HOOK_CHAIN_STAMP_INPUT: /* nft only */
 	case HOOK_CHAIN_STAMP_FORWARD:
-	case HOOK_CHAIN_TAG_OUTPUT: /* nft only */
 	case HOOK_CHAIN_STAMP_OUTPUT:
 	case HOOK_CHAIN_DECIDED:
 	case HOOK_CHAIN_COUNT:
@@ -80,11 +81,12 @@ const char *hook_ipt_parent(enum hook_chain chain)
 		return "INPUT";
 	case HOOK_CHAIN_TAG_FORWARD:
 		return "FORWARD";
+	case HOOK_CHAIN_TAG_OUTPUT:
+		return "OUTPUT";
 	case HOOK_CHAIN_PERMIT:
 	case HOOK_CHAIN_PASS:
 	case HOOK_CHAIN_STAMP_INPUT:
 	case HOOK_CHAIN_STAMP_FORWARD:
-	case HOOK_CHAIN_TAG_OUTPUT: /* nft only */
 	case HOOK_CHAIN_STAMP_OUTPUT:
 	case HOOK_CHAIN_DECIDED:
 	case HOOK_CHAIN_COUNT:

@@ -80,24 +80,29 @@ static void answer_rules(struct list *l)
 	       });
 }
 
-/* A flow that was authorized again and is blocked: what is said to its packet is blocked_rules()' to
- * say, as to all that come after it. */
+/*
+ * A flow that was authorized again and is blocked. What is said to a packet of TCP is blocked_rules()' to say, as
+ * to all that come after it; any other might begin the flow anew there, and just did not.
+ */
 static void end_rules(struct list *l)
 {
-	add(l, (struct hook_rule){
-		       .match = HOOK_M_MARK,
-		       .mark = mark_value(MARK_RESET, MARK_EPOCH_END),
-		       .mark_mask = MARK_ALL,
-		       .ct_mark = MARK_BLOCKED,
-		       .action = HOOK_DO_STAMP,
-		       .note = "ended",
-	       });
-	add(l, (struct hook_rule){
-		       .match = HOOK_M_MARK,
-		       .mark = mark_value(MARK_RESET, MARK_EPOCH_END),
-		       .mark_mask = MARK_ALL,
-		       .action = HOOK_DO_CLEAR,
-	       });
+	struct hook_rule r = {
+		.match = HOOK_M_MARK,
+		.mark = mark_value(MARK_RESET, MARK_EPOCH_END),
+		.mark_mask = MARK_ALL,
+		.ct_mark = MARK_BLOCKED,
+		.action = HOOK_DO_STAMP,
+		.note = "ended",
+	};
+
+	add(l, r);
+	r.note = NULL;
+	r.match = HOOK_M_MARK | HOOK_M_TCP;
+	r.action = HOOK_DO_CLEAR;
+	add(l, r);
+	r.match = HOOK_M_MARK;
+	r.action = HOOK_DO_DROP;
+	add(l, r);
 }
 
 /*
@@ -130,34 +135,86 @@ static void repeat_rules(struct list *l, const struct hook_policy *p)
 }
 
 /*
- * A flow that was ended (R34): whichever end speaks next is told, where the table can reject. A peer that begins
- * anew from the same port is no part of it, though conntrack may know it by the same entry for some
- * seconds: it is classified like any other, and a permit replaces the mark.
+ * TCP that was ended (R34): whichever end speaks next is told, where the table can reject. A peer that begins anew
+ * from the same port is no part of it, though conntrack may know it by the same entry for some seconds: it is
+ * classified like any other, and a permit replaces the mark.
  */
-static void blocked_rules(struct list *l, const struct hook_policy *p, bool coming)
+static void blocked_tcp_rules(struct list *l, const struct hook_policy *p)
 {
 	struct hook_rule r = {
-		.match = HOOK_M_CT_MARK | HOOK_M_TCP,
+		.match = HOOK_M_CT_MARK | HOOK_M_TCP | HOOK_M_FLAGS,
 		.ct_mark = MARK_BLOCKED,
 		.ct_mask = MARK_KIND,
-		.action = HOOK_DO_RESET,
-		.note = "blocked tcp",
+		.flags = SYN,
+		.flags_mask = FIN | SYN | RST | ACK,
+		.action = HOOK_DO_QUEUE,
+		.note = "begun anew",
 	};
 
-	if (coming)
-		add(l, (struct hook_rule){.match = HOOK_M_CT_MARK | HOOK_M_TCP | HOOK_M_FLAGS,
-					  .ct_mark = MARK_BLOCKED,
-					  .ct_mask = MARK_KIND,
-					  .flags = SYN,
-					  .flags_mask = FIN | SYN | RST | ACK,
-					  .action = HOOK_DO_QUEUE,
-					  .note = "begun anew"});
-	if (p->style == HOOK_STYLE_NFT)
-		add(l, r);
-	r.match = HOOK_M_CT_MARK;
-	r.action = HOOK_DO_DROP;
-	r.note = "blocked flow";
 	add(l, r);
+	r.match = HOOK_M_CT_MARK | HOOK_M_TCP;
+	r.action = p->style == HOOK_STYLE_NFT ? HOOK_DO_RESET : HOOK_DO_DROP;
+	r.note = "blocked tcp";
+	add(l, r);
+}
+
+/*
+ * Where there is no SYN, every packet of the opener may begin the flow anew. The engine is told whose it is: what
+ * ended the flow keeps it ended. The entry stays until then. Without it this host, which may go on sending, would
+ * be the flow's opener, and the peer's packets its replies.
+ */
+static void ended_rules(struct list *l)
+{
+	struct hook_rule r = {
+		.match = HOOK_M_CT_MARK | HOOK_M_STATE | HOOK_M_ORIGINAL,
+		.ct_mark = MARK_BLOCKED,
+		.ct_mask = MARK_KIND,
+		.state = HOOK_CT_NEW | HOOK_CT_ESTABLISHED,
+		.mark = mark_value_ended(false),
+		.action = HOOK_DO_MARK,
+	};
+
+	add(l, r);
+	r.match |= HOOK_M_DNAT;
+	r.mark = mark_value_ended(true);
+	add(l, r);
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_MARK,
+		       .mark = mark_value_ended(false) & mark_value_ended(true),
+		       .mark_mask = (uint8_t) ~(mark_value_ended(false) ^ mark_value_ended(true)),
+		       .action = HOOK_DO_QUEUE,
+		       .note = "begun anew",
+	       });
+}
+
+/* A flow that was ended, as its packets come in. */
+static void blocked_rules(struct list *l, const struct hook_policy *p)
+{
+	blocked_tcp_rules(l, p);
+	ended_rules(l);
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_CT_MARK,
+		       .ct_mark = MARK_BLOCKED,
+		       .ct_mask = MARK_KIND,
+		       .action = HOOK_DO_DROP,
+		       .note = "blocked flow",
+	       });
+}
+
+/*
+ * What local sockets say to one: not the other way, which is on lo, and judged when it comes in. Nor is an ICMP
+ * error of it, by which a peer is told that it is refused.
+ */
+static void blocked_reply_rule(struct list *l)
+{
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_CT_MARK | HOOK_M_STATE | HOOK_M_REPLY,
+		       .ct_mark = MARK_BLOCKED,
+		       .ct_mask = MARK_KIND,
+		       .state = HOOK_CT_ESTABLISHED,
+		       .action = HOOK_DO_DROP,
+		       .note = "blocked flow",
+	       });
 }
 
 /*
@@ -199,7 +256,7 @@ static void known_flow_rules(struct list *l, const struct hook_policy *p)
 			       .mark_not = mark_value(MARK_PERMIT, MARK_EPOCH_INJECT),
 			       .action = HOOK_DO_ACCEPT,
 		       });
-	blocked_rules(l, p, true);
+	blocked_rules(l, p);
 	add(l, (struct hook_rule){.match = HOOK_M_CT_VALID, .action = HOOK_DO_ACCEPT});
 	if (p->lazy)
 		again_rules(l, true);
@@ -350,7 +407,7 @@ static void tag_rules(struct list *l, const struct hook_policy *p, bool input)
  * Replies of local sockets. A reset is let go, whatever became of the flow: it is what its peer should get.
  * Only what was permitted has such a mark, so that nothing else is ever queued here.
  */
-static void output_rules(struct list *l, const struct hook_policy *p)
+static void lazy_output_rules(struct list *l)
 {
 	end_rules(l);
 	add(l, (struct hook_rule){.match = HOOK_M_CT_VALID, .action = HOOK_DO_ACCEPT});
@@ -360,8 +417,26 @@ static void output_rules(struct list *l, const struct hook_policy *p)
 		       .flags_mask = RST,
 		       .action = HOOK_DO_ACCEPT,
 	       });
-	blocked_rules(l, p, false);
+	add(l, (struct hook_rule){
+		       .match = HOOK_M_CT_MARK | HOOK_M_TCP | HOOK_M_REPLY,
+		       .ct_mark = MARK_BLOCKED,
+		       .ct_mask = MARK_KIND,
+		       .action = HOOK_DO_RESET,
+		       .note = "blocked tcp",
+	       });
+	blocked_reply_rule(l);
 	again_rules(l, false);
+}
+
+/* When all flows are looked at, a socket of TCP is destroyed, and its last word tells the peer. */
+static void output_rules(struct list *l, const struct hook_policy *p)
+{
+	if (p->lazy) {
+		lazy_output_rules(l);
+		return;
+	}
+	add(l, (struct hook_rule){.match = HOOK_M_TCP, .action = HOOK_DO_ACCEPT});
+	blocked_reply_rule(l);
 }
 
 /*
@@ -430,6 +505,7 @@ bool hook_chain_used(const struct hook_policy *p, enum hook_chain chain)
 	case HOOK_CHAIN_CLEAR:
 		return true;
 	case HOOK_CHAIN_TAG_INPUT:
+	case HOOK_CHAIN_TAG_OUTPUT:
 		return p->input;
 	case HOOK_CHAIN_TAG_FORWARD:
 		return p->forward;
@@ -437,7 +513,6 @@ bool hook_chain_used(const struct hook_policy *p, enum hook_chain chain)
 		return nft && p->input;
 	case HOOK_CHAIN_STAMP_FORWARD:
 		return nft && p->forward;
-	case HOOK_CHAIN_TAG_OUTPUT:
 	case HOOK_CHAIN_STAMP_OUTPUT:
 		return nft && p->lazy && p->input;
 	case HOOK_CHAIN_PERMIT:

@@ -28,11 +28,10 @@ enum {
 	HOOK_M_ICMP6 = 1u << 10,    /* IPv6: ICMPv6 other than echo request */
 	HOOK_M_DST = 1u << 11,      /* the destination address is of type `dst` */
 	HOOK_M_DNAT = 1u << 12,     /* conntrack has translated the destination */
-	HOOK_M_ORIGINAL =
-		1u << 13,        /* nft only: in the direction of the packet that opened the flow */
-	HOOK_M_REPLY = 1u << 14, /* nft only: against it */
-	HOOK_M_UDP = 1u << 16,   /* nft only */
-	HOOK_M_DECIDED = 1u << 15, /* nft only: its addresses and port are in the set `set` */
+	HOOK_M_ORIGINAL = 1u << 13, /* in the direction of the packet that opened the flow */
+	HOOK_M_REPLY = 1u << 14,    /* against it */
+	HOOK_M_DECIDED = 1u << 15,  /* nft only: its addresses and port are in the set `set` */
+	HOOK_M_UDP = 1u << 16,      /* nft only */
 };
 
 /* Of connections that are decided already, by interface, addresses, protocol and destination port. */
@@ -98,11 +97,11 @@ enum hook_chain {
 	HOOK_CHAIN_TAG_FORWARD,
 	HOOK_CHAIN_STAMP_INPUT,   /* nft only */
 	HOOK_CHAIN_STAMP_FORWARD, /* nft only */
-	HOOK_CHAIN_TAG_OUTPUT,    /* nft only, with `lazy` */
-	HOOK_CHAIN_STAMP_OUTPUT,  /* nft only, with `lazy` */
-	HOOK_CHAIN_PERMIT,        /* iptables only */
-	HOOK_CHAIN_PASS,          /* iptables only */
-	HOOK_CHAIN_DECIDED,       /* nft only, with `decisions`: reached from TAG_INPUT */
+	HOOK_CHAIN_TAG_OUTPUT,
+	HOOK_CHAIN_STAMP_OUTPUT, /* nft only, with `lazy` */
+	HOOK_CHAIN_PERMIT,       /* iptables only */
+	HOOK_CHAIN_PASS,         /* iptables only */
+	HOOK_CHAIN_DECIDED,      /* nft only, with `decisions`: reached from TAG_INPUT */
 	HOOK_CHAIN_COUNT,
 };
 
@@ -119,7 +118,7 @@ struct hook_policy {
 	bool decisions; /* nft only: sets of connections that need not be queued */
 };
 
-#define HOOK_RULES_MAX 32
+#define HOOK_RULES_MAX 40
 
 /* Is this chain there at all? */
 bool hook_chain_used(const struct hook_policy *p, enum hook_chain chain);

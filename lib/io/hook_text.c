@@ -268,6 +268,10 @@ static void ipt_match(FILE *f, const struct pend_hook *h, const struct hook_rule
 	}
 	if (r->match & HOOK_M_DNAT)
 		fputs(" -m conntrack --ctstate DNAT", f);
+	if (r->match & HOOK_M_ORIGINAL)
+		fputs(" -m conntrack --ctdir ORIGINAL", f);
+	if (r->match & HOOK_M_REPLY)
+		fputs(" -m conntrack --ctdir REPLY", f);
 }
 
 static void ipt_queue(FILE *f, const struct pend_hook *h)

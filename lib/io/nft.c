@@ -17,7 +17,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 
-/* All our rules are under 32 KiB; one message is far below TX_SPARE. */
+/* All our rules are under 48 KiB; one message is far below TX_SPARE. */
 #define TX_LIMIT (64u * 1024)
 #define TX_SPARE (8u * 1024)
 #define READ_MAX (32u * 1024) /* netlink never fills more than that at once */

@@ -38,10 +38,10 @@ test_variant() # nft|legacy
 	like "$(hook epoch 2)" ^PEND_E_NOT_FOUND "$v: no epoch of rules that are not there"
 	is "$(hook install)" PEND_OK "$v: install"
 	is "$(hook verify)" PEND_OK "$v: verify"
-	is "$(saved "$v" | grep -c -- '-j PEND-')" 6 "$v: a jump to each chain in both families"
-	is "$(saved "$v" | grep -c 'security :PEND-')" 8 "$v: in the security table"
+	is "$(saved "$v" | grep -c -- '-j PEND-')" 8 "$v: a jump to each chain in both families"
+	is "$(saved "$v" | grep -c 'security :PEND-')" 10 "$v: in the security table"
 	is "$(hook install)" PEND_OK "$v: install again"
-	is "$(saved "$v" | grep -c -- '-j PEND-')" 6 "$v: does not double the jumps"
+	is "$(saved "$v" | grep -c -- '-j PEND-')" 8 "$v: does not double the jumps"
 
 	# ---------------------------------------------------------- packets
 

@@ -101,14 +101,21 @@ client_wait stream
 is "$(hook packets)" 1 "a permitted stream of datagrams is queued once"
 is "$(ct_mark 53)" $PERMIT "and stamped"
 
-# The blocked mark ends a live flow in the kernel.
+# The blocked mark ends a live flow: its opener's datagrams are asked about, one by one.
 client_bg doomed -u -d 60 -g 20 -t 2000 -l 10 -P 4002 $H4 53
 sleep 0.4
+hook listen 10 drop 0 >"$WORK/null"
 h nft "add rule inet watch early udp sport 4002 ct mark set $BLOCKED"
 client_wait doomed
 h nft flush chain inet watch early
 lt "$(of doomed received)" 60 "a blocked flow is dead"
-gt "$(noted 'blocked flow')" 10 "it died in the kernel"
+gt "$(noted 'begun anew')" 10 "its datagrams are queued"
+is "$(h conntrack -L 2>/dev/null | grep -c "sport=4002 dport=53 .*mark=$((BLOCKED)) ")" 1 "and the mark stays"
+hook listen 10 accept $PERMIT >"$WORK/null"
+client_bg anew -u -d 10 -g 20 -l 10 -P 4002 $H4 53
+client_wait anew
+is "$(of anew received)" 10 "a permit lets it in again"
+is "$(hook packets)" 1 "it is asked about once"
 
 kill "$SERVER_PID"
 wait_for 3 gone "$SERVER_PID"

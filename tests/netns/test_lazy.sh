@@ -148,7 +148,7 @@ reload 'block proto udp; permit proto tcp'
 say omega.client five
 quiet
 is "$(heard omega.server five && echo heard)" '' "R34: blocked, they stop"
-is "$(h conntrack -L -p udp 2>/dev/null | grep -c dport=8085)" 0 "... and are forgotten"
+is "$(h conntrack -L -p udp 2>/dev/null | grep dport=8085 | grep -c "mark=$((0x01000000)) ")" 1 "... and the mark says so"
 reload 'permit proto { tcp, udp } to port 8080-8099'
 say omega.client six
 check "permitted again, they come again" wait_for 5 heard omega.server six

@@ -43,7 +43,7 @@ behind_nat() { # hookup
 			block
 		}
 	END
-	is "$(dnat_rules "$1")" 2 "$1: the hookup marks what is translated"
+	is "$(dnat_rules "$1")" 4 "$1: the hookup marks what is translated, new and begun anew"
 	both hold 9080
 	both absorb 9081
 	client_bg dnat -n 3 -t "$(ms 9000)" -l 10 $H4 9083

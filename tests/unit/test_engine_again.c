@@ -132,8 +132,8 @@ START_TEST(R34_tcp_is_ended)
 }
 END_TEST
 
-/* Forgotten, so that its next packet opens a new flow; this one is refused as the rule says. */
-START_TEST(R34_datagrams_are_forgotten)
+/* Marked, so that nobody's next packet opens a flow unasked; this one is refused as the rule says. */
+START_TEST(R34_datagrams_are_ended)
 {
 	uint32_t id;
 
@@ -146,6 +146,87 @@ START_TEST(R34_datagrams_are_forgotten)
 	s->end_fails = true;
 	id = again(SIM_UDP, false, LOCAL_IN, true);
 	ck_assert_int_eq(verdict_of(id), ENGINE_END);
+}
+END_TEST
+
+/* A packet of a flow that was ended, from its opener: as the tag chain queues it. */
+static uint32_t ended(bool dnat)
+{
+	struct sim_tuple t = sim_peer(4000);
+	struct engine_input in = {.data = buf, .hook = LOCAL_IN, .iif = 2, .stamp = false};
+
+	in.len = in.total = sim_make(buf, SIM_UDP, &t, 0, 0, 0);
+	in.mark = mark_put(&s->e.marks, 5, mark_value_ended(dnat));
+	return sim_input(s, &in);
+}
+
+static void block_live(struct sim_callout *c, const struct pend_values *v,
+		       const struct pend_metadata *m, const struct pend_packet *p,
+		       struct pend_classify_out *out)
+{
+	(void)c;
+	(void)v;
+	(void)p;
+	if (m->flags & PEND_META_REAUTHORIZE)
+		pend_out_block(out, PEND_BLOCK_UNREACHABLE);
+	else
+		pend_out_permit(out);
+}
+
+/* `block reauthorize; permit` ends flows, and permits what opens one: which this packet looks like. */
+START_TEST(R34_what_ended_it_keeps_it_ended)
+{
+	top.hook = block_live;
+	ck_assert_int_eq(verdict_of(again(SIM_UDP, false, LOCAL_IN, true)), ENGINE_UNREACH);
+	ck_assert_int_eq(verdict_of(ended(false)), ENGINE_UNREACH);
+	ck_assert_uint_eq(sim_stats(s).blocked_direct, 2);
+	ck_assert_uint_eq(sim_stats(s).reauth_ended, 1); /* once */
+}
+END_TEST
+
+START_TEST(R34_it_begins_anew_by_what_does_not_end_it)
+{
+	ck_assert_int_eq(verdict_of(ended(false)), ENGINE_ACCEPT);
+	ck_assert_uint_eq(top.calls, 2);
+	ck_assert_uint_eq(top.meta.flags, 0); /* at last, as any other that opens a flow */
+	ck_assert_uint_eq(top.values.mark, 5);
+	ck_assert_uint_eq(sim_stats(s).permitted_direct, 1);
+}
+END_TEST
+
+static void pend_new(struct sim_callout *c, const struct pend_values *v,
+		     const struct pend_metadata *m, const struct pend_packet *p,
+		     struct pend_classify_out *out)
+{
+	(void)v;
+	(void)p;
+	if (m->flags & PEND_META_COMPLETION)
+		return;
+	if (m->flags & PEND_META_REAUTHORIZE) {
+		pend_out_permit(out); /* a decision stands (R33) */
+		return;
+	}
+	c->pend_status = pend_operation(&c->s->e, m->completion, &c->opt, &c->ctx);
+	pend_out_pended(out);
+}
+
+START_TEST(R34_it_is_asked_about_anew)
+{
+	uint32_t id;
+
+	top.hook = pend_new;
+	id = ended(true);
+	ck_assert_int_eq(top.pend_status, PEND_OK);
+	ck_assert(!s->ledger[id - 1].decided);
+	id = ended(true); /* the next datagram waits behind it */
+	ck_assert(!s->ledger[id - 1].decided);
+	ck_assert_uint_eq(sim_stats(s).pended, 1);
+	/* Whatever waits, its mark goes at once: what this host answers would be dropped until then. */
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	ck_assert_int_eq(verdict_of(id - 1), ENGINE_ACCEPT);
+	ck_assert_int_eq(verdict_of(id), ENGINE_ACCEPT_ONCE);
+	sim_round(s);
+	ck_assert_int_eq(verdict_of(ended(true)), ENGINE_ACCEPT);
 }
 END_TEST
 
@@ -250,7 +331,10 @@ Suite *suite(void)
 	tcase_add_test(tc, R31_values_are_those_of_the_opening);
 	tcase_add_test(tc, R33_never_pended);
 	tcase_add_test(tc, R34_tcp_is_ended);
-	tcase_add_test(tc, R34_datagrams_are_forgotten);
+	tcase_add_test(tc, R34_datagrams_are_ended);
+	tcase_add_test(tc, R34_what_ended_it_keeps_it_ended);
+	tcase_add_test(tc, R34_it_begins_anew_by_what_does_not_end_it);
+	tcase_add_test(tc, R34_it_is_asked_about_anew);
 	tcase_add_test(tc, R33_a_stamp_keeps_the_order);
 	tcase_add_test(tc, R32_a_permit_of_one_packet_stamps_nothing);
 	tcase_add_test(tc, a_lingering_permit_does_not_decide);

@@ -79,7 +79,11 @@ START_TEST(numbers_are_fixed)
 	ck_assert_uint_eq(mark_inject(&l), 253u << 23);
 	ck_assert_uint_eq(mark_bits(&l, mark_value_dnat()), 4u << 23);
 	for (uint32_t v = 0; v < 256; v++)
-		ck_assert_int_eq(mark_is_dnat(&l, v << 23 | 0x807fffff), v == 4);
+		ck_assert_int_eq(mark_is_dnat(&l, v << 23 | 0x807fffff), v == 4 || v == 20);
+	ck_assert_uint_eq(mark_bits(&l, mark_value_ended(false)), 16u << 23);
+	ck_assert_uint_eq(mark_bits(&l, mark_value_ended(true)), 20u << 23);
+	for (uint32_t v = 0; v < 256; v++)
+		ck_assert_int_eq(mark_is_ended(&l, v << 23 | 0x807fffff), v == 16 || v == 20);
 }
 END_TEST
 
