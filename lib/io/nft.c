@@ -18,9 +18,27 @@
 #include <linux/netlink.h>
 
 /* All our rules are under 48 KiB; one message is far below TX_SPARE. */
-#define TX_LIMIT (64u * 1024)
-#define TX_SPARE (8u * 1024)
-#define READ_MAX (32u * 1024) /* netlink never fills more than that at once */
+#define TX_LIMIT    (64u * 1024)
+#define TX_SPARE    (8u * 1024)
+#define READ_MAX    (32u * 1024) /* netlink never fills more than that at once */
+#define REQUEST_MAX 1024u
+
+/* Read whatever is there, a dump to its end: nothing of it must be in the way of the next request. */
+static void drain(struct nft *n)
+{
+	char buf[READ_MAX];
+	ssize_t got;
+
+	do
+		got = recv(nft_fd(n), buf, sizeof(buf), MSG_DONTWAIT);
+	while (got > 0 || (got < 0 && (errno == EINTR || errno == ENOBUFS)));
+}
+
+static int give_up(struct nft *n, int err)
+{
+	drain(n);
+	return err;
+}
 
 int nft_open(struct nft *n, int fd)
 {
@@ -47,6 +65,8 @@ int nft_open(struct nft *n, int fd)
 		.seq = (uint32_t)time(NULL),
 		.portid = mnl_socket_get_portid(nl),
 	};
+	if (fd >= 0)
+		drain(n); /* its last owner may not have read all */
 	return 0;
 }
 
@@ -94,18 +114,28 @@ void nft_tx_done(struct nft_tx *t)
 		t->bad = true;
 }
 
+static int error_of(const struct nlmsghdr *nlh)
+{
+	int err = 0;
+
+	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(err))
+		memcpy(&err, mnl_nlmsg_get_payload(nlh), sizeof(err));
+	return err;
+}
+
+/* What is said of the batch as a whole has the number of its begin, or of its end. */
 static void note_answer(struct nft_tx *t, const struct nlmsghdr *nlh, int *refused)
 {
-	const struct nlmsgerr *e;
 	uint32_t i = nlh->nlmsg_seq - t->first;
+	int err;
 
-	if (nlh->nlmsg_type != NLMSG_ERROR || nlh->nlmsg_len < mnl_nlmsg_size(sizeof(*e)))
+	if (nlh->nlmsg_type != NLMSG_ERROR || i + 1 > t->count + 1)
 		return;
-	e = mnl_nlmsg_get_payload(nlh);
+	err = error_of(nlh);
 	if (i < t->count)
-		t->err[i] = e->error;
-	if (e->error && !*refused)
-		*refused = e->error;
+		t->err[i] = err;
+	if (err && !*refused)
+		*refused = err;
 }
 
 /* Every message asked for its acknowledgement; those that got none were not looked at. */
@@ -123,8 +153,8 @@ static int read_answers(struct nft_tx *t)
 			continue;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			break;
-		if (n < 0)
-			return -errno;
+		if (n <= 0)
+			return give_up(t->nft, n ? -errno : -EPROTO);
 		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
 			note_answer(t, nlh, &refused);
 	}
@@ -159,31 +189,62 @@ int nft_tx_commit(struct nft_tx *t, bool dry)
 	return err;
 }
 
-static int get_once(struct nft *n, uint16_t type, uint16_t family, uint16_t flags,
-		    void (*fill)(struct nlmsghdr *nlh, void *data), mnl_cb_t cb, void *data)
+/* What is said to the request `seq`. */
+struct answer {
+	uint32_t seq, portid;
+	mnl_cb_t cb;
+	void *data;
+	bool done, interrupted;
+	int err;
+};
+
+/* After an error the rest is read all the same: the kernel would take no other dump before its end. */
+static void take(struct answer *a, const struct nlmsghdr *nlh)
+{
+	if (nlh->nlmsg_seq != a->seq || !mnl_nlmsg_portid_ok(nlh, a->portid))
+		return;
+	a->interrupted |= nlh->nlmsg_flags & NLM_F_DUMP_INTR;
+	if (nlh->nlmsg_type == NLMSG_ERROR || nlh->nlmsg_type == NLMSG_DONE) {
+		a->done = true;
+		a->err = a->err ? a->err : error_of(nlh);
+	} else if (nlh->nlmsg_type >= NLMSG_MIN_TYPE && !a->err && !a->interrupted &&
+		   a->cb(nlh, a->data) < MNL_CB_STOP) {
+		a->err = -errno;
+	}
+}
+
+static int take_all(struct nft *n, struct answer *a)
 {
 	char buf[READ_MAX];
-	struct nlmsghdr *nlh;
-	uint32_t seq = n->seq++;
-	ssize_t len;
-	int r;
 
-	nlh = nftnl_nlmsg_build_hdr(buf, type, family, flags ? flags : NLM_F_ACK, seq);
-	if (fill)
-		fill(nlh, data);
-	if (mnl_socket_sendto(n->nl, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	do {
-		len = mnl_socket_recvfrom(n->nl, buf, sizeof(buf));
-		if (len < 0)
-			return -errno;
-		r = mnl_cb_run(buf, (size_t)len, seq, n->portid, cb, data);
-	} while (r > MNL_CB_STOP);
-	return r < 0 ? -errno : 0;
+	while (!a->done) {
+		ssize_t got = recv(nft_fd(n), buf, sizeof(buf), MSG_TRUNC);
+		const struct nlmsghdr *nlh = (const struct nlmsghdr *)(const void *)buf;
+		int left = (int)got;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return give_up(n, got ? -errno : -EPROTO);
+		if ((size_t)got > sizeof(buf))
+			return give_up(n, -ENOSPC);
+		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+			take(a, nlh);
+	}
+	return a->interrupted ? -EINTR : a->err;
 }
 
 int nft_get(struct nft *n, uint16_t type, uint16_t family, uint16_t flags,
 	    void (*fill)(struct nlmsghdr *nlh, void *data), mnl_cb_t cb, void *data)
 {
-	return get_once(n, type, family, flags, fill, cb, data);
+	struct answer a = {.seq = n->seq++, .portid = n->portid, .cb = cb, .data = data};
+	char buf[REQUEST_MAX];
+	struct nlmsghdr *nlh = nftnl_nlmsg_build_hdr(buf, type, family, flags ? flags : NLM_F_ACK,
+						     a.seq);
+
+	if (fill)
+		fill(nlh, data);
+	if (mnl_socket_sendto(n->nl, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	return take_all(n, &a);
 }

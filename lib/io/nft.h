@@ -54,7 +54,8 @@ int nft_tx_commit(struct nft_tx *t, bool dry);
 
 /*
  * Ask and call `cb` for each answer; flags is NLM_F_DUMP or 0 (one object; -ENOENT if there is
- * none). `fill` (may be NULL) adds attributes to the request. 0 or -errno.
+ * none). `fill` (may be NULL) adds attributes to the request. 0 or -errno; -EINTR: what was dumped changed
+ * meanwhile, and may be asked for again.
  */
 int nft_get(struct nft *n, uint16_t type, uint16_t family, uint16_t flags,
 	    void (*fill)(struct nlmsghdr *nlh, void *data), mnl_cb_t cb, void *data);

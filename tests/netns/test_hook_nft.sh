@@ -333,6 +333,31 @@ client_wait open
 is "$(of open result)" connected "nobody listens: open"
 hook_end
 
+# ------------------------------------------------------------------ somebody else is busy ----
+
+# What is being read changes all the time. It is read until it holds still, and the next request has its own answers.
+h nft -f - < <(echo 'table ip many {'; printf '\tchain c%d { ip saddr 192.0.2.9 counter; }\n' {1..2000}; echo '}')
+h nft add table ip busy
+hook_start kind=nft decisions
+is "$(hook install)" PEND_OK "beside many chains"
+ip netns exec "$H" python3 "$TOP/tests/netns/busy_rules.py" busy $((5 * ${WAIT_FACTOR:-1} * ${WAIT_FACTOR:-1})) 2>"$WORK/busy.err" &
+BUSY=$!
+declare -A SAID=()
+for ((i = 0; i < 200; i++)); do
+	said=$(hook verify)
+	SAID[$said]=$((${SAID[$said]:-0} + 1))
+done
+is "$(hook install)" PEND_OK "rules are made anew in the middle of it"
+check "and goes on changing them" running "$BUSY"
+kill "$BUSY"
+wait "$BUSY" 2>/dev/null
+ge "${SAID[PEND_OK]:-0}" 190 "the rules are found while others change theirs"
+unlike "${!SAID[*]}" 'Protocol|busy' "and no answer is taken for another's"
+is "$(hook verify)" PEND_OK "verify, when it is quiet again"
+is "$(hook install)" PEND_OK "install"
+hook_end
+h nft flush ruleset
+
 h iptables-nft -w -t security -N PEND-IN
 hook_start kind=nft
 is "$(hook install)" PEND_OK "beside leftovers of iptables"
