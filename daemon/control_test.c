@@ -60,7 +60,7 @@ struct question {
 
 static bool has_ports(uint8_t proto)
 {
-	return proto == 6 || proto == 17 || proto == 132 || proto == 136;
+	return proto == 6 || proto == 17 || proto == 33 || proto == 132 || proto == 136;
 }
 
 static void values_of(const struct flow *f, struct pend_values *v)

@@ -216,7 +216,7 @@ static bool proto_fits(uint8_t proto, uint8_t family)
 static bool proto_has_ports(uint8_t proto)
 {
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE ||
-	       proto == IPPROTO_SCTP;
+	       proto == IPPROTO_SCTP || proto == IPPROTO_DCCP;
 }
 
 static void print_end(const uint8_t addr[16], const struct flow *f, const uint16_t *port, char *buf,

@@ -146,6 +146,24 @@ static enum packet_result parse_sctp(struct packet *p, struct rbuf *b)
 	return *b->p == SCTP_CHUNK_INIT ? parse_sctp_init(p, b) : PACKET_OK;
 }
 
+/* RFC 4340, 5.1. By its ports alone: a Request that comes again has another sequence number. */
+static enum packet_result parse_dccp(struct packet *p, struct rbuf *b)
+{
+	const uint8_t *h = rbuf_take(b, DCCP_HEADER);
+	unsigned len;
+
+	if (!h)
+		return PACKET_TRUNCATED;
+	take_ports(p, h);
+	len = h[4] * 4u;
+	if (len < DCCP_HEADER || (len > transport_len(p) && !p->more_frags))
+		return PACKET_MALFORMED;
+	if (!rbuf_take(b, len - DCCP_HEADER))
+		return PACKET_TRUNCATED;
+	p->payload = offset(p, b);
+	return PACKET_OK;
+}
+
 static enum packet_result parse_transport(struct packet *p, struct rbuf *b)
 {
 	p->l4 = offset(p, b);
@@ -157,6 +175,8 @@ static enum packet_result parse_transport(struct packet *p, struct rbuf *b)
 		return parse_udp(p, b);
 	case IPPROTO_SCTP:
 		return parse_sctp(p, b);
+	case IPPROTO_DCCP:
+		return parse_dccp(p, b);
 	case IPPROTO_ICMP:
 		if (p->flow.family == FLOW_V4)
 			return parse_icmp(p, b, ICMP4_ECHO_REQUEST, ICMP4_ECHO_REPLY);

@@ -24,7 +24,7 @@ enum packet_result {
 
 /* What kind of opening a packet is: classify treats them alike, contexts do not. */
 enum packet_kind {
-	PACKET_OTHER = 0,  /* any protocol or packet that fits none below */
+	PACKET_OTHER = 0,  /* any protocol or packet that fits none below; DCCP, which has ports */
 	PACKET_TCP_SYN,    /* SYN without ACK, RST, FIN; ECE, CWR, PSH, URG and data allowed */
 	PACKET_TCP_RST,    /* RST, with or without ACK */
 	PACKET_TCP_MID,    /* every other TCP segment */

@@ -136,6 +136,10 @@ static void quote_transport(struct wbuf *b, const struct flow *f, uint32_t isn)
 		quote_ports(b, f);
 		wbuf_be32(b, isn);
 		return;
+	case IPPROTO_DCCP:
+		quote_ports(b, f);
+		wbuf_zero(b, 4); /* data offset, checksum */
+		return;
 	case IPPROTO_UDP:
 	case IPPROTO_UDPLITE:
 		quote_ports(b, f);

@@ -174,6 +174,20 @@ static inline uint8_t *build_sctp(struct build *b, uint8_t chunk, unsigned chunk
 	return h;
 }
 
+/* A Request (RFC 4340, 5.1), `words` of 4 bytes long: 5 are its header. */
+static inline uint8_t *build_dccp(struct build *b, unsigned words)
+{
+	uint8_t *h = build_l4(b, 33, words * 4u);
+
+	build_put16(h, 4000);
+	build_put16(h + 2, 5000);
+	h[4] = (uint8_t)words;
+	h[8] = 1; /* type Request, extended sequence numbers */
+	build_put32(h + 12, 77);
+	build_put32(h + 16, 0x64697363);
+	return h;
+}
+
 static inline void build_data(struct build *b, size_t n, uint8_t first)
 {
 	uint8_t *p = build_room(b, n);

@@ -111,7 +111,8 @@ static void check_quote(const struct flow *f, uint32_t isn, const uint8_t *q, si
 	ck_assert_uint_eq(p.flow.proto, f->proto);
 	ck_assert_mem_eq(p.flow.src, f->src, 16);
 	ck_assert_mem_eq(p.flow.dst, f->dst, 16);
-	if (f->proto == 6 || f->proto == 17 || f->proto == 132 || f->proto == 136) {
+	if (f->proto == 6 || f->proto == 17 || f->proto == 33 || f->proto == 132 ||
+	    f->proto == 136) {
 		ck_assert_uint_eq(get(l4, 2), f->sport);
 		ck_assert_uint_eq(get(l4 + 2, 2), f->dport);
 	}
@@ -130,12 +131,14 @@ static const char *const quoted[] = {
 	"udp 203.0.113.7:4000 > 192.0.2.1:53",
 	"udplite 203.0.113.7:4000 > 192.0.2.1:53",
 	"sctp 203.0.113.7:4000 > 192.0.2.1:36412",
+	"dccp 203.0.113.7:4000 > 192.0.2.1:5000",
 	"icmp 203.0.113.7 > 192.0.2.1 echo-request id 777",
 	"gre 203.0.113.7 > 192.0.2.1",
 	"tcp [2001:db8::7]:4000 > [2001:db8::1]:22",
 	"udp [2001:db8::7]:4000 > [2001:db8::1]:53",
 	"udplite [2001:db8::7]:4000 > [2001:db8::1]:53",
 	"sctp [2001:db8::7]:4000 > [2001:db8::1]:36412",
+	"dccp [2001:db8::7]:4000 > [2001:db8::1]:5000",
 	"icmpv6 2001:db8::7 > 2001:db8::1 echo-request id 777",
 	"gre 2001:db8::7 > 2001:db8::1",
 };

@@ -176,6 +176,29 @@ START_TEST(sctp_init_too_short_is_malformed)
 }
 END_TEST
 
+START_TEST(dccp_has_ports)
+{
+	struct build b;
+	struct packet p;
+
+	base(&b, _i);
+	build_dccp(&b, 7);
+	build_data(&b, 3, 'a');
+	build_finish(&b);
+	ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+	ck_assert_int_eq(p.kind, PACKET_OTHER);
+	ck_assert(p.has_ports && p.flow.sport == 4000 && p.flow.dport == 5000);
+	ck_assert_uint_eq(p.payload, b.l4 + 28);
+	ck_assert_uint_eq(p.isn, 0);
+	for (unsigned words = 0; words < 256; words++) {
+		b.d[b.l4 + 4] = (uint8_t)words;
+		ck_assert_int_eq(parse(&p, &b),
+				 words >= 3 && words <= 7 ? PACKET_OK : PACKET_MALFORMED);
+		ck_assert(p.has_ports);
+	}
+}
+END_TEST
+
 START_TEST(all_other_protocols_by_number)
 {
 	struct build b;
@@ -187,7 +210,7 @@ START_TEST(all_other_protocols_by_number)
 		for (size_t i = 0; v6 && i < sizeof(extensions); i++)
 			known |= extensions[i] == proto;
 		if (known || proto == 6 || proto == 17 || proto == 136 || proto == 132 ||
-		    proto == (v6 ? 58 : 1))
+		    proto == 33 || proto == (v6 ? 58 : 1))
 			continue;
 		base(&b, v6);
 		build_l4(&b, (uint8_t)proto, 0);
@@ -214,6 +237,7 @@ Suite *suite(void)
 	tcase_add_test(tc, sctp_init_has_its_tag);
 	tcase_add_test(tc, sctp_chunk_of_every_type);
 	tcase_add_test(tc, sctp_init_too_short_is_malformed);
+	tcase_add_loop_test(tc, dccp_has_ports, 0, 2);
 	tcase_add_loop_test(tc, all_other_protocols_by_number, 0, 2);
 	tcase_set_timeout(tc, 60); /* valgrind */
 	suite_add_tcase(s, tc);
