@@ -218,6 +218,10 @@ static enum packet_result parse_v4(struct packet *p, struct rbuf *b)
 	return parse_transport(p, b);
 }
 
+/*
+ * Those that the kernel walks through (ipv6_ext_hdr() in net/ipv6/exthdrs_core.c), since conntrack and the rules
+ * know the flow by what it finds behind them. Mobility (RFC 6275), HIP and shim6 are protocols to it.
+ */
 static bool is_extension(uint8_t proto)
 {
 	switch (proto) {
@@ -226,9 +230,6 @@ static bool is_extension(uint8_t proto)
 	case IPPROTO_DSTOPTS:
 	case IPPROTO_FRAGMENT:
 	case IPPROTO_AH:
-	case IPPROTO_MH:
-	case PROTO_HIP:
-	case PROTO_SHIM6:
 		return true;
 	default:
 		return false;

@@ -57,9 +57,9 @@ struct packet {
 
 /*
  * Fills *p as far as the bytes go. IPv6: walks hop-by-hop, routing, destination options,
- * fragment, AH, mobility, HIP and shim6 headers to the transport, in any order, bounded by the
- * bytes (a chain that never ends is PACKET_TRUNCATED). ESP and "no next header" end the chain as a
- * protocol of their own. A header that the packet is too short for is PACKET_TRUNCATED, whether
+ * fragment and AH headers to the transport, in any order, bounded by the bytes (a chain that never ends is
+ * PACKET_TRUNCATED). All others end the chain as a protocol of their own, ESP and "no next header" among
+ * them, and mobility, HIP and shim6, as they do in the kernel. A header that the packet is too short for is PACKET_TRUNCATED, whether
  * the queue cut it or its sender did (total tells which).
  */
 enum packet_result packet_parse(struct packet *p, const void *data, size_t len);

@@ -20,9 +20,6 @@ enum {
 	SCTP_INIT_CHUNK = 20,
 };
 
-/* IPv6 extension headers that glibc's <netinet/in.h> does not name. */
-enum { PROTO_HIP = 139, PROTO_SHIM6 = 140 };
-
 enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 };
 
 enum { ICMP4_ECHO_REPLY = 0, ICMP4_UNREACHABLE = 3, ICMP4_ECHO_REQUEST = 8 };

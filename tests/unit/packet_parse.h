@@ -8,7 +8,7 @@
 #include "core/packet.h"
 
 /* The IPv6 headers that the walk goes through. */
-static const uint8_t extensions[] = {0, 43, 60, 44, 51, 135, 139, 140};
+static const uint8_t extensions[] = {0, 43, 60, 44, 51};
 
 /* Parse a copy of exactly `len` bytes, so that a sanitizer sees a read beyond them. */
 static inline enum packet_result parse_exact(struct packet *p, const uint8_t *data, size_t len)

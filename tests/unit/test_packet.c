@@ -360,6 +360,30 @@ START_TEST(v6_each_extension_header)
 }
 END_TEST
 
+/* Mobility, HIP, shim6: with what is behind them they are what conntrack calls them. */
+START_TEST(v6_protocols_that_look_like_extensions)
+{
+	static const uint8_t protocols[] = {135, 139, 140};
+	struct build b;
+	struct packet p;
+
+	for (unsigned next = 0; next < 2; next++) {
+		build_v6(&b);
+		build_ext(&b, 60, 0);
+		build_ext(&b, protocols[_i], 1);
+		if (next)
+			build_tcp(&b, 0x02, 5);
+		else
+			build_l4(&b, 59, 0);
+		build_finish(&b);
+		ck_assert_int_eq(parse(&p, &b), PACKET_OK);
+		ck_assert_uint_eq(p.flow.proto, protocols[_i]);
+		ck_assert_int_eq(p.kind, PACKET_OTHER);
+		ck_assert(p.l4 == 48 && !p.has_ports);
+	}
+}
+END_TEST
+
 START_TEST(v6_hop_by_hop_and_destination_options)
 {
 	struct build b;
@@ -406,7 +430,7 @@ START_TEST(v6_random_chains_of_six)
 
 		build_v6(&b);
 		while (n--)
-			add_extension(&b, extensions[unit_rand(&seed) % 8],
+			add_extension(&b, extensions[unit_rand(&seed) % sizeof(extensions)],
 				      (uint8_t)(unit_rand(&seed) % 5));
 		build_tcp(&b, 0x02, 5);
 		build_finish(&b);
@@ -553,6 +577,7 @@ static TCase *t27_case(void)
 	tcase_add_test(tc, v6_destination_options_after_the_fragment_header);
 	tcase_add_test(tc, v6_later_fragment_ends_the_walk);
 	tcase_add_loop_test(tc, v6_each_extension_header, 0, (int)sizeof(extensions));
+	tcase_add_loop_test(tc, v6_protocols_that_look_like_extensions, 0, 3);
 	tcase_add_test(tc, v6_hop_by_hop_and_destination_options);
 	tcase_add_test(tc, v6_ah_length_is_in_words);
 	tcase_add_test(tc, v6_random_chains_of_six);
