@@ -314,7 +314,7 @@ void engine_packet(struct pend_engine *e, const struct engine_input *in)
 {
 	struct packet p;
 
-	judge(e, in, &p, packet_parse(&p, in->data, in->len));
+	judge(e, in, &p, packet_parse_cut(&p, in->data, in->len, in->total));
 }
 
 void engine_packets(struct pend_engine *e, const struct engine_input *const *in, unsigned n)
@@ -324,7 +324,7 @@ void engine_packets(struct pend_engine *e, const struct engine_input *const *in,
 	bool large = pctx_is_large(&e->table);
 
 	for (unsigned i = 0; i < n; i++) {
-		parsed[i] = packet_parse(&p[i], in[i]->data, in[i]->len);
+		parsed[i] = packet_parse_cut(&p[i], in[i]->data, in[i]->len, in[i]->total);
 		if (!large || parsed[i] != PACKET_OK)
 			continue;
 		p[i].hash = pctx_hash(&e->table, &p[i].flow);

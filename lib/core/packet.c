@@ -190,11 +190,31 @@ static enum packet_result parse_transport(struct packet *p, struct rbuf *b)
 	}
 }
 
+/*
+ * What the kernel put together of the segments of one flow may be longer than its header can say, which is 0 then
+ * (BIG TCP: iph_set_totlen(); for IPv6 kernels do it with a jumbo option or without).
+ * Nothing else is that long: no link carries such a packet. What is short and says 0 is no such thing.
+ */
+static bool is_big(const struct packet *p, uint16_t said, uint32_t header)
+{
+	return !said && p->total > header + UINT16_MAX;
+}
+
+/* ... and nobody makes one that opens or resets a connection. */
+static enum packet_result parse_big(struct packet *p, struct rbuf *b)
+{
+	enum packet_result r = p->flow.proto == IPPROTO_TCP ? parse_transport(p, b)
+							    : PACKET_MALFORMED;
+
+	return r == PACKET_OK && p->kind != PACKET_TCP_MID ? PACKET_MALFORMED : r;
+}
+
 static enum packet_result parse_v4(struct packet *p, struct rbuf *b)
 {
 	const uint8_t *h = rbuf_take(b, IP4_HEADER);
 	unsigned header;
 	uint16_t frag;
+	bool big;
 
 	if (!h)
 		return PACKET_TRUNCATED;
@@ -205,7 +225,9 @@ static enum packet_result parse_v4(struct packet *p, struct rbuf *b)
 	memcpy(p->flow.src, h + 12, 4);
 	memcpy(p->flow.dst, h + 16, 4);
 	header = (h[0] & 0xf) * 4u;
-	p->total = be16_at(h + 2);
+	big = is_big(p, be16_at(h + 2), 0);
+	if (!big)
+		p->total = be16_at(h + 2);
 	if (header < IP4_HEADER || p->total < header)
 		return PACKET_MALFORMED;
 	bound(p, b);
@@ -215,7 +237,7 @@ static enum packet_result parse_v4(struct packet *p, struct rbuf *b)
 	if (frag & FRAG_OFFSET_V4)
 		return PACKET_FRAGMENT;
 	p->more_frags = frag & FRAG_MORE_V4;
-	return parse_transport(p, b);
+	return big ? parse_big(p, b) : parse_transport(p, b);
 }
 
 /*
@@ -275,6 +297,7 @@ static enum packet_result parse_v6(struct packet *p, struct rbuf *b)
 {
 	const uint8_t *h = rbuf_take(b, IP6_HEADER);
 	enum packet_result r;
+	bool big;
 
 	if (!h)
 		return PACKET_TRUNCATED;
@@ -284,21 +307,30 @@ static enum packet_result parse_v6(struct packet *p, struct rbuf *b)
 	p->flow.proto = h[6];
 	memcpy(p->flow.src, h + 8, 16);
 	memcpy(p->flow.dst, h + 24, 16);
-	p->total = IP6_HEADER + be16_at(h + 4);
+	big = is_big(p, be16_at(h + 4), IP6_HEADER);
+	if (!big)
+		p->total = IP6_HEADER + be16_at(h + 4);
 	bound(p, b);
 	while (is_extension(p->flow.proto)) {
 		r = step_extension(p, b);
 		if (r != PACKET_OK)
 			return r;
 	}
-	return parse_transport(p, b);
+	return big ? parse_big(p, b) : parse_transport(p, b);
 }
 
 enum packet_result packet_parse(struct packet *p, const void *data, size_t len)
 {
+	return packet_parse_cut(p, data, len, len);
+}
+
+enum packet_result packet_parse_cut(struct packet *p, const void *data, size_t len, size_t whole)
+{
 	struct rbuf b;
 
-	*p = (struct packet){.data = data, .len = len < UINT32_MAX ? (uint32_t)len : UINT32_MAX};
+	*p = (struct packet){.data = data,
+			     .len = len < UINT32_MAX ? (uint32_t)len : UINT32_MAX,
+			     .total = whole < UINT32_MAX ? (uint32_t)whole : UINT32_MAX};
 	if (!len)
 		return PACKET_TRUNCATED;
 	b = rbuf_of(data, p->len);

@@ -37,8 +37,9 @@ enum packet_kind {
 
 struct packet {
 	const uint8_t *data;
-	uint32_t len;   /* bytes present */
-	uint32_t total; /* bytes the IP header announces; > len when the queue truncated it */
+	uint32_t len; /* bytes present */
+	uint32_t
+		total; /* bytes the IP header announces, or has (BIG TCP); > len when the queue truncated it */
 	struct flow flow;
 	uint32_t isn;  /* TCP: sequence number; SCTP INIT: initiate tag; otherwise 0 */
 	uint32_t ack;  /* TCP acknowledgement number */
@@ -63,6 +64,11 @@ struct packet {
  * the queue cut it or its sender did (total tells which).
  */
 enum packet_result packet_parse(struct packet *p, const void *data, size_t len);
+/*
+ * So it does with the first `len` bytes of a packet that the queue has cut and that had `whole`. That counts for what
+ * is too long to say so in its header only (BIG TCP): total is this then, of any other what its header announces.
+ */
+enum packet_result packet_parse_cut(struct packet *p, const void *data, size_t len, size_t whole);
 
 const char *packet_kind_name(enum packet_kind k);
 const char *packet_result_name(enum packet_result r);

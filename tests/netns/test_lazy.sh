@@ -58,6 +58,7 @@ established() { inside "${2:-$H}" ss -tn state established | grep -q ":$1 "; } #
 # Packets that the rules for old flows queued, and what the daemon saw of them.
 again() { h nft list table inet pend 2>/dev/null | awk '/comment "again"/ {for (i = 1; i < NF; i++) if ($i == "packets") n += $(i + 1)} END {print n + 0}'; }
 packets() { h_status packets; }
+nonsense() { h_pendctl status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["totals"]["malformed"])'; }
 quiet() { sleep 0.3; } # long enough for a stray packet, none of which is expected
 
 pendd_start < <(policy 'permit proto { tcp, udp } to port 8080-8099')
@@ -126,6 +127,31 @@ done
 wait_for 20 eval '[ "$(wc -l <"$WORK/stream")" -ge 500000 ]'
 check "a stream that runs while eight policies come loses nothing" cmp "$WORK/numbers" "$WORK/stream"
 gt "$(again)" "$before" "and was asked about meanwhile"
+
+# ---- BIG TCP: packets that are longer than their header can say ----
+if ip -n "$C" link set eth0 gso_max_size 300000 2>/dev/null; then
+	ip netns exec "$H" timeout "$LIFE" ncat -6 -l "$H6" 8089 >/dev/null &
+	wait_for 5 eval 'h ss -lnt | grep -q :8089'
+	before=$(again) malformed=$(nonsense)
+	ip netns exec "$C" timeout "$LIFE" python3 -c "if True:
+		import socket
+		s = socket.create_connection(('$H6', 8089))
+		while True:
+			s.sendall(bytes(1 << 20))" 2>"$WORK/big.err" &
+	BIG=$!
+	for _ in 1 2 3 4 5 6 7 8; do
+		sleep 0.1
+		reload 'permit proto { tcp, udp } to port 8080-8099'
+	done
+	gt "$(again)" "$before" "BIG TCP: a stream is asked about"
+	is "$(nonsense)" "$malformed" "BIG TCP: and none of it is taken for nonsense"
+	check "BIG TCP: it goes on" running "$BIG"
+	kill "$BIG"
+	wait "$BIG" 2>/dev/null
+	ip -n "$C" link set eth0 gso_max_size 65536
+else
+	skip "BIG TCP" "not with this kernel"
+fi
 
 # ---- datagrams one way: for conntrack such a flow stays new ----
 talk omega 8085 -u

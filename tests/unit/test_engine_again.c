@@ -149,6 +149,23 @@ START_TEST(R34_datagrams_are_ended)
 }
 END_TEST
 
+/* BIG TCP: more than its header can say, and the queue has cut it. */
+START_TEST(R31_a_packet_of_more_than_64_kilobytes)
+{
+	struct sim_tuple t = sim_peer(4000);
+	struct engine_input in = {.data = buf, .hook = LOCAL_IN, .iif = 2, .total = 180000};
+
+	in.len = sim_make(buf, SIM_ACK, &t, 77, 0, 0);
+	buf[2] = buf[3] = 0;
+	in.mark = mark_put(&s->e.marks, 0, mark_value_again(false));
+	ck_assert_int_eq(verdict_of(sim_input(s, &in)), ENGINE_ACCEPT);
+	ck_assert_uint_eq(sim_stats(s).malformed, 0);
+	in.total = in.len; /* somebody has forged it */
+	ck_assert_int_eq(verdict_of(sim_input(s, &in)), ENGINE_DROP);
+	ck_assert_uint_eq(sim_stats(s).malformed, 1);
+}
+END_TEST
+
 /* A packet of a flow that was ended, from its opener: as the tag chain queues it. */
 static uint32_t ended(bool dnat)
 {
@@ -329,6 +346,7 @@ Suite *suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, R31_classified_once_with_the_reason);
 	tcase_add_test(tc, R31_values_are_those_of_the_opening);
+	tcase_add_test(tc, R31_a_packet_of_more_than_64_kilobytes);
 	tcase_add_test(tc, R33_never_pended);
 	tcase_add_test(tc, R34_tcp_is_ended);
 	tcase_add_test(tc, R34_datagrams_are_ended);

@@ -329,6 +329,81 @@ START_TEST(v6_later_fragment_ends_the_walk)
 }
 END_TEST
 
+/* ------------------------------------------------------------- BIG TCP ---- */
+
+static void build_big(struct build *b, bool v6, bool jumbo, uint8_t flags)
+{
+	base(b, v6);
+	if (jumbo)
+		build_ext(b, 0, 0);
+	build_tcp(b, flags, 8);
+	build_data(b, 100, 0);
+	build_put16(b->d + (v6 ? 4 : 2), 0);
+}
+
+static enum packet_result parse_whole(struct packet *p, const struct build *b, size_t whole)
+{
+	return packet_parse_cut(p, b->d, b->n, whole);
+}
+
+/* What segments were put together to has no length in its header; the queue knows it, and nothing short does so. */
+START_TEST(big_tcp_has_the_length_of_its_bytes)
+{
+	bool v6 = _i > 0, jumbo = _i > 1;
+	size_t least = v6 ? 40 + 65536 : 65536;
+	struct build b;
+	struct packet p;
+
+	build_big(&b, v6, jumbo, 0x18);
+	ck_assert_int_eq(parse_whole(&p, &b, least), PACKET_OK);
+	ck_assert_uint_eq(p.total, least);
+	ck_assert(p.len == b.n && p.kind == PACKET_TCP_MID && p.flow.dport == 22);
+	ck_assert_uint_eq(p.payload, b.l4 + 32);
+	ck_assert_int_eq(parse_whole(&p, &b, 500000), PACKET_OK);
+	ck_assert_int_ne(parse_whole(&p, &b, least - 1), PACKET_OK);
+	ck_assert_int_ne(parse_whole(&p, &b, b.n), PACKET_OK);
+	ck_assert_int_ne(parse_whole(&p, &b, 0), PACKET_OK);
+	ck_assert_int_ne(parse(&p, &b), PACKET_OK);
+	/* One that says its length is as long as it says. */
+	build_finish(&b);
+	ck_assert_int_eq(parse_whole(&p, &b, 500000), PACKET_OK);
+	ck_assert_uint_eq(p.total, b.n);
+}
+END_TEST
+
+START_TEST(nothing_else_is_that_long)
+{
+	struct build b;
+	struct packet p;
+
+	build_big(&b, _i, false, 0x02);
+	ck_assert_int_eq(parse_whole(&p, &b, 70000), PACKET_MALFORMED);
+	build_big(&b, _i, false, 0x14);
+	ck_assert_int_eq(parse_whole(&p, &b, 70000), PACKET_MALFORMED);
+	base(&b, _i);
+	build_udp(&b, 17, 100);
+	build_put16(b.d + (_i ? 4 : 2), 0);
+	ck_assert_int_eq(parse_whole(&p, &b, 70000), PACKET_MALFORMED);
+	build_big(&b, _i, false, 0x18);
+	b.n = b.l4 + 31; /* cut in its header */
+	ck_assert_int_eq(parse_whole(&p, &b, 70000), PACKET_TRUNCATED);
+}
+END_TEST
+
+START_TEST(big_tcp_that_was_not_cut)
+{
+	static uint8_t all[80000];
+	struct build b;
+	struct packet p;
+
+	build_big(&b, _i, false, 0x10);
+	memcpy(all, b.d, b.n);
+	ck_assert_int_eq(packet_parse(&p, all, sizeof(all)), PACKET_OK);
+	ck_assert(p.total == sizeof(all) && p.len == sizeof(all));
+	ck_assert_int_ne(packet_parse(&p, all, 65535), PACKET_OK);
+}
+END_TEST
+
 /* ------------------------------------------------------------- IPv6 extensions ---- */
 
 static void add_extension(struct build *b, uint8_t proto, uint8_t more)
@@ -576,6 +651,9 @@ static TCase *t27_case(void)
 	tcase_add_test(tc, first_fragment_too_small_for_the_transport_header);
 	tcase_add_test(tc, v6_destination_options_after_the_fragment_header);
 	tcase_add_test(tc, v6_later_fragment_ends_the_walk);
+	tcase_add_loop_test(tc, big_tcp_has_the_length_of_its_bytes, 0, 3);
+	tcase_add_loop_test(tc, nothing_else_is_that_long, 0, 2);
+	tcase_add_loop_test(tc, big_tcp_that_was_not_cut, 0, 2);
 	tcase_add_loop_test(tc, v6_each_extension_header, 0, (int)sizeof(extensions));
 	tcase_add_loop_test(tc, v6_protocols_that_look_like_extensions, 0, 3);
 	tcase_add_test(tc, v6_hop_by_hop_and_destination_options);
