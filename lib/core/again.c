@@ -128,6 +128,7 @@ bool again_stays_ended(struct pend_engine *e, const struct engine_input *in, con
 	if (r.event)
 		engine_event_bare(e, PEND_EVENT_CLASSIFIED, &t.in, &t.packet, &r);
 	e->stats.blocked_direct++;
+	forget(e, &p->flow);
 	engine_refuse(e, in, &p->flow, 0, r.block);
 	return true;
 }

@@ -186,7 +186,7 @@ reload 'block proto udp; permit proto tcp'
 say psi.client one
 quiet
 is "$(heard psi.server one && echo heard)" '' "R34: blocked, they stop as well"
-is "$(h conntrack -L -p udp 2>/dev/null | grep -c dport=8096)" 0 "... and are forgotten, by what they were translated to"
+is "$(h conntrack -L -p udp 2>/dev/null | grep dport=8096 | grep -c "mark=$((0x01000000)) ")" 1 "... and the mark says so, of what was translated"
 reload 'permit proto { tcp, udp } to port 8080-8099'
 say psi.client two
 check "permitted again, they come again" wait_for 5 heard psi.server two
