@@ -152,6 +152,11 @@ static void blocked_tcp_rules(struct list *l, const struct hook_policy *p)
 	};
 
 	add(l, r);
+	/* The end of one side is the other's to know, on lo and where packets are forwarded. */
+	r.flags = r.flags_mask = RST;
+	r.action = HOOK_DO_ACCEPT;
+	r.note = NULL;
+	add(l, r);
 	r.match = HOOK_M_CT_MARK | HOOK_M_TCP;
 	r.action = p->style == HOOK_STYLE_NFT ? HOOK_DO_RESET : HOOK_DO_DROP;
 	r.note = "blocked tcp";

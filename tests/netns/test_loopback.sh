@@ -100,6 +100,17 @@ d=$(ctl reset all)
 client_wait reset
 is "$(of reset result)" refused "T17: refused on lo"
 lt "$(of reset at | while read -r at; do since "$d" <<<"$at"; done)" "$(ms 100)" "T17: within 100 ms"
+# Both ends of a flow that is ended are here, and hear of it (R34).
+local_client ended -t "$(ms 9000)" -l 10 -k "$(ms 20000)" -P 6003 127.0.0.1 80
+wait_for 5 pends 1
+ctl permit all >/dev/null
+established() { [ -n "$(h ss -Htn state established "sport = :6003")" ]; }
+check "a flow on lo" wait_for 5 established
+check "... that a policy ends" h_pendctl policy add block proto tcp to port 80
+holds 5 "R34: its client's socket is reset, too" eval '! established'
+kill "${CLIENT_PID[ended]}" 2>/dev/null
+# shellcheck disable=SC2046  # words
+h_pendctl policy delete $(h_pendctl -H policy list | awk '{print $1}') >/dev/null
 local_client dropped -t 700 -P 6002 127.0.0.1 80
 wait_for 5 pends 1
 ctl drop all >/dev/null

@@ -146,6 +146,10 @@ START_TEST(ended_flows_begin_anew)
 		int syn = find(r, n, HOOK_M_CT_MARK | HOOK_M_TCP | HOOK_M_FLAGS, HOOK_DO_QUEUE);
 
 		ck_assert_int_ge(syn, 0);
+		/* one side's reset reaches the other */
+		ck_assert_uint_eq(r[++syn].match, HOOK_M_CT_MARK | HOOK_M_TCP | HOOK_M_FLAGS);
+		ck_assert_uint_eq(r[syn].flags, 4);
+		ck_assert_int_eq(r[syn].action, HOOK_DO_ACCEPT);
 		ck_assert_uint_eq(r[syn + 1].match, HOOK_M_CT_MARK | HOOK_M_TCP);
 		ck_assert_int_eq(r[syn + 1].action,
 				 p.style == HOOK_STYLE_NFT ? HOOK_DO_RESET : HOOK_DO_DROP);
