@@ -417,10 +417,8 @@ void decide_next(void *context, const struct pend_values *v, const struct pend_m
 	struct classify_context now;
 	struct classify_result r;
 
-	/* Only when a question above was answered: a first packet has the first callout's answer, and in a completion
-	 * pass that one speaks for all layers. */
-	if (meta->reason != PEND_REASON_CLASSIFY_COMPLETION || !meta->completion ||
-	    meta->flags & PEND_META_COMPLETION)
+	/* Only when a question above was answered: in a completion pass the first callout speaks for all layers. */
+	if (!meta->completion || meta->flags & PEND_META_COMPLETION)
 		return;
 	now = context_of(&at);
 	now.answered = answered_of_tag(MSG_TAG_LAYERS(w->answered_tag), &at.pended);

@@ -61,6 +61,7 @@ enum pend_status worker_callouts(struct worker *w)
 
 	callout.name = "policy: next question";
 	callout.classify = decide_next;
+	callout.follows = true;
 	for (unsigned i = 0; i < QUESTIONS_MAX && s == PEND_OK; i++)
 		s = pend_callout_register(w->engine, &callout, &id);
 	return s;

@@ -96,7 +96,8 @@ void arbiter_classify(struct pend_engine *e, struct engine_call *call, const str
 	for (unsigned i = first; i < e->callouts && !call->pended && !call->deferred; i++) {
 		struct pend_classify_out out;
 
-		if (!(e->callout[i].c.layers & layer_bit(v)))
+		if (!(e->callout[i].c.layers & layer_bit(v)) ||
+		    (e->callout[i].c.follows && m->reason != PEND_REASON_CLASSIFY_COMPLETION))
 			continue;
 		ask(e, call, i, v, m, p, r, &out);
 		if (!call->pended) {

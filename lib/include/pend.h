@@ -231,6 +231,7 @@ struct pend_callout {
 	uint32_t layers;  /* bits: 1u << enum pend_layer */
 	pend_classify_fn classify;
 	void *context; /* handed to classify; must outlive the registration */
+	bool follows; /* asked first when one above has pended the connection, and permits it; in passes, as all are */
 };
 
 static inline void pend_out_permit(struct pend_classify_out *out)

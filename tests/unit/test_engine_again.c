@@ -211,6 +211,23 @@ START_TEST(R34_it_begins_anew_by_what_does_not_end_it)
 }
 END_TEST
 
+/* What a context remembers of the flow ends with it, or a policy that asks would not be asked. */
+START_TEST(R34_an_ended_flow_has_no_permit_left)
+{
+	struct sim_tuple t = sim_peer(4000);
+
+	top.first = DO_PEND;
+	top.opt.release = PEND_RELEASE_FLUSH;
+	sim_send(s, SIM_UDP, &t, 0);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_round(s);
+	ck_assert_uint_eq(sim_stats(s).lingering, 1);
+	top.first = DO_BLOCK;
+	ck_assert_int_eq(verdict_of(ended(false)), ENGINE_DROP);
+	ck_assert_uint_eq(sim_stats(s).lingering, 0);
+}
+END_TEST
+
 static void pend_new(struct sim_callout *c, const struct pend_values *v,
 		     const struct pend_metadata *m, const struct pend_packet *p,
 		     struct pend_classify_out *out)
@@ -352,6 +369,7 @@ Suite *suite(void)
 	tcase_add_test(tc, R34_datagrams_are_ended);
 	tcase_add_test(tc, R34_what_ended_it_keeps_it_ended);
 	tcase_add_test(tc, R34_it_begins_anew_by_what_does_not_end_it);
+	tcase_add_test(tc, R34_an_ended_flow_has_no_permit_left);
 	tcase_add_test(tc, R34_it_is_asked_about_anew);
 	tcase_add_test(tc, R33_a_stamp_keeps_the_order);
 	tcase_add_test(tc, R32_a_permit_of_one_packet_stamps_nothing);

@@ -484,6 +484,27 @@ static void on_answered(struct sim *sm, const struct pend_event *ev)
 }
 
 /* Whoever was asked hears of the handle for the last time, and what the decision was. */
+/* One that follows costs the packets nothing that nobody pends. */
+START_TEST(R18_who_follows_is_asked_behind_a_permit)
+{
+	struct pend_callout pc = {.name = "next", .layers = 3, .follows = true};
+
+	sim_callout(s, &low, 50, DO_PEND);
+	pc.classify = s->e.callout[1].c.classify;
+	pc.context = &low;
+	ck_assert_int_eq(pend_callout_unregister(&s->e, low.id, false), PEND_OK);
+	ck_assert_int_eq(pend_callout_register(&s->e, &pc, &low.id), PEND_OK);
+	top.first = DO_PERMIT;
+	ck_assert(sim_accepted(s, sim_syn(s, 4000, 1)));
+	ck_assert_uint_eq(low.calls, 0);
+	top.first = DO_PEND;
+	sim_syn(s, 4001, 1);
+	ck_assert_int_eq(sim_complete(s, top.ctx, PEND_VERDICT_PERMIT), PEND_OK);
+	ck_assert_uint_eq(low.calls, 1);
+	ck_assert_int_eq(sim_state(s, low.ctx), PEND_STATE_PENDED);
+}
+END_TEST
+
 START_TEST(R18_the_first_question_is_told_to_be_over)
 {
 	struct sim_tuple t = sim_peer(4000);
@@ -668,6 +689,7 @@ Suite *suite(void)
 	tcase_add_test(tc, R15_new_isn_while_completing);
 	tcase_add_test(tc, R16_rst_cancels_only_with_isn_plus_1);
 	tcase_add_test(tc, R18_two_callouts_in_series);
+	tcase_add_test(tc, R18_who_follows_is_asked_behind_a_permit);
 	tcase_add_test(tc, R18_the_first_question_is_told_to_be_over);
 	tcase_add_test(tc, R18_lower_pender_after_an_early_completion);
 	tcase_add_test(tc, R18_lower_callout_is_asked_as_for_a_fresh_packet);
