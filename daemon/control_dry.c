@@ -111,11 +111,12 @@ static void dry_context(struct request *r, const struct pend_info *i)
 {
 	const struct classifier *c = r->candidate->classifier;
 	struct classify_ifaces *t = ifaces_of(r->control->env.view, i);
-	struct classify_context now = {.ifaces = t, .clock = clock_now()};
+	struct classify_context now = {.ifaces = t};
 	struct pend_values v = values_of(i);
 	struct classify_result res;
 	json_t *o;
 
+	classify_now(&now);
 	classify_with(c, &now, &v, &res);
 	free(t);
 	r->limit++;

@@ -163,8 +163,8 @@ void rules_walk(struct request *r);
 /* What is known of a rule: number, place, text, action. */
 json_t *rule_object(const struct classifier *c, uint32_t rule);
 const char *action_name(unsigned action);
-/* classify_clock() of now */
-uint32_t clock_now(void);
+/* The time of a decision that is made now. */
+void classify_now(struct classify_context *now);
 /* control_test.c */
 void show_test(struct request *r, const json_t *args);
 void show_text(struct request *r, const json_t *args);

@@ -39,15 +39,15 @@ static void set_name(json_t *o, const char *key, const char *name)
 
 /* ---------------------------------------------------------------------- test ---- */
 
-uint32_t clock_now(void)
+void classify_now(struct classify_context *now)
 {
-	time_t now = time(NULL);
+	time_t t = time(NULL);
 	struct tm tm;
 
-	if (!localtime_r(&now, &tm))
-		return 0;
-	return classify_clock((unsigned)(tm.tm_wday + 6) % 7,
-			      (unsigned)(tm.tm_hour * 60 + tm.tm_min));
+	now->minute = (uint32_t)(t / 60);
+	if (localtime_r(&t, &tm))
+		now->clock = classify_clock((unsigned)(tm.tm_wday + 6) % 7,
+					    (unsigned)(tm.tm_hour * 60 + tm.tm_min));
 }
 
 /* What is asked about. */
@@ -299,7 +299,8 @@ void show_test(struct request *r, const json_t *args)
 	else if (!r->control->env.view->classifier)
 		request_fail(r, "system", "the policy in force is not known");
 	else {
-		q.now = (struct classify_context){.ifaces = q.ifaces, .clock = clock_now()};
+		q.now.ifaces = q.ifaces;
+		classify_now(&q.now);
 		test_answer(r, args, &q);
 	}
 	free(q.ifaces);

@@ -130,6 +130,18 @@ static int load(void *ctx, const char *from, const char *path, char **data, size
 	return *data ? 0 : -ENOMEM;
 }
 
+/* Every date that a policy names is long past. */
+static uint32_t past(void *ctx, int year, int month, int day, int hour, int minute)
+{
+	(void)ctx;
+	(void)year;
+	(void)month;
+	(void)day;
+	(void)hour;
+	(void)minute;
+	return 1;
+}
+
 static void release(void *image, size_t size)
 {
 	(void)size;
@@ -149,7 +161,7 @@ static void *compile(const char *text, size_t *size, char **print)
 		const char *in;
 		char *out; /* load() only reads it */
 	} ctx = {text};
-	struct policy_loader loader = {.read = load, .ctx = ctx.out};
+	struct policy_loader loader = {.read = load, .minute = past, .ctx = ctx.out};
 	struct policy_diag diag;
 	struct policy *p = NULL;
 	void *image;
@@ -524,6 +536,13 @@ START_TEST(the_policy_is_asked)
 }
 END_TEST
 
+START_TEST(a_date_that_is_past_is_past)
+{
+	put_in_force("layer a { permit until \"2020-01-01 00:00\"\n block }\n");
+	expect(cc, &admin, ASK "\"tcp 203.0.113.7:1 > 192.0.2.1:22\"}", "\"action\":\"block\"");
+}
+END_TEST
+
 START_TEST(no_policy_is_said)
 {
 	expect(cc, &admin, asked[0].line, "is not known");
@@ -738,6 +757,21 @@ START_TEST(dry_run_tells_what_would_be_decided)
 }
 END_TEST
 
+START_TEST(dry_run_knows_the_date)
+{
+	struct reload_result res = {.diagnostics = "", .restart = "", .diff = ""};
+
+	put_in_force(policy_text);
+	expect(cc, &admin, "{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
+	res.candidate = candidate("layer a { permit until \"2020-01-01 00:00\"\n pend }\n");
+	control_reloaded(c, reload_seq, &res);
+	candidate_put(res.candidate);
+	answer_list(0, 5);
+	answer_list(1, 0);
+	ck_assert_ptr_nonnull(strstr(admin.text, "\"decided\":0"));
+}
+END_TEST
+
 START_TEST(a_country_needs_a_database)
 {
 	expect(cc, &admin, "{\"id\":1,\"op\":\"country\",\"address\":\"192.0.2.7\"}",
@@ -785,12 +819,14 @@ Suite *suite(void)
 	tcase_add_test(t, overlong_line_is_named);
 	tcase_add_test(t, one_reload_at_a_time);
 	tcase_add_loop_test(t, the_policy_is_asked, 0, sizeof(asked) / sizeof(asked[0]));
+	tcase_add_test(t, a_date_that_is_past_is_past);
 	tcase_add_test(t, no_policy_is_said);
 	tcase_add_test(t, the_text_in_force_is_shown);
 	tcase_add_test(t, a_long_text_in_parts);
 	tcase_add_test(t, metrics_are_openmetrics);
 	tcase_add_test(t, metrics_without_an_answer);
 	tcase_add_test(t, dry_run_tells_what_would_be_decided);
+	tcase_add_test(t, dry_run_knows_the_date);
 	tcase_add_test(t, a_client_gone_during_a_dry_run);
 	tcase_add_test(t, a_country_needs_a_database);
 	suite_add_tcase(s, t);
