@@ -7,12 +7,13 @@
 
 static void print_rule(const json_t *v, const char *indent)
 {
-	if (json_object_get(v, "rule"))
-		out_printf("%srule %lld, %s:%lld, layer %s\n%s%s\n", indent, out_int(v, "rule"),
-			   out_get(v, "file"), out_int(v, "line"), out_get(v, "layer"), indent,
-			   out_get(v, "text"));
-	else
+	if (!json_object_get(v, "rule")) {
 		out_printf("%sno layer has an opinion\n", indent);
+		return;
+	}
+	out_printf("%srule %lld, %s:%lld, layer %s\n", indent, out_int(v, "rule"),
+		   out_get(v, "file"), out_int(v, "line"), out_get(v, "layer"));
+	out_printf("%s%s\n", indent, out_get(v, "text"));
 }
 
 static void print_answer(struct out *o, const json_t *v)

@@ -88,8 +88,8 @@ like "$OUT" '^ops +operator +1m +block' "the authorities"
 T='tcp 203.0.113.7:4000 > 192.0.2.1'
 rc_is 0 "test of what is pended" test "$T:80"
 like "$OUT" '^pend, ask ops, timeout 1m, then block; release buffer, mode auto' "... action"
-like "$OUT" "rule 2, $CONFIG:10, layer default" "... rule, file and line"
-like "$OUT" 'pend proto tcp to port http ask ops complete buffer' "... the rule's text"
+like "$OUT" "^  rule 2, $CONFIG:10, layer default$" "... rule, file and line"
+like "$OUT" "^  pend proto tcp to port http ask ops complete buffer$" "... the rule's text"
 rc_is 0 "test of what is blocked" test "$T:23"
 like "$OUT" '^block, by reset$' "... how"
 rc_is 0 "test with a trace" test "$T:85" --trace

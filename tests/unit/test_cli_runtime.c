@@ -591,6 +591,23 @@ START_TEST(dry_reload_shows_live_flows)
 }
 END_TEST
 
+START_TEST(test_says_it_in_lines)
+{
+	ck_assert_int_eq(
+		RUN("test|tcp 203.0.113.7:4000 > 192.0.2.1:22", STAY,
+		    "\"ok\":true,\"result\":{\"action\":\"block\",\"block\":\"reset\",\"log\":false,"
+		    "\"flow\":\"tcp 203.0.113.7:4000 > 192.0.2.1:22\",\"rule\":3,\"file\":\"/etc/p\","
+		    "\"line\":6,\"layer\":\"guard\",\"text\":\"block proto tcp\"}"),
+		CLI_OK);
+	asked(0, "{\"op\":\"test\",\"flow\":\"tcp 203.0.113.7:4000 > 192.0.2.1:22\","
+		 "\"trace\":false}");
+	ck_assert_str_eq(t.output, "tcp 203.0.113.7:4000 > 192.0.2.1:22\n"
+				   "block, by reset\n"
+				   "  rule 3, /etc/p:6, layer guard\n"
+				   "  block proto tcp\n");
+}
+END_TEST
+
 START_TEST(journal)
 {
 	ck_assert_int_eq(
@@ -643,6 +660,7 @@ Suite *suite(void)
 	tcase_add_test(c, reauthorize);
 	tcase_add_test(c, reauthorize_dry);
 	tcase_add_test(c, dry_reload_shows_live_flows);
+	tcase_add_test(c, test_says_it_in_lines);
 	tcase_add_test(c, journal);
 	suite_add_tcase(s, c);
 	return s;
