@@ -22,6 +22,7 @@ enum cli_exit {
 	CLI_DEGRADED = 7,
 	CLI_WOULD_BLOCK = 10, /* test --quiet */
 	CLI_WOULD_PEND = 11,
+	CLI_WOULD_DEPEND = 12,
 };
 
 #define CLI_TIMEOUT_MS 6000 /* a little more than the daemon gives itself */

@@ -48,6 +48,9 @@ static void dry_pending(const json_t *v)
 	json_array_foreach(pending, i, c) would_text(c);
 	if (n > (long long)i)
 		out_printf("  and %lld more\n", n - (long long)i);
+	if (out_int(v, "unsure"))
+		out_printf("Of %lld it may say another thing: who listens is not known here.\n",
+			   out_int(v, "unsure"));
 	if (json_is_true(json_object_get(v, "incomplete")))
 		out_printf("A worker did not answer: there may be more.\n");
 }

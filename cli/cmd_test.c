@@ -27,6 +27,8 @@ static void print_answer(struct out *o, const json_t *v)
 			   out_get(v, "release"), out_get(v, "mode"));
 	if (*how && strcmp(how, "drop") != 0)
 		out_printf(strcmp(action, "pend") ? ", by %s" : ", a block by %s", how);
+	if (json_is_true(json_object_get(v, "depends_on_listener")))
+		out_printf(", or else, as who listens is not known here");
 	out_printf("\n");
 	print_rule(v, "  ");
 }
@@ -142,6 +144,8 @@ static int quiet_exit(const json_t *v)
 {
 	const char *action = out_get(v, "action");
 
+	if (json_is_true(json_object_get(v, "depends_on_listener")))
+		return CLI_WOULD_DEPEND;
 	return strcmp(action, "permit") == 0  ? CLI_OK
 	       : strcmp(action, "block") == 0 ? CLI_WOULD_BLOCK
 					      : CLI_WOULD_PEND;

@@ -102,7 +102,8 @@ const struct command commands[] = {
 	 "  --hook HOOK          input (the default), forward or output\n"
 	 "  --mark M             the packet's mark\n"
 	 "  -t, --trace          what every layer says, and why rules did not match\n"
-	 "  -q, --quiet          say nothing; exit 0 for permit, 10 for block, 11 for pend\n",
+	 "  -q, --quiet          say nothing; exit 0 for permit, 10 for block, 11 for pend,\n"
+	 "                       12 when that depends on who listens and is not known\n",
 	 cmd_test},
 	{"show", "policy|settings", "the policy in force as canonical text, or its settings",
 	 "  policy    all of it, as it could stand in a file\n"
@@ -171,7 +172,8 @@ static const char global_help[] =
 	"  --color WHEN         auto, always or never\n"
 	"  -h, --help; -V, --version\n"
 	"\nExit codes: 0 done, 1 failure, 2 usage, 3 pendd is not running, 4 there is nothing such,\n"
-	"5 not permitted, 6 policy invalid, 7 degraded; of 'test --quiet' also 10 block, 11 pend.\n";
+	"5 not permitted, 6 policy invalid, 7 degraded; of 'test --quiet' also 10 block, 11 pend,\n"
+	"12 not known.\n";
 
 const struct command *command_find(const char *name)
 {

@@ -563,6 +563,8 @@ static int open_parts(struct authority *a)
 
 	if (r == 0)
 		r = notes_new(&a->notes);
+	if (r == 0)
+		r = listeners_new(&a->listeners);
 	a->view.notes = a->notes;
 	sweep_init(&a->sweep, a->loop, a->args->workers, a, authority_post);
 	if (r == 0)
@@ -698,6 +700,7 @@ static void stop(struct authority *a)
 	notes_free(a->notes);
 	changes_free(a->changes);
 	journal_free(a->journal);
+	listeners_free(a->listeners);
 	events_free(a->events);
 	for (unsigned i = 0; i < a->args->workers; i++)
 		peer_close(&a->worker[i]);

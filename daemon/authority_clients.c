@@ -254,6 +254,14 @@ static void env_figures(void *ctx, json_t *status)
 	lasting_figures(a->lasting, status);
 }
 
+static const struct classify_listener *env_listener(void *ctx, const struct pend_values *v,
+						    unsigned need)
+{
+	const struct authority *a = ctx;
+
+	return listeners_find(a->listeners, v, need);
+}
+
 int authority_open_control(struct authority *a)
 {
 	const struct control_env env = {
@@ -278,6 +286,7 @@ int authority_open_control(struct authority *a)
 		.journal = a->journal,
 		.follow = authority_follow,
 		.figures = env_figures,
+		.listener = env_listener,
 		.write = env_write,
 		.backlogged = env_backlogged,
 		.busy = env_busy,

@@ -12,6 +12,7 @@
 #include "daemon/control.h"
 #include "daemon/events.h"
 #include "daemon/lasting.h"
+#include "daemon/listeners.h"
 #include "daemon/notes.h"
 #include "daemon/sweep.h"
 #include "daemon/view.h"
@@ -30,6 +31,7 @@ struct authority {
 	const struct authority_args *args;
 	struct loop *loop;
 	struct view view;
+	struct listeners *listeners; /* without a resolver: the kernel is asked, nobody else */
 	struct events *events;
 	struct control *control;
 	struct askers *askers;

@@ -69,6 +69,9 @@ struct control_env {
 	void (*follow)(void *ctx, uint32_t mask);
 	/* Add figures of the process itself to the status. */
 	void (*figures)(void *ctx, json_t *status);
+	/* Who listens, as struct classify_context has it. NULL: that is not known here. */
+	const struct classify_listener *(*listener)(void *ctx, const struct pend_values *v,
+						    unsigned need);
 	/* A client, by what control_open was given. */
 	void (*write)(void *client, const char *line, size_t len);
 	bool (*backlogged)(void *client);

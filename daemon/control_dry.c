@@ -43,6 +43,7 @@ static void dry_finish(struct request *r)
 	r->list = NULL;
 	set_int(o, "decided", r->count);
 	set_int(o, "examined", r->limit);
+	set_int(o, "unsure", r->unsure);
 	json_object_set_new(o, "incomplete", json_boolean(r->incomplete));
 	dry_live(r);
 }
@@ -111,15 +112,16 @@ static void dry_context(struct request *r, const struct pend_info *i)
 {
 	const struct classifier *c = r->candidate->classifier;
 	struct classify_ifaces *t = ifaces_of(r->control->env.view, i);
-	struct classify_context now = {.ifaces = t};
+	struct judge j;
 	struct pend_values v = values_of(i);
 	struct classify_result res;
 	json_t *o;
 
-	classify_now(&now);
-	classify_with(c, &now, &v, &res);
+	judge_init(&j, &r->control->env, t, i->in_interface);
+	classify_with(c, &j.now, &v, &res);
 	free(t);
 	r->limit++;
+	r->unsure += j.unsure;
 	if (res.action == CLASSIFY_PEND || r->count++ >= DRY_MAX)
 		return;
 	o = cj_context(i, r->control->env.view, loop_now(r->control->env.loop));

@@ -53,7 +53,8 @@ struct request {
 	pend_context *ids;
 	size_t nids;
 	json_t *list;
-	bool incomplete;             /* somebody did not answer */
+	bool incomplete; /* somebody did not answer */
+	uint32_t unsure; /* answers that may be others, for want of knowing who listens */
 	struct collected *collected; /* status, metrics */
 	/* rules, metrics: what is told about each rule, in which list, and the end of it all */
 	json_t *(*row)(const struct view *v, uint32_t rule, const struct rule_count *n);
@@ -163,8 +164,16 @@ void rules_walk(struct request *r);
 /* What is known of a rule: number, place, text, action. */
 json_t *rule_object(const struct classifier *c, uint32_t rule);
 const char *action_name(unsigned action);
-/* The time of a decision that is made now. */
-void classify_now(struct classify_context *now);
+/* control_judge.c: a decision by what is known now; classify with `now`, then look at `unsure`. */
+struct judge {
+	const struct control_env *env;
+	struct classify_context now;
+	uint32_t in_interface; /* as the kernel numbers it; 0: not known */
+	bool unsure;           /* it may be another, as who listens is not known */
+};
+/* The judge stays where it is; `ifaces` must outlive it. */
+void judge_init(struct judge *j, const struct control_env *env,
+		const struct classify_ifaces *ifaces, uint32_t in_interface);
 /* control_test.c */
 void show_test(struct request *r, const json_t *args);
 void show_text(struct request *r, const json_t *args);

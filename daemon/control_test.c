@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { HOOK_IN = 1, HOOK_FWD = 2, HOOK_OUT = 3 };
 enum { IF_IN = 1, IF_OUT = 2 }; /* made-up indexes */
@@ -39,23 +38,12 @@ static void set_name(json_t *o, const char *key, const char *name)
 
 /* ---------------------------------------------------------------------- test ---- */
 
-void classify_now(struct classify_context *now)
-{
-	time_t t = time(NULL);
-	struct tm tm;
-
-	now->minute = (uint32_t)(t / 60);
-	if (localtime_r(&t, &tm))
-		now->clock = classify_clock((unsigned)(tm.tm_wday + 6) % 7,
-					    (unsigned)(tm.tm_hour * 60 + tm.tm_min));
-}
-
 /* What is asked about. */
 struct question {
 	struct flow flow;
 	struct pend_values v;
 	struct classify_ifaces *ifaces;
-	struct classify_context now;
+	struct judge judge;
 };
 
 static bool has_ports(uint8_t proto)
@@ -244,7 +232,7 @@ static json_t *trace_json(const struct classifier *c, const struct question *q)
 	struct tracing t = {.c = c, .layers = json_array(), .misses = json_array()};
 	json_t *o = json_object();
 
-	classify_trace(c, &q->now, &q->v, trace_step, &t);
+	classify_trace(c, &q->judge.now, &q->v, trace_step, &t);
 	json_object_set_new(o, "layers", t.layers);
 	json_object_set_new(o, "misses", t.misses);
 	set_int(o, "more", t.more);
@@ -255,7 +243,7 @@ static json_t *trace_json(const struct classifier *c, const struct question *q)
 static json_t *then_json(const struct classifier *c, const struct question *q,
 			 const struct classify_result *first)
 {
-	struct classify_context now = q->now;
+	struct classify_context now = q->judge.now;
 	struct classify_result r = *first;
 	json_t *then = json_array();
 
@@ -268,15 +256,16 @@ static json_t *then_json(const struct classifier *c, const struct question *q,
 	return then;
 }
 
-static void test_answer(struct request *r, const json_t *args, const struct question *q)
+static void test_answer(struct request *r, const json_t *args, struct question *q)
 {
 	const struct view *v = r->control->env.view;
 	struct classify_result result;
 	char flow[FLOW_TEXT];
 	json_t *o;
 
-	classify_with(v->classifier, &q->now, &q->v, &result);
+	classify_with(v->classifier, &q->judge.now, &q->v, &result);
 	o = answer_json(v->classifier, &result);
+	json_object_set_new(o, "depends_on_listener", json_boolean(q->judge.unsure));
 	set_text(o, "flow", flow_print(&q->flow, flow));
 	set_int(o, "generation", v->generation);
 	if (result.pends & (result.pends - 1))
@@ -299,8 +288,10 @@ void show_test(struct request *r, const json_t *args)
 	else if (!r->control->env.view->classifier)
 		request_fail(r, "system", "the policy in force is not known");
 	else {
-		q.now.ifaces = q.ifaces;
-		classify_now(&q.now);
+		const struct control_env *env = &r->control->env;
+		const char *in = json_string_value(json_object_get(args, "in"));
+
+		judge_init(&q.judge, env, q.ifaces, in ? view_interface_index(env->view, in) : 0);
 		test_answer(r, args, &q);
 	}
 	free(q.ifaces);

@@ -189,6 +189,8 @@ static int filter_arguments(scmp_filter_ctx f)
 			      SCMP_A1(SCMP_CMP_EQ, SCHED_OTHER, 0));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 			      SCMP_A1(SCMP_CMP_EQ, SIOCGIFNAME, 0));
+	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+			      SCMP_A1(SCMP_CMP_EQ, SIOCGIFINDEX, 0));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 			      SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0));
 	r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,

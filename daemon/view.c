@@ -193,6 +193,15 @@ bool view_interface_known(const struct view *v, uint32_t index, char buf[IF_NAME
 	return true;
 }
 
+uint32_t view_interface_index(const struct view *v, const char *name)
+{
+	struct ifreq req = {.ifr_ifindex = 0};
+
+	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
+	return v->if_fd >= 0 && ioctl(v->if_fd, SIOCGIFINDEX, &req) == 0 ? (uint32_t)req.ifr_ifindex
+									 : 0;
+}
+
 const char *view_interface(const struct view *v, uint32_t index, char buf[IF_NAMESIZE])
 {
 	if (!index)

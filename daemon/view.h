@@ -62,6 +62,8 @@ const char *view_authority(const struct view *v, uint64_t tag);
 int view_authority_find(const struct view *v, const char *name);
 /* The interface's name; false: it is not known. */
 bool view_interface_known(const struct view *v, uint32_t index, char buf[IF_NAMESIZE]);
+/* The number of an interface that there is now; 0: there is none of that name. */
+uint32_t view_interface_index(const struct view *v, const char *name);
 /* The interface's name, or its number as text; "" for 0. */
 const char *view_interface(const struct view *v, uint32_t index, char buf[IF_NAMESIZE]);
 

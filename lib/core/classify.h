@@ -190,6 +190,8 @@ struct classify_context {
 	/* Called for each layer that has an opinion, which may yet be overruled. NULL: nobody counts. */
 	void (*spoke)(void *arg, uint32_t layer, uint8_t action);
 	void *arg; /* of all three */
+	/* Set when a condition on the listener was met or not for want of knowledge. NULL: nobody asks. */
+	bool *unsure;
 };
 
 /*

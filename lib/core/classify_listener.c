@@ -218,8 +218,11 @@ bool listener_holds(struct query *q, const struct image_rule *r, enum pol_cond c
 
 	if (l->state == LISTENER_NONE)
 		return false;
-	if (l->state != LISTENER_FOUND || !(l->known & listener_field(cond)))
+	if (l->state != LISTENER_FOUND || !(l->known & listener_field(cond))) {
+		if (q->now->unsure)
+			*q->now->unsure = true;
 		return r->action != CLASSIFY_PERMIT;
+	}
 	return match_found(q, r, cond, l) != !!(r->neg & POL_BIT(cond));
 }
 

@@ -75,6 +75,9 @@ pendd_config <<-END
 END
 check "reload" h_pendctl reload
 check "a service of the user that may" passes 5001
+judged() { h_pendctl test --quiet "tcp 203.0.113.7 > $H4:$1"; echo $?; }
+is "$(judged 5001)" 0 "pendctl test looks the user up"
+is "$(judged 5009)" 10 "... or that nobody listens"
 before=$(asked lookups)
 check "once more" passes 5001
 is "$(asked lookups)" $((before + 1)) "one look-up for one connection"
@@ -126,6 +129,9 @@ pendd_config <<-END
 END
 check "reload" h_pendctl reload
 check "the group that may" passes 5002
+is "$(judged 5002)" 12 "pendctl test does not know of processes"
+like "$(h_pendctl test "tcp 203.0.113.7 > $H4:5002")" '^block, by reset, or else, as who listens is not known here$' \
+	"... and says so"
 check "the executable that may" passes 5003
 check "the executable that may not" refused 5004
 check "a program that will change" passes 5005

@@ -608,6 +608,22 @@ START_TEST(test_says_it_in_lines)
 }
 END_TEST
 
+#define DEPENDS                                                                          \
+	"\"ok\":true,\"result\":{\"action\":\"block\",\"block\":\"drop\",\"log\":false," \
+	"\"depends_on_listener\":true,\"flow\":\"tcp 10.0.0.1 > 10.0.0.2:22\"}"
+
+START_TEST(test_says_that_it_does_not_know)
+{
+	ck_assert_int_eq(RUN("test|tcp 10.0.0.1 > 10.0.0.2:22", STAY, DEPENDS), CLI_OK);
+	ck_assert_str_eq(t.output, "tcp 10.0.0.1 > 10.0.0.2:22\n"
+				   "block, or else, as who listens is not known here\n"
+				   "  no layer has an opinion\n");
+	ck_assert_int_eq(RUN("test|-q|tcp 10.0.0.1 > 10.0.0.2:22", STAY, DEPENDS),
+			 CLI_WOULD_DEPEND);
+	ck_assert_str_eq(t.output, "");
+}
+END_TEST
+
 START_TEST(journal)
 {
 	ck_assert_int_eq(
@@ -661,6 +677,7 @@ Suite *suite(void)
 	tcase_add_test(c, reauthorize_dry);
 	tcase_add_test(c, dry_reload_shows_live_flows);
 	tcase_add_test(c, test_says_it_in_lines);
+	tcase_add_test(c, test_says_that_it_does_not_know);
 	tcase_add_test(c, journal);
 	suite_add_tcase(s, c);
 	return s;

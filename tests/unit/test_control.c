@@ -24,6 +24,8 @@ static struct loop *l;
 static struct view view;
 static struct events *events;
 static struct control *c;
+static struct classify_listener listens; /* all that is known of who listens */
+static uint32_t listens_in;              /* where the packet would come to them */
 static struct control_client *cc;
 static struct fake admin;
 static struct msg posted[8192];
@@ -54,6 +56,15 @@ static void follow(void *ctx, uint32_t mask)
 {
 	(void)ctx;
 	followed = mask;
+}
+
+static const struct classify_listener *listener(void *ctx, const struct pend_values *v,
+						unsigned need)
+{
+	(void)ctx;
+	(void)need;
+	listens_in = v->in_interface;
+	return &listens;
 }
 
 static void figures(void *ctx, json_t *status)
@@ -94,6 +105,7 @@ static void setup(void)
 		.reload = reload,
 		.follow = follow,
 		.figures = figures,
+		.listener = listener,
 		.write = put,
 		.backlogged = backlogged,
 		.close = shut,
@@ -101,6 +113,7 @@ static void setup(void)
 
 	memset(&admin, 0, sizeof(admin));
 	nposted = checks = followed = 0;
+	listens = (struct classify_listener){.executable = "", .cgroup = ""};
 	room = 8192;
 	ck_assert_int_eq(loop_new(&l), 0);
 	ck_assert_int_eq(events_new(&events), 0);
@@ -536,6 +549,27 @@ START_TEST(the_policy_is_asked)
 }
 END_TEST
 
+#define ASK_SSH ASK "\"tcp 203.0.113.7:1 > 192.0.2.1:22\""
+
+START_TEST(the_listener_is_looked_up)
+{
+	put_in_force(
+		"layer a { permit to port 22 in lo user 0\n permit unit x.service\n block }\n");
+	expect(cc, &admin, ASK_SSH "}",
+	       "\"action\":\"block\",\"block\":\"drop\",\"depends_on_listener\":true");
+	listens.state = LISTENER_FOUND;
+	listens.known = LISTENER_USER;
+	expect(cc, &admin, ASK_SSH ",\"in\":\"lo\"}",
+	       "\"action\":\"permit\",\"depends_on_listener\":false");
+	ck_assert_uint_eq(listens_in, 1);
+	expect(cc, &admin, ASK_SSH ",\"in\":\"none\"}", "\"depends_on_listener\":true");
+	ck_assert_uint_eq(listens_in, 0);
+	listens.state = LISTENER_NONE;
+	expect(cc, &admin, ASK_SSH "}",
+	       "\"action\":\"block\",\"block\":\"drop\",\"depends_on_listener\":false");
+}
+END_TEST
+
 START_TEST(a_date_that_is_past_is_past)
 {
 	put_in_force("layer a { permit until \"2020-01-01 00:00\"\n block }\n");
@@ -772,6 +806,26 @@ START_TEST(dry_run_knows_the_date)
 }
 END_TEST
 
+START_TEST(dry_run_looks_the_listener_up)
+{
+	struct reload_result res = {.diagnostics = "", .restart = "", .diff = ""};
+
+	put_in_force(policy_text);
+	expect(cc, &admin, "{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
+	res.candidate = candidate("layer a { permit to port 22 user 7\n block user 8\n pend }\n");
+	control_reloaded(c, reload_seq, &res);
+	candidate_put(res.candidate);
+	listens = (struct classify_listener){
+		.state = LISTENER_FOUND, .known = LISTENER_USER, .uid = 7};
+	answer_list(0, 5);
+	listens.state = LISTENER_UNKNOWN;
+	answer_list(1, 2);
+	/* two to port 22 and user 7; two that an unknown user might own */
+	ck_assert_ptr_nonnull(strstr(admin.text, "\"decided\":4"));
+	ck_assert_ptr_nonnull(strstr(admin.text, "\"unsure\":2"));
+}
+END_TEST
+
 START_TEST(a_country_needs_a_database)
 {
 	expect(cc, &admin, "{\"id\":1,\"op\":\"country\",\"address\":\"192.0.2.7\"}",
@@ -819,6 +873,7 @@ Suite *suite(void)
 	tcase_add_test(t, overlong_line_is_named);
 	tcase_add_test(t, one_reload_at_a_time);
 	tcase_add_loop_test(t, the_policy_is_asked, 0, sizeof(asked) / sizeof(asked[0]));
+	tcase_add_test(t, the_listener_is_looked_up);
 	tcase_add_test(t, a_date_that_is_past_is_past);
 	tcase_add_test(t, no_policy_is_said);
 	tcase_add_test(t, the_text_in_force_is_shown);
@@ -827,6 +882,7 @@ Suite *suite(void)
 	tcase_add_test(t, metrics_without_an_answer);
 	tcase_add_test(t, dry_run_tells_what_would_be_decided);
 	tcase_add_test(t, dry_run_knows_the_date);
+	tcase_add_test(t, dry_run_looks_the_listener_up);
 	tcase_add_test(t, a_client_gone_during_a_dry_run);
 	tcase_add_test(t, a_country_needs_a_database);
 	suite_add_tcase(s, t);
