@@ -43,11 +43,14 @@ static void dry_pending(const json_t *v)
 	long long n = out_int(v, "decided"), of = out_int(v, "examined");
 	size_t i;
 
-	out_printf("Of %lld pended connection%s it would decide %lld outright%s\n", of,
-		   of == 1 ? "" : "s", n, n ? ":" : ".");
+	out_printf("Of %lld pended connection%s it would not hold %lld%s\n", of, of == 1 ? "" : "s",
+		   n, n ? ":" : ".");
 	json_array_foreach(pending, i, c) would_text(c);
 	if (n > (long long)i)
 		out_printf("  and %lld more\n", n - (long long)i);
+	if (n)
+		out_printf(
+			"They wait on, for their answers: a permit lets none in that it blocks.\n");
 	if (out_int(v, "unsure"))
 		out_printf("Of %lld it may say another thing: who listens is not known here.\n",
 			   out_int(v, "unsure"));

@@ -112,8 +112,9 @@ const struct command commands[] = {
 	{"metrics", "", "all counters as OpenMetrics text, for Prometheus and others", "",
 	 cmd_metrics},
 	{"reload", "[--dry-run]", "load the policy again; the old one stays on any error (exit 6)",
-	 "  -n, --dry-run  change nothing: show the difference, and what is pended that the new\n"
-	 "                 policy would permit or block outright, and what is live that it would end\n",
+	 "  -n, --dry-run  change nothing: show the difference, what is pended that the new policy\n"
+	 "                 would not hold, and what is live that it would end\n"
+	 "What is pended waits on; the new policy is asked again when it is permitted.\n",
 	 cmd_reload},
 	{"policy", "add|delete|replace|list|apply ...",
 	 "rules that come and go while the daemon runs",

@@ -175,14 +175,15 @@ unlike "$OUT" 'Nothing is pended' "... does not say that nothing is pended"
 
 rc_is 0 "a dry run of the same" reload --dry-run
 like "$OUT" 'The policy in the file is the one in force' "... tells so"
-like "$OUT" 'Of 3 pended connections it would decide 0 outright\.' "... and decides nothing"
+like "$OUT" 'Of 3 pended connections it would not hold 0\.' "... and holds what is held"
 sed -i 's/pend proto tcp to port 80 ask/permit proto tcp from 2001:db8::2 to port 80\n\t&/' "$CONFIG"
 cp "$CONFIG" "$WORK/right.conf"
 rc_is 0 "a dry run of a change" reload --dry-run
 like "$OUT" $'^\\+ +permit proto tcp from 2001:db8::2 to port http;' "... shows the difference"
 like "$OUT" '^@@ -[0-9]+,6 \+[0-9]+,7 @@$' "... as diff -u does"
-like "$OUT" 'Of 3 pended connections it would decide 2 outright:' "... and what it would decide"
+like "$OUT" 'Of 3 pended connections it would not hold 2:' "... and what it would not hold"
 like "$OUT" "^  a[0-9.]+ tcp \[2001:db8::2\]:[0-9]+ > \[2001:db8::1\]:80: permit by $CONFIG:10: " "... and how"
+like "$OUT" '^They wait on, for their answers' "... and what becomes of that"
 check "nothing was changed: what is pended is pended" pending_is 3
 like "$(h_pendctl status)" 'generation 1, 5 rules' "... and the old policy is in force"
 echo 'layer x { permt }' >>"$CONFIG"
@@ -195,6 +196,7 @@ cp "$WORK/right.conf" "$CONFIG"
 rc_is 0 "0: check" check "$CONFIG"
 rc_is 0 "reload" reload
 like "$OUT" '^Policy 2 is in force' "... and its number"
+check "... which decides nothing of what is pended" pending_is 3
 pc show policy
 like "$OUT" 'permit proto tcp from 2001:db8::2 to port http;' "what is shown is what is in force"
 rc_is 0 "test asks the new one" test --quiet 'tcp [2001:db8::2]:1 > [2001:db8::1]:80'

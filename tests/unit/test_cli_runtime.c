@@ -591,6 +591,24 @@ START_TEST(dry_reload_shows_live_flows)
 }
 END_TEST
 
+START_TEST(dry_reload_says_what_becomes_of_pended_ones)
+{
+	ck_assert_int_eq(
+		RUN("reload|--dry-run", STAY,
+		    "\"ok\":true,\"result\":{\"changed\":false,\"diagnostics\":[],\"examined\":3,"
+		    "\"decided\":1,\"unsure\":1,\"pending\":[{\"id\":\"a0.1\",\"protocol\":\"tcp\","
+		    "\"source\":\"10.0.0.1\",\"source_port\":7,\"dest\":\"10.0.0.2\",\"dest_port\":22,"
+		    "\"would\":{\"action\":\"block\"}}]}"),
+		CLI_OK);
+	ck_assert_str_eq(t.output,
+			 "The policy in the file is the one in force.\n"
+			 "Of 3 pended connections it would not hold 1:\n"
+			 "  a0.1 tcp 10.0.0.1:7 > 10.0.0.2:22: block, as no layer has an opinion\n"
+			 "They wait on, for their answers: a permit lets none in that it blocks.\n"
+			 "Of 1 it may say another thing: who listens is not known here.\n");
+}
+END_TEST
+
 START_TEST(test_says_it_in_lines)
 {
 	ck_assert_int_eq(
@@ -676,6 +694,7 @@ Suite *suite(void)
 	tcase_add_test(c, reauthorize);
 	tcase_add_test(c, reauthorize_dry);
 	tcase_add_test(c, dry_reload_shows_live_flows);
+	tcase_add_test(c, dry_reload_says_what_becomes_of_pended_ones);
 	tcase_add_test(c, test_says_it_in_lines);
 	tcase_add_test(c, test_says_that_it_does_not_know);
 	tcase_add_test(c, journal);
