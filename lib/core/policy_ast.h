@@ -441,14 +441,19 @@ struct pol_token {
 };
 
 struct pol_lexer {
-	const char *p, *end, *line_start;
+	const char *text, *p, *end, *line_start;
 	uint32_t file, line;
 	bool bol;
+	bool counted, balanced; /* pol_lex_balanced() */
 };
 
 void pol_lex_init(struct pol_lexer *lx, uint32_t file, const char *text, size_t len);
 /* 0 or -ENOMEM. After the end: EOF again and again. */
 int pol_lex(struct pol_lexer *lx, struct pol_arena *a, struct pol_token *t);
+/* Has every '{' of the text its '}'? Then one that is open is closed further down. */
+bool pol_lex_balanced(struct pol_lexer *lx);
+/* Is a comma the next thing? */
+bool pol_lex_comma(const struct pol_lexer *lx);
 
 /* ---------------------------------------------------------------------- parser ---- */
 
@@ -524,6 +529,8 @@ void pol_recover(struct pol_parser *ps, unsigned level, bool leaf, const struct 
 bool pol_unclosed(struct pol_parser *ps, const struct pol_loc *open, unsigned depth);
 /* Does a line begin here with a word that begins a statement? */
 bool pol_begins_statement(const struct pol_token *t);
+/* Inside of a list's braces: such a word may be an element there, and is none of a statement then. */
+void pol_in_list(struct pol_parser *ps);
 /* One element, or `{` one or more `}`; fn takes one. Lists in lists (of variables) are one. */
 typedef bool pol_element_fn(struct pol_parser *ps, void *ctx);
 bool pol_list(struct pol_parser *ps, pol_element_fn *fn, void *ctx, const char *what);

@@ -61,6 +61,8 @@ static bool define_value(struct pol_parser *ps, struct pol_define *d)
 	size_t cap = 0;
 
 	do {
+		if (ps->depth > level)
+			pol_in_list(ps);
 		if (ps->depth > level &&
 		    (ps->tok.type == TOK_EOF || pol_begins_statement(&ps->tok)))
 			return pol_unclosed(ps, &open, level);

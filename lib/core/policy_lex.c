@@ -7,7 +7,8 @@
 
 void pol_lex_init(struct pol_lexer *lx, uint32_t file, const char *text, size_t len)
 {
-	*lx = (struct pol_lexer){.p = text,
+	*lx = (struct pol_lexer){.text = text,
+				 .p = text,
 				 .end = text + len,
 				 .line_start = text,
 				 .file = file,
@@ -108,12 +109,19 @@ static int unescape(struct pol_arena *a, struct pol_token *t, const char *s, siz
 	return 0;
 }
 
+/* The quote that ends a string, or the end of the line where none does. `s`: behind the one that begins it. */
+static const char *string_end(const char *s, const char *end)
+{
+	while (s < end && *s != '"' && *s != '\n')
+		s += *s == '\\' && s + 1 < end && s[1] != '\n' ? 2 : 1;
+	return s;
+}
+
 static int lex_string(struct pol_lexer *lx, struct pol_arena *a, struct pol_token *t)
 {
 	const char *s = ++lx->p;
 
-	while (lx->p < lx->end && *lx->p != '"' && *lx->p != '\n')
-		lx->p += *lx->p == '\\' && lx->p + 1 < lx->end && lx->p[1] != '\n' ? 2 : 1;
+	lx->p = string_end(s, lx->end);
 	if (lx->p >= lx->end || *lx->p == '\n')
 		return bad(t, "string is not closed");
 	lx->p++;
@@ -181,4 +189,39 @@ int pol_lex(struct pol_lexer *lx, struct pol_arena *a, struct pol_token *t)
 	if (lx->p > s)
 		t->loc.len = (uint32_t)(lx->p - s);
 	return err;
+}
+
+static bool count_braces(const char *s, const char *end)
+{
+	size_t open = 0;
+
+	for (; s < end; s++) {
+		if (*s == '#')
+			s = memchr(s, '\n', (size_t)(end - s));
+		else if (*s == '"')
+			s = string_end(s + 1, end);
+		else if (*s == '{')
+			open++;
+		else if (*s == '}' && !open--)
+			return false;
+		if (!s)
+			break;
+	}
+	return !open;
+}
+
+bool pol_lex_balanced(struct pol_lexer *lx)
+{
+	if (!lx->counted)
+		lx->balanced = count_braces(lx->text, lx->end);
+	lx->counted = true;
+	return lx->balanced;
+}
+
+bool pol_lex_comma(const struct pol_lexer *lx)
+{
+	struct pol_lexer ahead = *lx;
+
+	skip_space(&ahead);
+	return ahead.p < ahead.end && *ahead.p == ',';
 }

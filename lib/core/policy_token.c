@@ -182,6 +182,12 @@ bool pol_begins_statement(const struct pol_token *t)
 	return false;
 }
 
+void pol_in_list(struct pol_parser *ps)
+{
+	if (pol_begins_statement(&ps->tok) && (pol_lex_balanced(&ps->lx) || pol_lex_comma(&ps->lx)))
+		ps->tok.bol = false;
+}
+
 static const char *take_text(struct pol_parser *ps, const char *what, struct pol_loc *loc, bool ok)
 {
 	const char *s = ps->tok.text;
@@ -249,12 +255,14 @@ static void drop_variable(struct pol_parser *ps)
 }
 
 /*
- * leaf: statements of this block hold no blocks of their own, so that a `;` ends one even
- * inside of braces that somebody forgot to close.
+ * leaf: statements of this block hold no blocks of their own, so that the next one or a `;` ends one even
+ * inside of braces that somebody forgot to close. Where nobody did, their own `}` is waited for, or it would close
+ * the block.
  */
 void pol_recover(struct pol_parser *ps, unsigned level, bool leaf, const struct pol_loc *start)
 {
 	drop_variable(ps);
+	leaf = leaf && !pol_lex_balanced(&ps->lx);
 	while (ps->tok.type != TOK_EOF) {
 		if (pol_begins_statement(&ps->tok) && (leaf || ps->depth <= level)) {
 			ps->depth = level;
@@ -287,8 +295,11 @@ struct list {
 
 static bool another(struct pol_parser *ps, const struct list *l)
 {
-	if (pol_accept(ps, TOK_COMMA))
+	pol_in_list(ps);
+	if (pol_accept(ps, TOK_COMMA)) {
+		pol_in_list(ps);
 		return true;
+	}
 	return l->loose && (ps->tok.type == TOK_WORD || ps->tok.type == TOK_LBRACE) &&
 	       !pol_begins_statement(&ps->tok);
 }
@@ -299,6 +310,7 @@ static bool list_elements(struct pol_parser *ps, struct list *l, unsigned nest)
 	unsigned depth = ps->depth;
 
 	pol_advance(ps);
+	pol_in_list(ps);
 	while (ps->tok.type != TOK_RBRACE) {
 		if (ps->tok.type == TOK_EOF || pol_begins_statement(&ps->tok))
 			return pol_unclosed(ps, &open, depth);
