@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pendctl test: what the policy in force says about a connection. */
 #include "cli/cli.h"
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,12 +130,16 @@ static int test_words(json_t *args, int argc, char **argv)
 	return CLI_OK;
 }
 
+/* As in a policy, where a 0 in front does not make it octal. */
 static int mark_parse(const char *s, json_t *args)
 {
+	bool hex = s[0] == '0' && s[1] == 'x';
+	const char *digits = hex ? s + 2 : s;
 	char *end;
-	unsigned long v = strtoul(s, &end, 0);
+	unsigned long v = strtoul(digits, &end, hex ? 16 : 10);
 
-	if (*s < '0' || *s > '9' || *end || v > UINT32_MAX)
+	if (!isxdigit((unsigned char)*digits) || *end || v > UINT32_MAX ||
+	    (hex && digits[1] == 'x'))
 		return cli_usage("test", "--mark: \"%s\" is not a number of 32 bits", s);
 	json_object_set_new(args, "mark", json_integer((json_int_t)v));
 	return CLI_OK;

@@ -94,7 +94,8 @@ static int ask_iface(const json_t *name, const char *key, uint32_t index, uint32
 	return 0;
 }
 
-static int ask_mark(const json_t *mark, struct pend_values *v, struct err *e)
+/* As rules see it: without the bits that are pend's own. */
+static int ask_mark(const json_t *mark, uint32_t own, struct pend_values *v, struct err *e)
 {
 	json_int_t n = json_integer_value(mark);
 
@@ -102,16 +103,16 @@ static int ask_mark(const json_t *mark, struct pend_values *v, struct err *e)
 		return 0;
 	if (!json_is_integer(mark) || n < 0 || n > (json_int_t)UINT32_MAX)
 		return err_set(e, -EINVAL, "mark is a number of 32 bits");
-	v->mark = (uint32_t)n;
+	v->mark = (uint32_t)n & ~own;
 	return 0;
 }
 
-static int ask_places(const json_t *args, struct question *q, struct err *e)
+static int ask_places(const json_t *args, uint32_t own_mark, struct question *q, struct err *e)
 {
 	const json_t *in = json_object_get(args, "in"), *out = json_object_get(args, "out");
 
 	if (ask_hook(json_object_get(args, "hook"), &q->v, e) < 0 ||
-	    ask_mark(json_object_get(args, "mark"), &q->v, e) < 0 ||
+	    ask_mark(json_object_get(args, "mark"), own_mark, &q->v, e) < 0 ||
 	    ask_iface(in, "in", IF_IN, &q->v.in_interface, q->ifaces, e) < 0 ||
 	    ask_iface(out, "out", IF_OUT, &q->v.out_interface, q->ifaces, e) < 0)
 		return -EINVAL;
@@ -122,7 +123,7 @@ static int ask_places(const json_t *args, struct question *q, struct err *e)
 	return 0;
 }
 
-static int ask(const json_t *args, struct question *q, struct err *e)
+static int ask(const json_t *args, uint32_t own_mark, struct question *q, struct err *e)
 {
 	const char *flow = json_string_value(json_object_get(args, "flow"));
 	const json_t *trace = json_object_get(args, "trace");
@@ -135,7 +136,7 @@ static int ask(const json_t *args, struct question *q, struct err *e)
 	if (trace && !json_is_boolean(trace))
 		return err_set(e, -EINVAL, "trace is true or false");
 	values_of(&q->flow, &q->v);
-	return ask_places(args, q, e);
+	return ask_places(args, own_mark, q, e);
 }
 
 static void answer_pend(json_t *o, const struct classifier *c, const struct classify_result *r)
@@ -283,7 +284,7 @@ void show_test(struct request *r, const json_t *args)
 	q.ifaces = calloc(1, sizeof(*q.ifaces) + 2 * sizeof(q.ifaces->iface[0]));
 	if (!q.ifaces)
 		request_fail(r, "no-memory", "out of memory");
-	else if (ask(args, &q, &e) < 0)
+	else if (ask(args, r->control->env.view->settings.mark_mask, &q, &e) < 0)
 		request_fail(r, "invalid", "%s", e.text);
 	else if (!r->control->env.view->classifier)
 		request_fail(r, "system", "the policy in force is not known");

@@ -280,6 +280,16 @@ static void check_listener(struct pol_parser *ps, const struct pol_rule *r)
 		pol_error(ps, at, "only packets of hook input have a listener");
 }
 
+/* Packets come to the rules without the bits that are pend's own. */
+static void check_mark(struct pol_parser *ps, const struct pol_rule *r)
+{
+	uint32_t own = ps->p->settings.mark_mask;
+
+	if (has(r, COND_MARK) && r->mark & own)
+		pol_error(ps, &r->cond_loc[COND_MARK],
+			  "mark has bits of \"mark-mask\" (0x%08x), which no rule sees", own);
+}
+
 static void check_options(struct pol_parser *ps, const struct pol_rule *r)
 {
 	static const struct {
@@ -334,6 +344,7 @@ static void check_rule(struct pol_parser *ps, struct pol_rule *r)
 	check_family(ps, r);
 	check_hook(ps, r);
 	check_listener(ps, r);
+	check_mark(ps, r);
 	check_options(ps, r);
 	if (r->action == CLASSIFY_PEND)
 		check_pend(ps, r);

@@ -642,6 +642,36 @@ START_TEST(test_says_that_it_does_not_know)
 }
 END_TEST
 
+static const struct {
+	const char *word;
+	long long mark; /* -1: wrong */
+} marks[] = {{"010", 10},        {"0x1F", 31}, {"4294967295", 4294967295},
+	     {"4294967296", -1}, {"a", -1},    {"0x", -1},
+	     {"-1", -1},         {" 1", -1},   {"0x0x1", -1},
+	     {"0X1", -1},        {"1/1", -1},  {"0x-1", -1}};
+
+START_TEST(test_takes_marks_as_policies_do)
+{
+	char words[80];
+	int want = marks[_i].mark < 0 ? CLI_USAGE : CLI_OK;
+
+	snprintf(words, sizeof(words), "test|tcp 10.0.0.1 > 10.0.0.2:22|--mark|%s", marks[_i].word);
+	if (want != CLI_OK) { /* nothing is asked, so nobody needs to answer */
+		char *argv[] = {(char[]){"pendctl"},
+				(char[]){"test"},
+				(char[]){"tcp 10.0.0.1 > 10.0.0.2:22"},
+				(char[]){"--mark"},
+				strrchr(words, '|') + 1,
+				NULL};
+
+		ck_assert_int_eq(cli_main(5, argv), want);
+		return;
+	}
+	ck_assert_int_eq(RUN(words, STAY, DEPENDS), want);
+	ck_assert_int_eq(out_int(t.requests[0], "mark"), marks[_i].mark);
+}
+END_TEST
+
 START_TEST(journal)
 {
 	ck_assert_int_eq(
@@ -697,6 +727,8 @@ Suite *suite(void)
 	tcase_add_test(c, dry_reload_says_what_becomes_of_pended_ones);
 	tcase_add_test(c, test_says_it_in_lines);
 	tcase_add_test(c, test_says_that_it_does_not_know);
+	tcase_add_loop_test(c, test_takes_marks_as_policies_do, 0,
+			    sizeof(marks) / sizeof(marks[0]));
 	tcase_add_test(c, journal);
 	suite_add_tcase(s, c);
 	return s;

@@ -570,6 +570,15 @@ START_TEST(the_listener_is_looked_up)
 }
 END_TEST
 
+START_TEST(own_bits_of_the_mark_are_not_seen)
+{
+	put_in_force("layer a { permit mark 7\n block }\n");
+	view.settings.mark_mask = 0x7f800000;
+	expect(cc, &admin, ASK_SSH ",\"mark\":268435463}", "\"action\":\"permit\"");
+	expect(cc, &admin, ASK_SSH ",\"mark\":2147483655}", "\"action\":\"block\"");
+}
+END_TEST
+
 START_TEST(a_date_that_is_past_is_past)
 {
 	put_in_force("layer a { permit until \"2020-01-01 00:00\"\n block }\n");
@@ -874,6 +883,7 @@ Suite *suite(void)
 	tcase_add_test(t, one_reload_at_a_time);
 	tcase_add_loop_test(t, the_policy_is_asked, 0, sizeof(asked) / sizeof(asked[0]));
 	tcase_add_test(t, the_listener_is_looked_up);
+	tcase_add_test(t, own_bits_of_the_mark_are_not_seen);
 	tcase_add_test(t, a_date_that_is_past_is_past);
 	tcase_add_test(t, no_policy_is_said);
 	tcase_add_test(t, the_text_in_force_is_shown);
