@@ -352,6 +352,22 @@ static void check_rule(struct pol_parser *ps, struct pol_rule *r)
 		pol_check_until(ps, r);
 }
 
+/* A layer may stand in several files, and in what was added at run time. */
+static void warn_unreached(struct pol_parser *ps, const struct pol_rule *r,
+			   const struct pol_rule *all)
+{
+	const struct pol_file *f = &ps->p->files[all->loc.file];
+
+	if (all->loc.file == r->loc.file)
+		pol_warn(ps, &r->loc, "never reached: the rule of line %u matches all",
+			 all->loc.line);
+	else if (f->one_line)
+		pol_warn(ps, &r->loc, "never reached: the rule of %s matches all", f->name);
+	else
+		pol_warn(ps, &r->loc, "never reached: the rule of %s:%u matches all", f->name,
+			 all->loc.line);
+}
+
 static void check_layer(struct pol_parser *ps, const struct pol_layer *l)
 {
 	const struct pol_rule *all = NULL;
@@ -364,8 +380,7 @@ static void check_layer(struct pol_parser *ps, const struct pol_layer *l)
 		if (r->is_default)
 			continue;
 		if (all && all->next == r)
-			pol_warn(ps, &r->loc, "never reached: the rule of line %u matches all",
-				 all->loc.line);
+			warn_unreached(ps, r, all);
 		if (!all && !r->seen && r->action != CLASSIFY_INSPECT &&
 		    !(r->opts & (POL_BIT(OPT_RATE) | POL_BIT(OPT_QUOTA))))
 			all = r;

@@ -88,6 +88,20 @@ START_TEST(rules_first_and_last)
 }
 END_TEST
 
+/* What is behind a rule that matches all is named by what that rule stands in. */
+START_TEST(a_rule_that_matches_all)
+{
+	const struct policy_object o = {.number = 5, .layer = "", .text = "permit"};
+	struct policy_overlay v = {.object = &o, .objects = 1};
+	struct policy *p = NULL;
+
+	ck_assert_int_eq(parse(&p, base, &v), 0);
+	ck_assert_ptr_nonnull(strstr(
+		diag.text, "p:2:2: warning: never reached: the rule of object 5 matches all\n"));
+	policy_free(p);
+}
+END_TEST
+
 START_TEST(rules_of_layers)
 {
 	static const char two[] = "layer a {\n\tpermit proto icmp\n}\nlayer b {\n\tblock\n}\n";
@@ -351,6 +365,7 @@ Suite *suite(void)
 
 	tcase_add_checked_fixture(t, NULL, teardown);
 	tcase_add_test(t, rules_first_and_last);
+	tcase_add_test(t, a_rule_that_matches_all);
 	tcase_add_test(t, rules_of_layers);
 	tcase_add_loop_test(t, wrong_rules, 0, sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_test(t, wrong_rules_by_their_number);
