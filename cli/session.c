@@ -111,7 +111,10 @@ char *cli_line(FILE *f, bool quotes, char **buf, size_t *cap, unsigned *number)
 		for (s = *buf; s < *buf + n; s++)
 			if (!*s) /* hides nothing behind it */
 				*s = '?';
-		s = *buf + strspn(*buf, " \t\r\n");
+		s = *buf;
+		if (*number == 1 && !strncmp(s, "\xef\xbb\xbf", 3)) /* as in a policy */
+			s += 3;
+		s += strspn(s, " \t\r\n");
 		end = comment(s, quotes);
 		while (end > s && strchr(" \t\r\n", end[-1]))
 			end--;

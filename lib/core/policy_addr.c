@@ -293,15 +293,22 @@ bool pol_parse_address(struct pol_parser *ps, struct pol_items *items)
 static bool set_line(struct pol_parser *ps, struct pol_set *set, const char *line, size_t len,
 		     struct pol_loc *at)
 {
-	const char *hash = memchr(line, '#', len);
+	const char *hash = memchr(line, '#', len), *nul = memchr(line, '\0', len);
 	char text[2 * FLOW_ADDR_TEXT + 2] = "";
 	struct pol_range r;
 	enum pol_addr_result res;
 	size_t skip = 0;
 
+	if (at->line == 1 && len >= 3 && !memcmp(line, "\xef\xbb\xbf", 3)) /* as in a policy */
+		skip = 3;
+	if (nul) { /* it would hide what is behind it */
+		at->col = (uint32_t)(nul - line) + 1;
+		at->len = 1;
+		return pol_error(ps, at, "line has a NUL byte");
+	}
 	if (hash)
 		len = (size_t)(hash - line);
-	while (len && strchr(" \t\r", line[len - 1]))
+	while (len > skip && strchr(" \t\r", line[len - 1]))
 		len--;
 	while (skip < len && strchr(" \t", line[skip]))
 		skip++;

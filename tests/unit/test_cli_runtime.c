@@ -405,6 +405,16 @@ START_TEST(load_a_file)
 }
 END_TEST
 
+START_TEST(load_behind_a_byte_order_mark)
+{
+	write_file("\xef\xbb\xbf"
+		   "10.0.0.1\n");
+	ck_assert_int_eq(RUN_FILE("set|load|s", LOADED), CLI_OK);
+	asked(0, "{\"op\":\"set\",\"set\":\"s\",\"action\":\"load\",\"elements\":[\"10.0.0.1\"],"
+		 "\"stay\":true}");
+}
+END_TEST
+
 START_TEST(load_nothing)
 {
 	write_file("# list\n");
@@ -711,6 +721,7 @@ Suite *suite(void)
 	tcase_add_test(c, session_ends_by_a_signal);
 	tcase_add_test(c, session_ends_with_the_daemon);
 	tcase_add_test(c, load_a_file);
+	tcase_add_test(c, load_behind_a_byte_order_mark);
 	tcase_add_test(c, load_nothing);
 	tcase_add_test(c, load_in_parts);
 	tcase_add_test(c, load_counts_escapes);
