@@ -39,6 +39,16 @@ static void print_proto(const struct pol_rule *r, struct pol_text *t)
 	pol_text_add(t, "%s", count == 1 ? "" : " }");
 }
 
+/* Relative to the folder of the first file, as far as it lies there; a '/' too many would make it absolute. */
+static const char *relative(const char *path, const char *root)
+{
+	size_t dir = strlen(root);
+
+	if (!dir || strncmp(path, root, dir))
+		return path;
+	return path + dir + strspn(path + dir, "/");
+}
+
 static void print_items(const struct pol_items *items, const char *root, bool braces,
 			struct pol_text *t)
 {
@@ -53,10 +63,8 @@ static void print_items(const struct pol_items *items, const char *root, bool br
 		} else if (it->kind == POL_REF) {
 			pol_text_add(t, "@%s", it->name);
 		} else {
-			size_t dir = strlen(root);
-
 			pol_text_add(t, "file ");
-			pol_text_quote(t, it->name + (strncmp(it->name, root, dir) ? 0 : dir));
+			pol_text_quote(t, relative(it->name, root));
 		}
 	}
 	pol_text_add(t, "%s", !list ? "" : i ? " }" : "{ }");

@@ -107,6 +107,26 @@ START_TEST(with_an_overlay)
 }
 END_TEST
 
+/* A '/' more than needed, behind the folder of the policy. */
+START_TEST(canonical_paths_lead_to_the_same_files)
+{
+	struct policy *p = NULL;
+	char text[256], *once;
+
+	snprintf(text, sizeof(text), "set a { file \"%s///list\" }\nset b { file \"%s/list\" }\n",
+		 dir, dir);
+	file("p.conf", text);
+	ck_assert_int_eq(policyfile_load(main_path, &p, &diag), 0);
+	policy_diag_deinit(&diag);
+	once = printed(p);
+	ck_assert_ptr_nonnull(strstr(once, "set a { file \"list\" };\nset b { file \"list\" };\n"));
+	file("p.conf", once);
+	ck_assert_int_eq(policyfile_load(main_path, &p, &diag), 0);
+	policy_free(p);
+	free(once);
+}
+END_TEST
+
 /* Every cut and every flipped byte of the sources: refused, or safe to load from. */
 START_TEST(damaged_sources)
 {
@@ -224,6 +244,7 @@ Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, the_same_again_whatever_the_files_hold);
 	tcase_add_test(t, with_an_overlay);
+	tcase_add_test(t, canonical_paths_lead_to_the_same_files);
 	tcase_add_test(t, damaged_sources);
 	tcase_add_test(t, parts_behind_an_image);
 	tcase_add_test(t, damaged_parts);
