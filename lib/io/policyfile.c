@@ -156,6 +156,13 @@ static char *glob_pattern(const char *from, const char *pattern)
 	return s;
 }
 
+/* Nothing matches in a folder that is not there. What cannot be read may hold something. */
+static int glob_failed(const char *path, int err)
+{
+	(void)path;
+	return err != ENOENT;
+}
+
 static int file_glob(void *ctx, const char *from, const char *pattern, char ***paths, size_t *n)
 {
 	char *full = glob_pattern(from, pattern);
@@ -167,7 +174,7 @@ static int file_glob(void *ctx, const char *from, const char *pattern, char ***p
 		return -ENOMEM;
 	*n = 0;
 	*paths = NULL;
-	err = glob(full, GLOB_ERR | GLOB_NOSORT, NULL, &g);
+	err = glob(full, GLOB_NOSORT, glob_failed, &g);
 	free(full);
 	if (err == GLOB_NOMATCH)
 		err = 0;

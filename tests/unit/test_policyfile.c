@@ -127,6 +127,24 @@ START_TEST(canonical_paths_lead_to_the_same_files)
 }
 END_TEST
 
+START_TEST(patterns_in_folders_that_are_not_there)
+{
+	struct policy *p = NULL;
+	char loop[64];
+
+	file("p.conf", "include \"none/*.inc\"\ninclude \"none/*/x\"\nlayer l { permit }\n");
+	ck_assert_int_eq(policyfile_load(main_path, &p, &diag), 0);
+	policy_free(p);
+	/* a folder that leads to itself is there, and cannot be looked into */
+	snprintf(loop, sizeof(loop), "%s/loop", dir);
+	ck_assert_int_eq(symlink(loop, loop), 0);
+	file("p.conf", "include \"loop/*.inc\"\n");
+	ck_assert_int_eq(policyfile_load(main_path, &p, &diag), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(diag.text, "cannot list \"loop/*.inc\": Too many levels"));
+	away("loop");
+}
+END_TEST
+
 /* Every cut and every flipped byte of the sources: refused, or safe to load from. */
 START_TEST(damaged_sources)
 {
@@ -245,6 +263,7 @@ Suite *suite(void)
 	tcase_add_test(t, the_same_again_whatever_the_files_hold);
 	tcase_add_test(t, with_an_overlay);
 	tcase_add_test(t, canonical_paths_lead_to_the_same_files);
+	tcase_add_test(t, patterns_in_folders_that_are_not_there);
 	tcase_add_test(t, damaged_sources);
 	tcase_add_test(t, parts_behind_an_image);
 	tcase_add_test(t, damaged_parts);
