@@ -53,8 +53,8 @@ struct amend {
 	char set[OVERLAY_NAME];
 	enum overlay_action action;
 	struct policy_spans spans;
-	size_t named; /* elements */
-	bool same;    /* ... all of which were there already, or gone: nothing has changed */
+	size_t added, removed; /* elements, by what was in it when this was asked for */
+	bool same;             /* all of them were there already, or gone: nothing has changed */
 	/* RESTORE */
 	struct overlay_change *old;
 	size_t olds;

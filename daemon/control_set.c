@@ -109,13 +109,13 @@ static void set_change(struct request *r, struct amend *ch)
 
 	memcpy(ch->set, p->set, sizeof(ch->set));
 	ch->action = p->action;
-	ch->named = p->n;
 	if (!policy_spans_make(&ch->spans, p->span, p->n)) {
 		amend_free(ch);
 		parts_free(r->client);
 		request_fail(r, "no-memory", "no memory");
 		return;
 	}
+	set_count_change(r->control->env.view->classifier, ch, p->span, p->n);
 	parts_free(r->client);
 	control_change(r, ch);
 }
@@ -209,10 +209,9 @@ void set_result(struct request *r, const struct amend *ch, json_t *o)
 {
 	const struct classifier *c = r->control->env.view->classifier;
 	uint32_t set = c ? classify_set_find(c, ch->set) : UINT32_MAX;
-	bool removed = ch->action == OVERLAY_DELETE;
 
-	set_int(o, "added", removed ? 0 : ch->named);
-	set_int(o, "removed", removed ? ch->named : 0);
+	set_int(o, "added", ch->added);
+	set_int(o, "removed", ch->removed);
 	set_int(o, "elements", set == UINT32_MAX ? 0 : set_count(c, set));
 }
 

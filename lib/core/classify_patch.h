@@ -40,6 +40,10 @@ int classify_patch(struct classifier **out, struct classifier *c, const struct c
 /* Is the address in the set, or in one that it contains? */
 bool classify_set_has(const struct classifier *c, uint32_t set, uint8_t family,
 		      const uint8_t addr[16]);
+/* How much of a range stands in the set itself, the sets in it aside. Of no range, and no set: none. */
+enum classify_part { CLASSIFY_PART_NONE, CLASSIFY_PART_SOME, CLASSIFY_PART_ALL };
+enum classify_part classify_set_part(const struct classifier *c, uint32_t set, uint8_t family,
+				     const uint8_t lo[16], const uint8_t hi[16]);
 /*
  * Calls `fn` for each interval of the set and of those in it, IPv4 first, in order, neither overlapping nor adjacent;
  * ends early when it says false.

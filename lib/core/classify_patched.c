@@ -161,6 +161,25 @@ bool classify_set_has(const struct classifier *c, uint32_t set, uint8_t family,
 	       whole_next(c, set, family == 6, at, &lo, &hi) && lo == at;
 }
 
+enum classify_part classify_set_part(const struct classifier *c, uint32_t set, uint8_t family,
+				     const uint8_t lo[16], const uint8_t hi[16])
+{
+	pos_t at = pos_load(family, lo), end = pos_load(family, hi), first, last;
+	bool some = false;
+
+	if (set >= c->n[IMAGE_SETS] || (family != 4 && family != 6) || at > end)
+		return CLASSIFY_PART_NONE;
+	/* in pieces, where it was edited */
+	while (classify_set_next(c, set, family == 6, at, &first, &last) && first == at) {
+		if (last >= end)
+			return CLASSIFY_PART_ALL;
+		some = true;
+		at = last + 1;
+	}
+	some = some || (classify_set_next(c, set, family == 6, at, &first, &last) && first <= end);
+	return some ? CLASSIFY_PART_SOME : CLASSIFY_PART_NONE;
+}
+
 static void pos_store(bool v6, pos_t at, uint8_t a[16])
 {
 	memset(a, 0, 16);

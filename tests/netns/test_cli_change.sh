@@ -105,7 +105,12 @@ is "$(sort <<<"$OUT" | tr '\n' ' ')" "10.1.0.1-10.1.0.9 $C4 198.51.100.0/24 2001
 echo "$OUT" >"$WORK/elements"
 rc_is 0 "reload" reload
 is "$(result $H4 80)" connected "a set's change stays over a reload"
+rc_is 0 "set add of what is there" set add friends $C4
+like "$OUT" '^0 added, 0 taken out: ' "... adds nothing"
+rc_is 0 "set delete of what is not" set delete friends 99.9.9.9
+like "$OUT" '^0 added, 0 taken out: ' "... takes nothing out"
 rc_is 0 "set delete" set delete friends $C4
+like "$OUT" '^0 added, 1 taken out: ' "... counts it"
 is "$(result $H4 80)" refused "... is in force"
 rc_is 0 "what set list prints, set load takes" set load friends "$WORK/elements"
 is "$(h_pendctl set list friends | sort)" "$(sort "$WORK/elements")" "... exactly that"
@@ -119,8 +124,10 @@ rc_is 0 "set load of 60,000 elements" set load friends "$WORK/large"
 like "$OUT" 'the set has 60000 elements' "... all of them"
 is "$(h_pendctl set list friends | sort | cmp - <(sort "$WORK/large") && echo same)" same "... and the very same"
 rc_is 0 "set load from the standard input" set load friends - <<<"$C4"
+like "$OUT" '^1 added, 60000 taken out: the set has 1 element,' "... in the place of all that was"
 is "$(h_pendctl set list friends)" $C4 "... is all there is"
 rc_is 0 "set flush" set flush friends
+like "$OUT" '^0 added, 1 taken out: the set has 0 elements' "... counts what was in it"
 is "$(h_pendctl set list friends)" "" "... leaves nothing"
 rc_is 0 "set add --for" set add friends $C4 --for 2s
 is "$(result $H4 80)" connected "... is in force"

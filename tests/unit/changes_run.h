@@ -216,6 +216,7 @@ static struct amend *elements(enum overlay_action action, const char *list, uint
 	struct amend *ch = amend_new(AMEND_SET);
 	struct policy_span span[16];
 	char copy[256], *save = NULL;
+	size_t n = 0;
 
 	snprintf(copy, sizeof(copy), "%s", list);
 	ch->seq = 5001;
@@ -224,8 +225,8 @@ static struct amend *elements(enum overlay_action action, const char *list, uint
 	ch->terms.until = until;
 	snprintf(ch->set, sizeof(ch->set), "a");
 	for (char *p = strtok_r(copy, " ", &save); p; p = strtok_r(NULL, " ", &save))
-		ck_assert_int_eq(policy_span_parse(p, &span[ch->named++]), 0);
-	ck_assert(policy_spans_make(&ch->spans, span, ch->named));
+		ck_assert_int_eq(policy_span_parse(p, &span[n++]), 0);
+	ck_assert(policy_spans_make(&ch->spans, span, n));
 	return ch;
 }
 

@@ -448,6 +448,34 @@ START_TEST(sets_in_sets)
 }
 END_TEST
 
+static enum classify_part part(const struct classifier *c, const char *range)
+{
+	struct classify_edit e = edit_of(c, "s", range, false);
+
+	return classify_set_part(c, e.set, e.family, e.lo, e.hi);
+}
+
+START_TEST(parts_of_ranges)
+{
+	struct compiled k = compile_text("set in { 10.0.2.0/24 }\n"
+					 "set s { 10.0.0.0/24, 255.255.255.255, ::/0, @in }\n"
+					 "layer l { block from @s\npermit }\n");
+
+	ck_assert_int_eq(edit(&k.c, "s", "10.0.1.0/24", false), 0);
+	ck_assert_int_eq(edit(&k.c, "s", "10.0.0.7", true), 0);
+	ck_assert_int_eq(part(k.c, "10.0.0.8-10.0.1.255"), CLASSIFY_PART_ALL); /* of two pieces */
+	ck_assert_int_eq(part(k.c, "10.0.0.8-10.0.2.0"), CLASSIFY_PART_SOME);
+	ck_assert_int_eq(part(k.c, "10.0.0.6-10.0.0.8"), CLASSIFY_PART_SOME);
+	ck_assert_int_eq(part(k.c, "10.0.0.7-10.0.0.8"), CLASSIFY_PART_SOME);
+	ck_assert_int_eq(part(k.c, "10.0.0.7"), CLASSIFY_PART_NONE);
+	ck_assert_int_eq(part(k.c, "10.0.2.0/24"), CLASSIFY_PART_NONE);
+	ck_assert_int_eq(part(k.c, "255.255.255.255"), CLASSIFY_PART_ALL);
+	ck_assert_int_eq(part(k.c, "11.0.0.0-255.255.255.255"), CLASSIFY_PART_SOME);
+	ck_assert_int_eq(part(k.c, "::/0"), CLASSIFY_PART_ALL);
+	drop(&k);
+}
+END_TEST
+
 START_TEST(the_last_word_counts)
 {
 	struct compiled k = compile_text("set s { }\nlayer l { block from @s\npermit }\n");
@@ -684,6 +712,7 @@ Suite *suite(void)
 	tcase_add_test(t, back_to_nothing);
 	tcase_add_test(t, one_of_two_lists);
 	tcase_add_test(t, sets_in_sets);
+	tcase_add_test(t, parts_of_ranges);
 	tcase_add_test(t, the_last_word_counts);
 	tcase_add_test(t, refused);
 	tcase_add_test(t, too_many);

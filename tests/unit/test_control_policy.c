@@ -205,7 +205,7 @@ START_TEST(parts)
 	ck_assert_ptr_null(got);
 	ask(S "\"add\",\"elements\":[\"2.2.2.2\"],\"stay\":true}");
 	ck_assert_ptr_nonnull(got);
-	ck_assert_uint_eq(got->named, 3);
+	ck_assert_uint_eq(got->added, 3);
 	ck_assert_uint_eq(got->spans.n, 2);
 	/* something else forgets them, and so does what is wrong */
 	ask(S "\"add\",\"elements\":[\"1.1.1.1\"],\"part\":true}");
@@ -214,9 +214,48 @@ START_TEST(parts)
 	ask(S "\"add\",\"elements\":[\"1.1.1.1\"],\"part\":true}");
 	ck_assert_ptr_nonnull(strstr(ask(S "\"add\",\"elements\":[\"x\"]}"), "element 1"));
 	ask(S "\"delete\",\"elements\":[\"3.3.3.3\"]}");
-	ck_assert_uint_eq(got->named, 1);
+	ck_assert_uint_eq(got->removed, 0);
 	ck_assert_uint_eq(got->terms.session, 0);
 	ask(S "\"add\",\"elements\":[\"1.1.1.1\"],\"part\":true}");
+}
+END_TEST
+
+/* The set has 10.0.0.0/8 and 192.0.2.1, and by another 172.16.0.0/12. */
+static const struct {
+	const char *line;
+	unsigned added, removed;
+} counted[] = {
+	{S "\"add\",\"elements\":[\"10.1.2.3\",\"192.0.2.1\"]}", 0, 0},
+	{S "\"add\",\"elements\":[\"192.0.2.1-192.0.2.2\",\"::1\",\"9.0.0.0/7\"]}", 3, 0},
+	{S "\"add\",\"elements\":[\"1.1.1.1\",\"1.1.1.2\",\"1.1.1.1\",\"::7\",\"::7\"]}", 3, 0},
+	{S "\"add\",\"elements\":[\"172.16.0.1\"]}", 1, 0},
+	{S "\"delete\",\"elements\":[\"99.9.9.9\",\"172.16.0.1\",\"::\"]}", 0, 0},
+	{S "\"delete\",\"elements\":[\"10.0.0.7\",\"0.0.0.0/0\",\"192.0.2.0/24\"]}", 0, 1},
+	{S "\"delete\",\"elements\":[\"10.0.0.7\",\"10.0.0.9\",\"192.0.2.0/24\"]}", 0, 3},
+	{S "\"flush\",\"stay\":true}", 0, 2},
+	{S "\"load\",\"elements\":[],\"stay\":true}", 0, 2},
+	{S "\"load\",\"elements\":[\"10.1.1.1\",\"4.4.4.4\"],\"stay\":true}", 1, 2},
+	{S "\"load\",\"elements\":[\"10.0.0.0/9\",\"10.128.0.0/9\",\"::1\"],\"stay\":true}", 1, 1},
+	{S "\"load\",\"elements\":[\"8.0.0.0/6\",\"192.0.2.1\",\"ff::\"],\"stay\":true}", 2, 0},
+};
+
+START_TEST(what_changes_is_counted)
+{
+	struct amend_result res = {.text = "", .generation = 6};
+	char want[64];
+
+	fake_put_in_force(&fake,
+			  "set a { 10.0.0.0/8, 192.0.2.1, @b }\nset b { 172.16.0.0/12 }\n"
+			  "layer l { block from @a }\n",
+			  6);
+	ask(counted[_i].line);
+	ck_assert_ptr_nonnull(got);
+	control_changed(fake.control, got, &res);
+	snprintf(want, sizeof(want), "\"added\":%u", counted[_i].added);
+	HAS(out.text, want);
+	snprintf(want, sizeof(want), "\"removed\":%u", counted[_i].removed);
+	HAS(out.text, want);
+	HAS(out.text, "\"elements\":3");
 }
 END_TEST
 
@@ -240,6 +279,7 @@ Suite *suite(void)
 	tcase_add_test(t, what_reaches_the_queue);
 	tcase_add_test(t, a_connection_that_ends);
 	tcase_add_test(t, parts);
+	tcase_add_loop_test(t, what_changes_is_counted, 0, sizeof(counted) / sizeof(counted[0]));
 	tcase_add_test(t, lists);
 	suite_add_tcase(s, t);
 	return s;

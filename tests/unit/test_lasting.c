@@ -268,10 +268,9 @@ static void set(const char *name, enum overlay_action action, const char *elemen
 	ch->action = action;
 	ch->terms.until = until;
 	snprintf(ch->set, sizeof(ch->set), "%s", name);
-	ch->named = element != NULL;
 	if (element)
 		ck_assert_int_eq(policy_span_parse(element, &span), 0);
-	ck_assert(policy_spans_make(&ch->spans, &span, ch->named));
+	ck_assert(policy_spans_make(&ch->spans, &span, element ? 1 : 0));
 	ck_assert_int_eq(changes_add(c, ch), 0);
 	UNTIL(ended == want);
 }
