@@ -136,6 +136,7 @@ int cmd_history(struct cli *cli, int argc, char **argv);
 int cmd_decisions(struct cli *cli, int argc, char **argv);
 int cmd_lock(struct cli *cli, int argc, char **argv);
 int cmd_unlock(struct cli *cli, int argc, char **argv);
+int cmd_counters(struct cli *cli, int argc, char **argv);
 int cmd_layers(struct cli *cli, int argc, char **argv);
 int cmd_authorities(struct cli *cli, int argc, char **argv);
 int cmd_test(struct cli *cli, int argc, char **argv);

@@ -62,6 +62,7 @@ const struct command commands[] = {
 	 "                  classified limit loop answered ended note\n" FILTERS,
 	 cmd_events},
 	{"rules", "", "rules in force and how often each matched", "", cmd_rules},
+	{"counters", "", "the same by the names that rules give their counts", "", cmd_counters},
 	{"decisions", "[list] | forget --from PREFIX|--rule N|--all | import FILE|-",
 	 "what was said and is remembered, and so not asked again",
 	 "  list                 all that hold (the default)\n"

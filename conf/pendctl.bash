@@ -38,7 +38,7 @@ _pendctl_set() # action
 _pendctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' action='' i
-	local commands='status pending ask top permit block events rules layers decisions history unlock lock authorities test show metrics reload
+	local commands='status pending ask top permit block events rules counters layers decisions history unlock lock authorities test show metrics reload
 		policy set reauthorize journal check hookup stop version help'
 	local globals='--socket --json --no-headers --color --help --version'
 	local filters='--port --proto --authority --rule'

@@ -161,6 +161,8 @@ json_t *status_json(struct request *r);
 const char *worker_name(unsigned worker, char buf[24]);
 /* Hits of every rule, from r->row, in parts. */
 void rules_walk(struct request *r);
+/* What each layer has said, in order, into r->list; then r->rows_end. */
+void layers_walk(struct request *r);
 /* What is known of a rule: number, place, text, action. */
 json_t *rule_object(const struct classifier *c, uint32_t rule);
 const char *action_name(unsigned action);

@@ -36,7 +36,7 @@ static void layers_step(struct request *r)
 	struct msg m = {.type = MSG_LAYER_COUNTS, .u.layers.first = r->cursor};
 
 	if (!v->classifier || r->cursor >= classify_layers(v->classifier))
-		layers_end(r);
+		r->rows_end(r);
 	else if (request_post(r, MSG_MAIN, 0, &m) < 0)
 		request_fail(r, "system", "the verdict process is gone");
 }
@@ -52,7 +52,7 @@ static void layers_answer(struct request *r, unsigned worker, unsigned index, co
 	if (worker != MSG_MAIN || m->type != MSG_LAYER_COUNTS || m->u.layers.first != r->cursor)
 		return;
 	if (!m->u.layers.count || m->u.layers.count > MSG_LAYERS) {
-		layers_end(r);
+		r->rows_end(r);
 		return;
 	}
 	if (!r->list)
@@ -63,10 +63,18 @@ static void layers_answer(struct request *r, unsigned worker, unsigned index, co
 	layers_step(r);
 }
 
+void layers_walk(struct request *r)
+{
+	r->answer = layers_answer;
+	r->step = layers_step;
+	r->cursor = 0;
+	request_wait(r, CONTROL_DEADLINE_MS);
+	layers_step(r);
+}
+
 void show_layers(struct request *r, const json_t *args)
 {
 	(void)args;
-	r->answer = layers_answer;
-	r->step = layers_step;
-	layers_step(r);
+	r->rows_end = layers_end;
+	layers_walk(r);
 }

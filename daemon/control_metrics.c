@@ -394,59 +394,143 @@ static void label(const char *s, char *out, size_t cap)
 	out[n] = '\0';
 }
 
-static json_t *rule_line(const struct view *v, uint32_t i, const struct rule_count *n)
+static json_t *rule_sample(const struct view *v, uint32_t i, const char *name, uint64_t value)
 {
 	struct classify_rule rule = {0};
-	char file[500], layer[100], text[800];
+	char file[500], layer[100], counter[100] = "", text[1000];
 
 	/* a rule without a place is one that is not there any more: the walk ends before it */
 	if (v->classifier)
 		classify_rule(v->classifier, i, &rule);
 	label(rule.file ? rule.file : "", file, sizeof(file));
 	label(rule.layer ? rule.layer : "", layer, sizeof(layer));
+	if (rule.counter && *rule.counter) /* names are of letters, digits, - and _ */
+		snprintf(counter, sizeof(counter), ",counter=\"%.60s\"", rule.counter);
 	snprintf(text, sizeof(text),
-		 "pend_rule_hits_total{rule=\"%u\",layer=\"%s\",action=\"%s\",file=\"%s\","
-		 "line=\"%u\"} %" PRIu64,
-		 i, layer, action_name(rule.action), file, rule.line, n->hits);
+		 "pend_rule_%s_total{rule=\"%u\",layer=\"%s\",action=\"%s\",file=\"%s\","
+		 "line=\"%u\"%s} %" PRIu64,
+		 name, i, layer, action_name(rule.action), file, rule.line, counter, value);
 	return json_string(text);
+}
+
+static json_t *hits_line(const struct view *v, uint32_t i, const struct rule_count *n)
+{
+	return rule_sample(v, i, "hits", n->hits);
+}
+
+static json_t *bytes_line(const struct view *v, uint32_t i, const struct rule_count *n)
+{
+	return rule_sample(v, i, "bytes", n->bytes);
+}
+
+/* The samples of a family stand together, so that rules are walked once for each. */
+static void rules_begin(struct request *r, json_t *lines,
+			json_t *(*row)(const struct view *v, uint32_t i,
+				       const struct rule_count *n),
+			void (*end)(struct request *r))
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "lines", lines);
+	request_part(r, o);
+	r->row = row;
+	r->rows = "lines";
+	r->rows_end = end;
+	rules_walk(r);
+}
+
+static json_t *take_list(struct request *r)
+{
+	json_t *list = r->list ? r->list : json_array();
+
+	r->list = NULL;
+	return list;
 }
 
 static void metrics_end(struct request *r)
 {
+	json_t *o = json_object(), *lines = take_list(r);
+
+	line(lines, "# EOF");
+	json_object_set_new(o, "lines", lines);
+	request_ok(r, o);
+}
+
+static void layer_samples(json_t *lines, const json_t *l)
+{
+	static const char *const actions[] = {"permit", "block", "pend"};
+	char name[100];
+
+	label(json_string_value(json_object_get(l, "layer")), name, sizeof(name));
+	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+		line(lines,
+		     "pend_layer_opinions_total{layer=\"%s\",action=\"%s\"} %" JSON_INTEGER_FORMAT,
+		     name, actions[i], json_integer_value(json_object_get(l, actions[i])));
+}
+
+static void layer_vetoes(json_t *lines, const json_t *l)
+{
+	char name[100];
+
+	label(json_string_value(json_object_get(l, "layer")), name, sizeof(name));
+	line(lines, "pend_layer_vetoes_total{layer=\"%s\"} %" JSON_INTEGER_FORMAT, name,
+	     json_integer_value(json_object_get(l, "veto")));
+}
+
+static void metrics_layers(struct request *r)
+{
+	json_t *layers = take_list(r), *l;
+	size_t i;
+
+	r->list = json_array();
+	line(r->list, "# TYPE pend_layer_opinions counter");
+	line(r->list, "# HELP pend_layer_opinions What a layer of the policy in force said of new "
+		      "connections, overruled or not.");
+	json_array_foreach(layers, i, l) layer_samples(r->list, l);
+	line(r->list, "# TYPE pend_layer_vetoes counter");
+	line(r->list, "# HELP pend_layer_vetoes Blocks that overruled a layer in front.");
+	json_array_foreach(layers, i, l) layer_vetoes(r->list, l);
+	json_decref(layers);
+	metrics_end(r);
+}
+
+static void metrics_rules(struct request *r)
+{
 	json_t *o = json_object();
 
-	if (!r->list)
-		r->list = json_array();
-	line(r->list, "# EOF");
-	json_object_set_new(o, "lines", r->list);
-	r->list = NULL;
-	request_ok(r, o);
+	json_object_set_new(o, "lines", take_list(r));
+	request_part(r, o);
+	r->rows_end = metrics_layers;
+	layers_walk(r);
+}
+
+static void metrics_hits(struct request *r)
+{
+	json_t *lines = take_list(r);
+
+	line(lines, "# TYPE pend_rule_bytes counter");
+	line(lines, "# HELP pend_rule_bytes Bytes of these packets, with their IP headers.");
+	rules_begin(r, lines, bytes_line, metrics_rules);
 }
 
 static void metrics_collected(struct request *r)
 {
-	json_t *lines = all_lines(r), *o = json_object();
-	bool rules = r->collected->have_main;
+	json_t *lines = all_lines(r);
 
 	r->expired = NULL;
-	if (rules) {
-		line(lines, "# TYPE pend_rule_hits counter");
-		line(lines, "# HELP pend_rule_hits Packets that a rule of the policy in force has "
-			    "decided.");
-	}
-	json_object_set_new(o, "lines", lines);
-	request_part(r, o);
-	if (rules)
-		rules_walk(r);
-	else
+	if (!r->collected->have_main) {
+		r->list = lines;
 		metrics_end(r);
+		return;
+	}
+	line(lines, "# TYPE pend_rule_hits counter");
+	line(lines, "# HELP pend_rule_hits Packets that a rule of the policy in force has decided "
+		    "about or inspected.");
+	rules_begin(r, lines, hits_line, metrics_hits);
 }
 
 void show_metrics(struct request *r, const json_t *args)
 {
 	(void)args;
-	r->row = rule_line;
-	r->rows = "lines";
-	r->rows_end = metrics_end;
 	status_collect(r, metrics_collected);
 }

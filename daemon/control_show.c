@@ -559,6 +559,7 @@ void rules_walk(struct request *r)
 {
 	r->answer = rules_answer;
 	r->step = rules_step;
+	r->cursor = 0;
 	request_wait(r, CONTROL_DEADLINE_MS);
 	rules_step(r);
 }

@@ -14,7 +14,7 @@ policy() {
 	authority ops { type operator; timeout 60s; }
 	layer default {
 		permit proto icmp
-		permit proto tcp to port 81
+		permit proto tcp to port 81 counter web
 		pend proto tcp to port 80 ask ops complete buffer
 		pend proto udp to port 85 ask ops
 		block with reset
@@ -216,12 +216,17 @@ is "$OUT" '' "... none, when none fits"
 rc_is 2 "2: no such authority" events --authority nobody
 rc_is 0 "rules" rules
 like "$OUT" '^ +3 +[0-9]+ +[0-9]+ [^ ]+ +pend\.conf:11 +pend proto tcp to port http' "a rule, its hits and its place"
+client -t 5000 $H4 81 >/dev/null
+rc_is 0 "counters" counters
+like "$OUT" '^web +1 +[1-9][0-9]* +[1-9][0-9]* +20' "... those of the rules of a name"
 rc_is 0 "metrics" metrics
 printf '%s\n' "$OUT" >"$WORK/metrics"
 check "metrics are OpenMetrics" "$BIN/tests/tools/openmetrics" <"$WORK/metrics"
 like "$OUT" '^pend_pended_total\{worker="a"\} [1-9]' "a counter"
 like "$OUT" '^pend_pending\{worker="a"\} 3$' "a gauge"
 like "$OUT" '^pend_ended_total\{worker="a",state="permitted"\} 4$' "how many ended so"
+like "$OUT" "^pend_rule_bytes_total\{rule=\"1\",.*,counter=\"web\"\} [1-9]" "bytes of a rule, with its counter's name"
+like "$OUT" '^pend_layer_opinions_total\{layer="default",action="pend"\} [1-9]' "what a layer has said"
 like "$OUT" "^pend_rule_hits_total\{rule=\"3\",layer=\"default\",action=\"pend\",file=\"$CONFIG\",line=\"11\"\} " \
 	"hits of a rule"
 is "$(tail -n 1 <<<"$OUT")" "# EOF" "and the end"

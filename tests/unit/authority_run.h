@@ -277,6 +277,12 @@ static inline void on_main(const struct msg *q, int fd)
 		m.u.hits.rule[0].hits = 42;
 		reply(WORKERS, q, &m);
 		return;
+	case MSG_LAYER_COUNTS:
+		m.u.layers.first = q->u.layers.first;
+		m.u.layers.count = MSG_LAYERS;
+		m.u.layers.layer[0].pend = 43;
+		reply(WORKERS, q, &m);
+		return;
 	case MSG_POLICY:
 		on_policy(q, fd);
 		return;

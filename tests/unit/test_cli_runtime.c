@@ -619,6 +619,31 @@ START_TEST(dry_reload_says_what_becomes_of_pended_ones)
 }
 END_TEST
 
+#define RULE(number, name, hits, bytes, last)                                              \
+	"{\"rule\":" number ",\"counter\":\"" name "\",\"hits\":" hits ",\"bytes\":" bytes \
+	",\"last\":\"" last "\"}"
+
+START_TEST(counters_by_name)
+{
+	ck_assert_int_eq(
+		RUN("counters", STAY,
+		    "\"ok\":true,\"result\":{\"rules\":[" RULE(
+			    "0", "scans", "3", "180",
+			    "2026-11-23T00:00:01.5Z") ","
+						      "{\"rule\":1,\"hits\":9,\"bytes\":9}," RULE(
+							      "2", "web", "0", "0",
+							      "") "," RULE("3", "scans", "4",
+									   "5000000000",
+									   "2026-11-23T00:00:09.0Z") "],\"count\":4}"),
+		CLI_OK);
+	asked(0, "{\"op\":\"rules\"}");
+	ck_assert_str_eq(t.output,
+			 "COUNTER              RULES      HITS       BYTES LAST (UTC)\n"
+			 "scans                    2         7  5000000180 2026-11-23T00:00:09\n"
+			 "web                      1         0           0 -\n");
+}
+END_TEST
+
 START_TEST(test_says_it_in_lines)
 {
 	ck_assert_int_eq(
@@ -736,6 +761,7 @@ Suite *suite(void)
 	tcase_add_test(c, reauthorize_dry);
 	tcase_add_test(c, dry_reload_shows_live_flows);
 	tcase_add_test(c, dry_reload_says_what_becomes_of_pended_ones);
+	tcase_add_test(c, counters_by_name);
 	tcase_add_test(c, test_says_it_in_lines);
 	tcase_add_test(c, test_says_that_it_does_not_know);
 	tcase_add_loop_test(c, test_takes_marks_as_policies_do, 0,

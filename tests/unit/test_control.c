@@ -165,7 +165,7 @@ static const char policy_text[] =
 	"settings { timeout 7s }\n"
 	"authority ops { type operator; timeout 9s; on-timeout permit }\n"
 	"layer guard { weight 9; permit; }\n"
-	"layer default {\n\tpermit proto icmp\n\tpend proto tcp to port 22 in eth0 ask ops\n"
+	"layer default {\n\tpermit proto icmp counter pings\n\tpend proto tcp to port 22 in eth0 ask ops\n"
 	"\tpermit mark 7\n\tpend proto udp hook forward out ppp0\n\tblock with reset\n}\n";
 
 static void *compile(const char *text, size_t *size, char **print)
@@ -675,8 +675,16 @@ static void answer_stats(unsigned from, bool main)
 		} else if (posted[i].type == MSG_RULE_HITS) {
 			m.type = MSG_RULE_HITS;
 			m.u.hits.rule[1].hits = 42;
+			m.u.hits.rule[1].bytes = 2520;
 			m.u.hits.first = posted[i].u.hits.first;
 			m.u.hits.count = MSG_HITS;
+			control_answer(c, MSG_MAIN, &m, -1);
+		} else if (posted[i].type == MSG_LAYER_COUNTS) {
+			m.type = MSG_LAYER_COUNTS;
+			m.u.layers.layer[1] = (struct layer_count){
+				.permit = 3, .block = 4, .pend = 5, .veto = 6};
+			m.u.layers.first = posted[i].u.layers.first;
+			m.u.layers.count = MSG_LAYERS;
 			control_answer(c, MSG_MAIN, &m, -1);
 		}
 	}
@@ -709,7 +717,16 @@ START_TEST(metrics_are_openmetrics)
 	ck_assert_ptr_nonnull(strstr(text, "pend_state{pend_state=\"ok\"} 1\n"));
 	ck_assert_ptr_nonnull(
 		strstr(text, "pend_rule_hits_total{rule=\"1\",layer=\"default\",action=\"permit\","
-			     "file=\"/etc/p.conf\",line=\"5\"} 42\n"));
+			     "file=\"/etc/p.conf\",line=\"5\",counter=\"pings\"} 42\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "pend_rule_bytes_total{rule=\"1\",layer=\"default\",action=\"permit\","
+			     "file=\"/etc/p.conf\",line=\"5\",counter=\"pings\"} 2520\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "pend_rule_bytes_total{rule=\"2\",layer=\"default\",action=\"pend\","
+			     "file=\"/etc/p.conf\",line=\"6\"} 0\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "pend_layer_opinions_total{layer=\"default\",action=\"pend\"} 5\n"));
+	ck_assert_ptr_nonnull(strstr(text, "pend_layer_vetoes_total{layer=\"default\"} 6\n"));
 	/* a counter that is new in the status needs a row in the table: this is how to know */
 	ck_assert_msg(!strstr(text, " unknown\n"), "no type in control_metrics.c for %.80s",
 		      strstr(text, " unknown\n") - 40);
