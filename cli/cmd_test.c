@@ -50,19 +50,21 @@ static void print_then(struct out *o, const json_t *then)
 static void print_layer(const json_t *l)
 {
 	const char *why = out_get(l, "why");
+	bool limited = json_is_true(json_object_get(l, "limited"));
 	char rule[OUT_CELL] = "-";
 
 	if (json_object_get(l, "rule"))
 		snprintf(rule, sizeof(rule), "%s %lld",
 			 json_is_true(json_object_get(l, "default")) ? "default" : "rule",
 			 out_int(l, "rule"));
-	out_printf("  %-16s %-7s %-12s %s\n", out_get(l, "layer"),
+	out_printf("  %-16s %-7s %-12s %s%s\n", out_get(l, "layer"),
 		   *out_get(l, "action") ? out_get(l, "action") : "-", rule,
 		   strcmp(why, "wins") == 0         ? "wins"
-		   : strcmp(why, "no-opinion") == 0 ? "no rule matches"
+		   : strcmp(why, "no-opinion") == 0 ? "no rule decides"
 		   : strcmp(why, "milder") == 0     ? "another layer is more restrictive"
 		   : strcmp(why, "asks-next") == 0  ? "asks when those before it have permitted"
-						    : "as restrictive, but behind the winner");
+						    : "as restrictive, but behind the winner",
+		   limited ? ", as long as its rate or quota lasts" : "");
 }
 
 static void print_miss(const json_t *m)
@@ -78,13 +80,22 @@ static void print_miss(const json_t *m)
 								 : "does not match");
 }
 
+static void print_inspect(const json_t *r)
+{
+	out_printf("  rule %-5lld %s\n", out_int(r, "rule"), out_get(r, "text"));
+}
+
 static void print_trace(const json_t *trace)
 {
-	const json_t *misses = json_object_get(trace, "misses"), *e;
+	const json_t *misses = json_object_get(trace, "misses"),
+		     *inspects = json_object_get(trace, "inspects"), *e;
 	size_t i;
 
 	out_printf("layers, in order of evaluation; the most restrictive wins:\n");
 	json_array_foreach(json_object_get(trace, "layers"), i, e) print_layer(e);
+	if (json_array_size(inspects))
+		out_printf("rules that match, and inspect only:\n");
+	json_array_foreach(inspects, i, e) print_inspect(e);
 	if (json_array_size(misses))
 		out_printf("rules that did not match:\n");
 	json_array_foreach(misses, i, e) print_miss(e);

@@ -168,7 +168,7 @@ static json_t *answer_json(const struct classifier *c, const struct classify_res
 
 struct tracing {
 	const struct classifier *c;
-	json_t *layers, *misses;
+	json_t *layers, *inspects, *misses;
 	uint32_t more;
 };
 
@@ -196,6 +196,7 @@ static json_t *layer_json(const struct classifier *c, const struct classify_trac
 
 	set_text(o, "layer", s->layer_name);
 	json_object_set_new(o, "default", json_boolean(s->is_default));
+	json_object_set_new(o, "limited", json_boolean(s->limited));
 	set_name(o, "why", why_name(s->why));
 	return o;
 }
@@ -219,6 +220,9 @@ static void trace_step(void *ctx, const struct classify_trace *s)
 	case CLASSIFY_TRACE_LAYER:
 		json_array_append_new(t->layers, layer_json(t->c, s));
 		return;
+	case CLASSIFY_TRACE_INSPECT:
+		json_array_append_new(t->inspects, rule_object(t->c, s->rule));
+		return;
 	case CLASSIFY_TRACE_MISS:
 		json_array_append_new(t->misses, miss_json(t->c, s));
 		return;
@@ -230,11 +234,13 @@ static void trace_step(void *ctx, const struct classify_trace *s)
 
 static json_t *trace_json(const struct classifier *c, const struct question *q)
 {
-	struct tracing t = {.c = c, .layers = json_array(), .misses = json_array()};
+	struct tracing t = {
+		.c = c, .layers = json_array(), .inspects = json_array(), .misses = json_array()};
 	json_t *o = json_object();
 
 	classify_trace(c, &q->judge.now, &q->v, trace_step, &t);
 	json_object_set_new(o, "layers", t.layers);
+	json_object_set_new(o, "inspects", t.inspects);
 	json_object_set_new(o, "misses", t.misses);
 	set_int(o, "more", t.more);
 	return o;

@@ -8,7 +8,7 @@ struct trace {
 	classify_trace_fn *fn;
 	void *ctx;
 	uint32_t winner; /* a layer's number, or CLASSIFY_NO_RULE */
-	uint32_t misses;
+	uint32_t misses, inspects;
 };
 
 const char *classify_cond_name(enum pol_cond cond)
@@ -121,6 +121,45 @@ static bool miss_find(struct query *q, const struct image_rule *r, struct classi
 	return false;
 }
 
+/* Those in front of the rule that speaks, and where none does, all. */
+static void trace_inspects(struct trace *t, uint32_t number, uint32_t speaks)
+{
+	const struct classifier *c = t->q.c;
+	const struct image_layer *l = &c->layers[number];
+	uint32_t rule = l->rules.first, end = rule + l->rules.n;
+
+	if (speaks != CLASSIFY_NO_RULE && !c->rules[speaks].is_default)
+		end = speaks;
+	for (; rule < end && t->inspects < CLASSIFY_TRACE_MISSES; rule++) {
+		struct classify_trace unused, step = {.kind = CLASSIFY_TRACE_INSPECT,
+						      .layer = number,
+						      .layer_name = c->strings + l->name,
+						      .rule = rule};
+
+		if (c->rules[rule].action != CLASSIFY_INSPECT ||
+		    miss_find(&t->q, &c->rules[rule], &unused))
+			continue;
+		t->inspects++;
+		t->fn(t->ctx, &step);
+	}
+}
+
+/* As match_layers() asks them: what blocks for sure ends it. */
+static void trace_all_inspects(struct trace *t)
+{
+	const struct classifier *c = t->q.c;
+
+	for (uint32_t i = 0; i < c->n[IMAGE_LAYERS]; i++) {
+		uint32_t rule = match_layer(&t->q, &c->layers[i]);
+		bool last = rule != CLASSIFY_NO_RULE &&
+			    standing(&t->q, c->rules[rule].action) == STANDING_MOST;
+
+		trace_inspects(t, i, rule);
+		if (last)
+			return;
+	}
+}
+
 static void trace_misses(struct trace *t, uint32_t number, uint32_t speaks)
 {
 	const struct classifier *c = t->q.c;
@@ -170,6 +209,7 @@ static void trace_layer(struct trace *t, uint32_t number, unsigned worst)
 	if (rule != CLASSIFY_NO_RULE) {
 		step.action = c->rules[rule].action;
 		step.is_default = c->rules[rule].is_default;
+		step.limited = c->rules[rule].limit;
 	}
 	t->fn(t->ctx, &step);
 }
@@ -205,6 +245,7 @@ void classify_trace(const struct classifier *c, const struct classify_context *n
 	worst = find_winner(&t);
 	for (i = 0; i < c->n[IMAGE_LAYERS]; i++)
 		trace_layer(&t, i, worst);
+	trace_all_inspects(&t);
 	for (i = 0; i < c->n[IMAGE_LAYERS]; i++)
 		if (t.winner == CLASSIFY_NO_RULE || i == t.winner)
 			trace_misses(&t, i, match_layer(&t.q, &c->layers[i]));

@@ -8,10 +8,12 @@
 
 #include "core/classify.h"
 
-#define CLASSIFY_TRACE_MISSES 16 /* CLASSIFY_TRACE_MISS steps of one trace */
+#define CLASSIFY_TRACE_MISSES 16 /* CLASSIFY_TRACE_MISS steps of one trace, and INSPECT steps */
 
 enum classify_trace_kind {
 	CLASSIFY_TRACE_LAYER, /* one for each layer, in order of evaluation */
+	/* Rules that match and only inspect, of the layers that are asked: up to the first that blocks. */
+	CLASSIFY_TRACE_INSPECT,
 	/* Rules that did not match, from the first: of the layer that wins; of all when none does. */
 	CLASSIFY_TRACE_MISS,
 	CLASSIFY_TRACE_MORE, /* the last step, when more rules did not match than are told */
@@ -29,11 +31,12 @@ struct classify_trace {
 	enum classify_trace_kind kind;
 	uint32_t layer; /* in order of evaluation; MORE: unused */
 	const char *layer_name;
-	/* LAYER: the one that speaks, or CLASSIFY_NO_RULE. MISS: the one that does not match. */
+	/* LAYER: the one that speaks, or CLASSIFY_NO_RULE. INSPECT; MISS: the one that does not match. */
 	uint32_t rule;
 	enum classify_trace_why why; /* LAYER */
 	uint8_t action;              /* LAYER with a rule: enum classify_action */
 	bool is_default;             /* LAYER: no rule matches, this is its default */
+	bool limited;                /* LAYER: it speaks as long as its rate and quota last */
 	const char *condition;       /* MISS: the first that fails: "to port" */
 	bool negated;                /* ... which is a negated one */
 	bool absent; /* ... because the packet has nothing of the kind, or nobody listens */

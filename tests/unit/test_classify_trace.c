@@ -51,8 +51,8 @@ static void unload(struct loaded *l)
 
 /* Everything that was told. */
 struct told {
-	struct classify_trace layer[8], miss[CLASSIFY_TRACE_MISSES];
-	unsigned layers, misses, wins;
+	struct classify_trace layer[8], miss[CLASSIFY_TRACE_MISSES], inspect[CLASSIFY_TRACE_MISSES];
+	unsigned layers, misses, inspects, wins;
 	uint32_t winner, more;
 };
 
@@ -69,6 +69,10 @@ static void tell(void *ctx, const struct classify_trace *s)
 			t->wins++;
 			t->winner = s->rule;
 		}
+		return;
+	case CLASSIFY_TRACE_INSPECT:
+		ck_assert_uint_lt(t->inspects, CLASSIFY_TRACE_MISSES);
+		t->inspect[t->inspects++] = *s;
 		return;
 	case CLASSIFY_TRACE_MISS:
 		ck_assert_uint_lt(t->misses, CLASSIFY_TRACE_MISSES);
@@ -241,6 +245,40 @@ START_TEST(why_a_layer_does_not_win)
 }
 END_TEST
 
+START_TEST(rules_that_only_inspect)
+{
+	struct loaded l = load("layer a { weight 9\n inspect to port 23\n inspect proto tcp\n }\n"
+			       "layer b { weight 8\n inspect\n permit to port 22\n inspect\n }\n"
+			       "layer c { weight 7\n inspect\n default block\n }\n"
+			       "layer d { inspect\n }\n");
+	struct pend_values v = ssh();
+	struct told t = trace(&l, &v);
+
+	ck_assert_uint_eq(t.inspects, 3);
+	ck_assert_uint_eq(t.inspect[0].rule, 1);
+	ck_assert_str_eq(t.inspect[0].layer_name, "a");
+	ck_assert_uint_eq(t.inspect[1].rule, 2);
+	ck_assert_uint_eq(t.inspect[2].rule, 5);
+	unload(&l);
+}
+END_TEST
+
+START_TEST(rules_with_a_limit)
+{
+	struct loaded l = load("layer a { permit rate 1/hour\n block\n }\n"
+			       "layer b { permit to port 22 quota 3 per source\n block\n }\n"
+			       "layer c { permit rate 1/hour to port 23\n permit\n }\n");
+	struct pend_values v = ssh();
+	struct told t = trace(&l, &v);
+
+	ck_assert_uint_eq(t.layers, 3);
+	ck_assert(t.layer[0].limited);
+	ck_assert(t.layer[1].limited);
+	ck_assert(!t.layer[2].limited);
+	unload(&l);
+}
+END_TEST
+
 static const struct {
 	const char *rule, *condition;
 	bool negated, absent;
@@ -387,6 +425,8 @@ Suite *suite(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, random_policies);
 	tcase_add_test(t, why_a_layer_does_not_win);
+	tcase_add_test(t, rules_that_only_inspect);
+	tcase_add_test(t, rules_with_a_limit);
 	tcase_add_loop_test(t, the_condition_that_fails, 0,
 			    sizeof(conditions) / sizeof(conditions[0]));
 	tcase_add_loop_test(t, the_listener_that_fails, 0,

@@ -665,6 +665,31 @@ END_TEST
 	"\"ok\":true,\"result\":{\"action\":\"block\",\"block\":\"drop\",\"log\":false," \
 	"\"depends_on_listener\":true,\"flow\":\"tcp 10.0.0.1 > 10.0.0.2:22\"}"
 
+START_TEST(test_traces)
+{
+	ck_assert_int_eq(
+		RUN("test|-t|icmp 10.0.0.1 > 10.0.0.2", STAY,
+		    "\"ok\":true,\"result\":{\"action\":\"block\",\"block\":\"drop\",\"log\":false,"
+		    "\"flow\":\"icmp 10.0.0.1 > 10.0.0.2\",\"trace\":{\"layers\":["
+		    "{\"layer\":\"a\",\"why\":\"no-opinion\",\"default\":false,\"limited\":false},"
+		    "{\"layer\":\"b\",\"rule\":3,\"action\":\"permit\",\"why\":\"milder\",\"limited\":true}],"
+		    "\"inspects\":[{\"rule\":1,\"text\":\"inspect\",\"layer\":\"a\"}],\"misses\":[],"
+		    "\"more\":0}}"),
+		CLI_OK);
+	ck_assert_str_eq(
+		t.output,
+		"icmp 10.0.0.1 > 10.0.0.2\n"
+		"block\n"
+		"  no layer has an opinion\n"
+		"layers, in order of evaluation; the most restrictive wins:\n"
+		"  a                -       -            no rule decides\n"
+		"  b                permit  rule 3       another layer is more restrictive, "
+		"as long as its rate or quota lasts\n"
+		"rules that match, and inspect only:\n"
+		"  rule 1     inspect\n");
+}
+END_TEST
+
 START_TEST(test_says_that_it_does_not_know)
 {
 	ck_assert_int_eq(RUN("test|tcp 10.0.0.1 > 10.0.0.2:22", STAY, DEPENDS), CLI_OK);
@@ -763,6 +788,7 @@ Suite *suite(void)
 	tcase_add_test(c, dry_reload_says_what_becomes_of_pended_ones);
 	tcase_add_test(c, counters_by_name);
 	tcase_add_test(c, test_says_it_in_lines);
+	tcase_add_test(c, test_traces);
 	tcase_add_test(c, test_says_that_it_does_not_know);
 	tcase_add_loop_test(c, test_takes_marks_as_policies_do, 0,
 			    sizeof(marks) / sizeof(marks[0]));
