@@ -353,6 +353,7 @@ struct pol_rule {
 	bool broken; /* an error in it was reported */
 
 	uint32_t seen, neg; /* bits of enum pol_cond */
+	uint32_t any;       /* the same: `from any`, `to any` was said */
 	struct pol_loc cond_loc[COND_COUNT];
 	struct pol_bits proto, icmp_code;
 	uint8_t family;
@@ -617,6 +618,8 @@ bool pol_parse_default(struct pol_parser *ps, struct pol_layer *layer);
 /* Does this word begin a condition or an option? */
 bool pol_rule_word(const char *word);
 void pol_rule_guess(struct pol_guess *g);
+/* Tries the actions, and what other firewalls call them. */
+void pol_action_guess(struct pol_guess *g);
 
 /* policy_cond.c: the value behind the condition's word */
 bool pol_parse_tcp_flags(struct pol_parser *ps, struct pol_rule *r);

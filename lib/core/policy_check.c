@@ -258,10 +258,22 @@ static void check_hook(struct pol_parser *ps, const struct pol_rule *r)
 {
 	uint8_t hooks = hooks_of(r);
 
+	if (!hooks) {
+		pol_error(ps, &r->cond_loc[COND_HOOK],
+			  "rule excludes every hook and can never match");
+		return;
+	}
 	if (has(r, COND_OUT) && !(hooks & 0x0c))
 		pol_error(ps, &r->cond_loc[COND_OUT], "packets of hook input have no \"out\"");
 	if (has(r, COND_IN) && !(hooks & 0x06))
 		pol_error(ps, &r->cond_loc[COND_IN], "packets of hook output have no \"in\"");
+}
+
+static void check_day(struct pol_parser *ps, const struct pol_rule *r)
+{
+	if (has(r, COND_DAY) && !plain(r, COND_DAY) && r->days == 0x7f)
+		pol_error(ps, &r->cond_loc[COND_DAY],
+			  "rule excludes every day and can never match");
 }
 
 /* What comes in over one of them finds a socket here, or nobody. */
@@ -343,6 +355,7 @@ static void check_rule(struct pol_parser *ps, struct pol_rule *r)
 	check_proto(ps, r);
 	check_family(ps, r);
 	check_hook(ps, r);
+	check_day(ps, r);
 	check_listener(ps, r);
 	check_mark(ps, r);
 	check_options(ps, r);

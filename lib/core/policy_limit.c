@@ -2,25 +2,28 @@
 /* How often a rule may match: `rate` and `quota`, read and printed. */
 #include "core/policy_ast.h"
 #include "base/str.h"
+#include <errno.h>
 #include <string.h>
 
 static const struct pol_keyword units[] = {
 	{"second", 1}, {"minute", 60}, {"hour", 3600}, {NULL, 0}};
 
-/* "10/minute" */
+/* "10/minute". A number that is too large, or 0, leaves the rate 0. */
 static bool rate_parse(const char *s, struct classify_limit *l)
 {
 	char head[POLICY_WORD_MAX + 1] = "";
 	const char *slash = strchr(s, '/');
 	const struct pol_keyword *k;
-	uint64_t v;
+	uint64_t v = 0;
+	int r;
 
 	if (!slash)
 		return false;
 	memcpy(head, s, (size_t)(slash - s));
-	if (str_u64(head, CLASSIFY_RATE_MAX, &v) || !v)
+	r = str_u64(head, CLASSIFY_RATE_MAX, &v);
+	if (r && r != -ERANGE)
 		return false;
-	l->rate = (uint32_t)v;
+	l->rate = r ? 0 : (uint32_t)v;
 	for (k = units; k->name; k++)
 		if (!strcmp(k->name, slash + 1))
 			l->per_s = (uint32_t)k->value;
@@ -41,6 +44,9 @@ bool pol_parse_rate(struct pol_parser *ps, struct pol_rule *r)
 			ps, &loc,
 			"\"%s\" is no rate, write for example 10/second, 10/minute or 10/hour",
 			pol_show(s, show));
+	if (!r->limit.rate)
+		return pol_error(ps, &loc, "a rate is from 1 to %u in a second, minute or hour",
+				 CLASSIFY_RATE_MAX);
 	if (!pol_is(ps, "burst"))
 		return true;
 	pol_advance(ps);

@@ -80,15 +80,13 @@ static bool at_rule(const struct pol_parser *ps)
 
 static bool parse_text(struct pol_parser *ps, struct pol_layer *layer)
 {
-	const struct pol_keyword *a;
 	struct pol_guess g;
 
 	if (ps->tok.type != TOK_WORD)
 		return pol_expected(ps, "a rule");
 	if (!at_rule(ps)) {
 		g = pol_guess_for(ps->tok.text);
-		for (a = pol_actions; a->name; a++)
-			pol_guess_try(&g, a->name);
+		pol_action_guess(&g);
 		return pol_unknown(ps, &ps->tok.loc, "action", ps->tok.text, g.best);
 	}
 	if (!pol_parse_rule(ps, layer))

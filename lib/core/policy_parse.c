@@ -124,12 +124,10 @@ static bool parse_weight(struct pol_parser *ps, struct pol_layer *layer)
 static bool layer_unknown(struct pol_parser *ps)
 {
 	struct pol_guess g = pol_guess_for(ps->tok.text);
-	const struct pol_keyword *k;
 	struct pol_loc at = ps->tok.loc;
 	const char *word = ps->tok.text;
 
-	for (k = pol_actions; k->name; k++)
-		pol_guess_try(&g, k->name);
+	pol_action_guess(&g);
 	pol_guess_try(&g, "default");
 	pol_guess_try(&g, "weight");
 	pol_guess_try(&g, "include");

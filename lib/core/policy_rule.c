@@ -260,9 +260,10 @@ static bool parse_end(struct pol_parser *ps, struct pol_rule *r, enum pol_cond a
 
 	if (pol_is(ps, "port"))
 		return parse_ports(ps, r, port);
-	if (r->seen & (POL_BIT(addr) | POL_BIT(port)))
+	if ((r->seen & (POL_BIT(addr) | POL_BIT(port))) || r->any & POL_BIT(addr))
 		return pol_error(ps, at, "\"%s\" is given twice", word);
 	if (pol_is(ps, "any")) {
+		r->any |= POL_BIT(addr);
 		pol_advance(ps);
 	} else {
 		cond_seen(ps, r, addr, word, at);
@@ -501,6 +502,25 @@ static const struct opt_word *opt_find(const char *word)
 bool pol_rule_word(const char *word)
 {
 	return cond_find(word) || opt_find(word);
+}
+
+void pol_action_guess(struct pol_guess *g)
+{
+	static const struct {
+		const char *word, *action;
+	} elsewhere[] = {{"deny", "block"},
+			 {"drop", "block"},
+			 {"reject", "block"},
+			 {"allow", "permit"},
+			 {"accept", "permit"}};
+	const struct pol_keyword *k;
+	size_t i;
+
+	for (k = pol_actions; k->name; k++)
+		pol_guess_try(g, k->name);
+	for (i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++)
+		if (!strcmp(g->word, elsewhere[i].word))
+			*g = (struct pol_guess){g->word, elsewhere[i].action, 0};
 }
 
 void pol_rule_guess(struct pol_guess *g)

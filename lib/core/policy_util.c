@@ -233,7 +233,7 @@ struct pol_guess pol_guess_for(const char *word)
 	size_t len = strlen(word);
 
 	/* Half of a short word may be wrong by accident: then there is nothing to suggest. */
-	return (struct pol_guess){word, NULL, len < 4 ? 1 : len < 8 ? 2 : 3};
+	return (struct pol_guess){word, NULL, len < 5 ? 1 : len < 8 ? 2 : 3};
 }
 
 void pol_guess_try(struct pol_guess *g, const char *candidate)
