@@ -278,7 +278,7 @@ static void fail_batch(struct changes *c, const struct reload_result *res)
 	struct amend *ch;
 
 	r.reload = res;
-	r.code = res->status == -EINVAL ? "policy" : "system";
+	r.code = reload_code(res);
 	r.text = res->text;
 	overlay_put(c->next);
 	c->next = NULL;

@@ -330,7 +330,7 @@ void act_reloaded(struct request *r, const struct reload_result *res)
 	else if (res->status == 0)
 		request_ok(r, o);
 	else
-		request_fail_with(r, res->status == -EINVAL ? "policy" : "system", res->text, o);
+		request_fail_with(r, reload_code(res), res->text, o);
 }
 
 static void reload_begin(struct request *r, enum reload_kind kind, const char *text, size_t len)

@@ -217,12 +217,13 @@ static bool object_text(const struct job *j, char *text, size_t size)
 
 static void status_text(const struct job *j, const char *config, char *text, size_t size)
 {
+	const char *stays = j->kind == RELOAD_LOAD ? ": the old one stays in force" : "";
+
 	if (j->status == -EINVAL && object_text(j, text, size))
 		return;
 	if (j->status == -EINVAL)
 		snprintf(text, size, "%u error%s in the policy%s", j->diag.errors,
-			 j->diag.errors == 1 ? "" : "s",
-			 j->kind == RELOAD_LOAD ? ": the old one stays in force" : "");
+			 j->diag.errors == 1 ? "" : "s", stays);
 	else if (j->status == -ENODATA)
 		snprintf(text, size,
 			 "the files of the policy in force are not known: reload it first");
@@ -230,7 +231,7 @@ static void status_text(const struct job *j, const char *config, char *text, siz
 		snprintf(text, size, "%s: permission denied: pendd's user must be able to read it",
 			 config);
 	else
-		snprintf(text, size, "%s: %s", config, strerror(-j->status));
+		snprintf(text, size, "%s: %s%s", config, strerror(-j->status), stays);
 }
 
 static void job_end(struct reload *r, int status, uint32_t generation, const char *text)

@@ -12,6 +12,7 @@
 #include "daemon/view.h"
 #include "io/loop.h"
 #include "io/policyfile.h"
+#include <errno.h>
 
 enum reload_kind {
 	RELOAD_LOAD,  /* parse, compile, put in force */
@@ -46,6 +47,12 @@ struct reload_result {
 	struct candidate *candidate; /* RELOAD_DRY: count yourself as a user to keep it */
 	char text[MSG_TEXT];         /* one sentence when status is not 0 */
 };
+
+/* The code of the protocol for one that failed. A file that cannot be read is a policy that is wrong. */
+static inline const char *reload_code(const struct reload_result *r)
+{
+	return r->status == -EINVAL || r->errors ? "policy" : "system";
+}
 
 struct reload_env {
 	void *ctx;

@@ -192,6 +192,13 @@ like "$OUT" 'did you mean "permit"' "... says what is wrong"
 rc_is 6 "6: a reload of a wrong policy" reload
 like "$ERR" 'the old one stays in force' "... and what becomes of the old one"
 rc_is 6 "6: check" check "$CONFIG"
+rm "$CONFIG"
+rc_is 6 "6: a reload without a file" reload
+like "$ERR" "$CONFIG: No such file or directory: the old one stays in force" "... says so"
+mkdir "$CONFIG"
+rc_is 6 "6: a reload of a folder" reload
+rc_is 6 "6: a dry run of a folder" reload --dry-run
+rmdir "$CONFIG"
 cp "$WORK/right.conf" "$CONFIG"
 rc_is 0 "0: check" check "$CONFIG"
 rc_is 0 "reload" reload
