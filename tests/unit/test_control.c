@@ -24,8 +24,6 @@ static struct loop *l;
 static struct view view;
 static struct events *events;
 static struct control *c;
-static struct classify_listener listens; /* all that is known of who listens */
-static uint32_t listens_in;              /* where the packet would come to them */
 static struct control_client *cc;
 static struct fake admin;
 static struct msg posted[8192];
@@ -56,15 +54,6 @@ static void follow(void *ctx, uint32_t mask)
 {
 	(void)ctx;
 	followed = mask;
-}
-
-static const struct classify_listener *listener(void *ctx, const struct pend_values *v,
-						unsigned need)
-{
-	(void)ctx;
-	(void)need;
-	listens_in = v->in_interface;
-	return &listens;
 }
 
 static void figures(void *ctx, json_t *status)
@@ -105,7 +94,6 @@ static void setup(void)
 		.reload = reload,
 		.follow = follow,
 		.figures = figures,
-		.listener = listener,
 		.write = put,
 		.backlogged = backlogged,
 		.close = shut,
@@ -113,7 +101,6 @@ static void setup(void)
 
 	memset(&admin, 0, sizeof(admin));
 	nposted = checks = followed = 0;
-	listens = (struct classify_listener){.executable = "", .cgroup = ""};
 	room = 8192;
 	ck_assert_int_eq(loop_new(&l), 0);
 	ck_assert_int_eq(events_new(&events), 0);
@@ -143,18 +130,6 @@ static int load(void *ctx, const char *from, const char *path, char **data, size
 	return *data ? 0 : -ENOMEM;
 }
 
-/* Every date that a policy names is long past. */
-static uint32_t past(void *ctx, int year, int month, int day, int hour, int minute)
-{
-	(void)ctx;
-	(void)year;
-	(void)month;
-	(void)day;
-	(void)hour;
-	(void)minute;
-	return 1;
-}
-
 static void release(void *image, size_t size)
 {
 	(void)size;
@@ -174,7 +149,7 @@ static void *compile(const char *text, size_t *size, char **print)
 		const char *in;
 		char *out; /* load() only reads it */
 	} ctx = {text};
-	struct policy_loader loader = {.read = load, .minute = past, .ctx = ctx.out};
+	struct policy_loader loader = {.read = load, .ctx = ctx.out};
 	struct policy_diag diag;
 	struct policy *p = NULL;
 	void *image;
@@ -500,95 +475,10 @@ START_TEST(one_reload_at_a_time)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------- test ---- */
-
-#define ASK "{\"id\":1,\"op\":\"test\",\"flow\":"
-
-static const struct {
-	const char *line, *want;
-} asked[] = {
-	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\"}", "\"action\":\"pend\""},
-	{ASK "\"tcp 203.0.113.7 > 192.0.2.1:22\"}", "\"timeout\":\"9s\""},
-	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\"}", "\"on_timeout\":\"permit\""},
-	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\"}", "\"file\":\"/etc/p.conf\""},
-	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\"}", "\"line\":6"},
-	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\"}",
-	 "\"text\":\"pend in eth0 proto tcp to port ssh ask ops\""},
-	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\",\"in\":\"eth0\"}", "\"rule\":2"},
-	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\",\"in\":\"eth1\"}", "\"block\":\"reset\""},
-	{ASK "\"icmp 203.0.113.7 > 192.0.2.1\"}", "\"action\":\"permit\""},
-	{ASK "\"tcp 203.0.113.7:1 > 192.0.2.1:23\",\"mark\":7}", "\"action\":\"permit\""},
-	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\"}", "\"action\":\"block\""},
-	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"hook\":\"forward\"}", "\"action\":\"pend\""},
-	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"hook\":\"forward\",\"out\":\"lan0\"}",
-	 "\"action\":\"block\""},
-	{ASK "\"udp [2001:db8::7]:1 > [2001:db8::1]:53\"}",
-	 "\"flow\":\"udp [2001:db8::7]:1 > [2001:db8::1]:53\""},
-	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\",\"trace\":true}", "\"why\":\"wins\""},
-	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\",\"trace\":true}", "\"why\":\"milder\""},
-	{ASK "\"tcp 203.0.113.7:4000 > 192.0.2.1:22\",\"trace\":true}", "\"condition\":\"proto\""},
-	{ASK "\"nonsense\"}", "\"invalid\""},
-	{ASK "7}", "\"invalid\""},
-	{"{\"id\":1,\"op\":\"test\"}", "\"invalid\""},
-	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"hook\":\"x\"}", "\"invalid\""},
-	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"mark\":4294967296}", "\"invalid\""},
-	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"mark\":-1}", "\"invalid\""},
-	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"out\":\"eth0\"}", "goes out nowhere"},
-	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"in\":\"e\",\"hook\":\"output\"}",
-	 "came in nowhere"},
-	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"in\":\"0123456789012345\"}", "\"invalid\""},
-	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"in\":\"\"}", "\"invalid\""},
-	{ASK "\"udp 203.0.113.7:1 > 192.0.2.1:53\",\"trace\":1}", "\"invalid\""},
-};
-
-START_TEST(the_policy_is_asked)
-{
-	put_in_force(policy_text);
-	expect(cc, &admin, asked[_i].line, asked[_i].want);
-	ck_assert_uint_eq(nposted, 0);
-}
-END_TEST
-
-#define ASK_SSH ASK "\"tcp 203.0.113.7:1 > 192.0.2.1:22\""
-
-START_TEST(the_listener_is_looked_up)
-{
-	put_in_force(
-		"layer a { permit to port 22 in lo user 0\n permit unit x.service\n block }\n");
-	expect(cc, &admin, ASK_SSH "}",
-	       "\"action\":\"block\",\"block\":\"drop\",\"depends_on_listener\":true");
-	listens.state = LISTENER_FOUND;
-	listens.known = LISTENER_USER;
-	expect(cc, &admin, ASK_SSH ",\"in\":\"lo\"}",
-	       "\"action\":\"permit\",\"depends_on_listener\":false");
-	ck_assert_uint_eq(listens_in, 1);
-	expect(cc, &admin, ASK_SSH ",\"in\":\"none\"}", "\"depends_on_listener\":true");
-	ck_assert_uint_eq(listens_in, 0);
-	listens.state = LISTENER_NONE;
-	expect(cc, &admin, ASK_SSH "}",
-	       "\"action\":\"block\",\"block\":\"drop\",\"depends_on_listener\":false");
-}
-END_TEST
-
-START_TEST(own_bits_of_the_mark_are_not_seen)
-{
-	put_in_force("layer a { permit mark 7\n block }\n");
-	view.settings.mark_mask = 0x7f800000;
-	expect(cc, &admin, ASK_SSH ",\"mark\":268435463}", "\"action\":\"permit\"");
-	expect(cc, &admin, ASK_SSH ",\"mark\":2147483655}", "\"action\":\"block\"");
-}
-END_TEST
-
-START_TEST(a_date_that_is_past_is_past)
-{
-	put_in_force("layer a { permit until \"2020-01-01 00:00\"\n block }\n");
-	expect(cc, &admin, ASK "\"tcp 203.0.113.7:1 > 192.0.2.1:22\"}", "\"action\":\"block\"");
-}
-END_TEST
-
 START_TEST(no_policy_is_said)
 {
-	expect(cc, &admin, asked[0].line, "is not known");
+	expect(cc, &admin, "{\"id\":1,\"op\":\"test\",\"flow\":\"icmp 10.0.0.1 > 10.0.0.2\"}",
+	       "is not known");
 	expect(cc, &admin, "{\"id\":1,\"op\":\"show\",\"what\":\"policy\"}", "is not known");
 	expect(cc, &admin, "{\"id\":1,\"op\":\"show\",\"what\":\"settings\"}", "is not known");
 }
@@ -753,125 +643,10 @@ START_TEST(metrics_without_an_answer)
 }
 END_TEST
 
-/* ------------------------------------------------------------------- dry run ---- */
-
-static void answer_list(unsigned at, unsigned contexts)
-{
-	struct msg m = {.version = MSG_VERSION, .type = MSG_CONTEXT, .seq = posted[at].seq};
-	unsigned worker = posted[at].worker;
-
-	m.u.info = (struct pend_info){.state = PEND_STATE_PENDED,
-				      .family = 4,
-				      .protocol = 6,
-				      .hook = 1,
-				      .source = {203, 0, 113, 7},
-				      .dest = {192, 0, 2, 1},
-				      .source_port = 4000,
-				      .dest_port = 22};
-	while (contexts--) {
-		m.u.info.context = ids_make(worker, contexts, 1);
-		m.u.info.dest_port = contexts % 2 ? 22 : 23;
-		control_answer(c, worker, &m, -1);
-	}
-	m.type = MSG_DONE;
-	memset(&m.u, 0, sizeof(m.u));
-	control_answer(c, worker, &m, -1);
-}
-
-static struct candidate *candidate(const char *text)
-{
-	struct candidate *x = calloc(1, sizeof(*x));
-	char *print;
-	size_t size;
-
-	x->users = 1;
-	x->image = compile(text, &size, &print);
-	ck_assert_int_eq(classify_attach(&x->classifier, x->image, size), 0);
-	free(print);
-	return x;
-}
-
-START_TEST(dry_run_tells_what_would_be_decided)
-{
-	struct reload_result res = {.diagnostics = "",
-				    .restart = "",
-				    .diff = "@@ -1,1 +1,1 @@\n-\ta\n+\tb\n",
-				    .changed = true};
-
-	put_in_force(policy_text);
-	expect(cc, &admin, "{\"id\":1,\"op\":\"reload\",\"dry_run\":1}", "\"invalid\"");
-	expect(cc, &admin, "{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
-	res.candidate = candidate("layer a { pend proto tcp to port 22\n permit }\n");
-	control_reloaded(c, reload_seq, &res);
-	candidate_put(res.candidate);
-	ck_assert_uint_eq(nposted, 1);
-	answer_list(0, 5);
-	ck_assert_uint_eq(nposted, 2);
-	ck_assert_uint_eq(admin.len, 0);
-	answer_list(1, 0);
-	ck_assert_ptr_nonnull(strstr(admin.text, "\"examined\":5"));
-	ck_assert_ptr_nonnull(strstr(admin.text, "\"decided\":3"));
-	ck_assert_ptr_nonnull(strstr(admin.text, "\"would\":{\"action\":\"permit\""));
-	ck_assert_ptr_nonnull(strstr(admin.text, "\"+ b\""));
-	ck_assert_ptr_nonnull(strstr(admin.text, "\"incomplete\":false"));
-}
-END_TEST
-
-START_TEST(dry_run_knows_the_date)
-{
-	struct reload_result res = {.diagnostics = "", .restart = "", .diff = ""};
-
-	put_in_force(policy_text);
-	expect(cc, &admin, "{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
-	res.candidate = candidate("layer a { permit until \"2020-01-01 00:00\"\n pend }\n");
-	control_reloaded(c, reload_seq, &res);
-	candidate_put(res.candidate);
-	answer_list(0, 5);
-	answer_list(1, 0);
-	ck_assert_ptr_nonnull(strstr(admin.text, "\"decided\":0"));
-}
-END_TEST
-
-START_TEST(dry_run_looks_the_listener_up)
-{
-	struct reload_result res = {.diagnostics = "", .restart = "", .diff = ""};
-
-	put_in_force(policy_text);
-	expect(cc, &admin, "{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
-	res.candidate = candidate("layer a { permit to port 22 user 7\n block user 8\n pend }\n");
-	control_reloaded(c, reload_seq, &res);
-	candidate_put(res.candidate);
-	listens = (struct classify_listener){
-		.state = LISTENER_FOUND, .known = LISTENER_USER, .uid = 7};
-	answer_list(0, 5);
-	listens.state = LISTENER_UNKNOWN;
-	answer_list(1, 2);
-	/* two to port 22 and user 7; two that an unknown user might own */
-	ck_assert_ptr_nonnull(strstr(admin.text, "\"decided\":4"));
-	ck_assert_ptr_nonnull(strstr(admin.text, "\"unsure\":2"));
-}
-END_TEST
-
 START_TEST(a_country_needs_a_database)
 {
 	expect(cc, &admin, "{\"id\":1,\"op\":\"country\",\"address\":\"192.0.2.7\"}",
 	       "\"unsupported\"");
-}
-END_TEST
-
-START_TEST(a_client_gone_during_a_dry_run)
-{
-	struct reload_result res = {.diagnostics = "", .restart = "", .diff = ""};
-
-	put_in_force(policy_text);
-	expect(cc, &admin, "{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
-	res.candidate = candidate("layer a { block }\n");
-	control_reloaded(c, reload_seq, &res);
-	candidate_put(res.candidate);
-	control_closed(cc);
-	cc = NULL;
-	answer_list(0, 3);
-	ck_assert_uint_eq(control_stats(c)->stray, 4);
 }
 END_TEST
 
@@ -898,19 +673,11 @@ Suite *suite(void)
 	tcase_add_test(t, half_closed_client_gets_its_answers_first);
 	tcase_add_test(t, overlong_line_is_named);
 	tcase_add_test(t, one_reload_at_a_time);
-	tcase_add_loop_test(t, the_policy_is_asked, 0, sizeof(asked) / sizeof(asked[0]));
-	tcase_add_test(t, the_listener_is_looked_up);
-	tcase_add_test(t, own_bits_of_the_mark_are_not_seen);
-	tcase_add_test(t, a_date_that_is_past_is_past);
 	tcase_add_test(t, no_policy_is_said);
 	tcase_add_test(t, the_text_in_force_is_shown);
 	tcase_add_test(t, a_long_text_in_parts);
 	tcase_add_test(t, metrics_are_openmetrics);
 	tcase_add_test(t, metrics_without_an_answer);
-	tcase_add_test(t, dry_run_tells_what_would_be_decided);
-	tcase_add_test(t, dry_run_knows_the_date);
-	tcase_add_test(t, dry_run_looks_the_listener_up);
-	tcase_add_test(t, a_client_gone_during_a_dry_run);
 	tcase_add_test(t, a_country_needs_a_database);
 	suite_add_tcase(s, t);
 	return s;
