@@ -77,6 +77,25 @@ START_TEST(R55_drain_is_busy_until_the_kernel_has_answered)
 }
 END_TEST
 
+/* Copies on their way are let in before the engine ends, and the kernel has to say so. */
+START_TEST(R42_drain_waits_for_its_copies)
+{
+	top.opt.mode = PEND_MODE_ABSORB;
+	sim_syn(s, 4000, 1);
+	sim_udp(s, 4001, 1);
+	sim_udp(s, 4001, 2);
+	ck_assert_int_eq(pend_engine_drain(&s->e, PEND_VERDICT_PERMIT, 0), PEND_E_BUSY);
+	ck_assert_uint_eq(sim_stats(s).injected, 3);
+	sim_arrive(s);
+	ck_assert_int_eq(pend_engine_drain(&s->e, PEND_VERDICT_PERMIT, 0), PEND_E_BUSY);
+	ck_assert_uint_eq(sim_stats(s).ended[PEND_STATE_DRAINED], 0);
+	sim_round(s);
+	ck_assert_int_eq(pend_engine_drain(&s->e, PEND_VERDICT_PERMIT, 0), PEND_OK);
+	ck_assert_uint_eq(s->deliveries, 3);
+	ck_assert_uint_eq(sim_stats(s).ended[PEND_STATE_DRAINED], 2);
+}
+END_TEST
+
 START_TEST(R55_unregister_busy_or_forced)
 {
 	uint32_t id = sim_syn(s, 4000, 1), other;
@@ -421,6 +440,7 @@ Suite *suite(void)
 	tcase_add_test(tc, T4_drain_1000_permitted);
 	tcase_add_test(tc, R55_drain_refuses_new_pends);
 	tcase_add_test(tc, R55_drain_is_busy_until_the_kernel_has_answered);
+	tcase_add_test(tc, R42_drain_waits_for_its_copies);
 	tcase_add_test(tc, R55_unregister_busy_or_forced);
 	tcase_add_test(tc, R55_unregister_while_it_stands_below);
 	tcase_add_test(tc, R54_no_callout_is_the_default);
