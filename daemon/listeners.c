@@ -21,10 +21,13 @@ struct listeners {
 	int fd;           /* -1: no resolver */
 	uint64_t seq;
 	mono_t quiet_until;
+	mono_t second;   /* the one that is being counted, */
+	uint64_t waited; /* ... and of it so much */
 	bool late;
 	_Atomic uint64_t lookups, cached, asked, unknown;
 	struct classify_listener found; /* what the last find returned */
 	struct resolver_answer cache[CACHE];
+	mono_t asked_at[CACHE]; /* what is not waited for is not asked with every packet */
 };
 
 static void count(_Atomic uint64_t *n)
@@ -126,9 +129,18 @@ static bool fresh(const struct resolver_answer *a, uint64_t cookie, uint32_t nee
 	       mono_since(now, mono_ns(a->at_ns)) < LISTENERS_FRESH_NS;
 }
 
+static bool may_wait(struct listeners *l, mono_t now)
+{
+	if (mono_since(now, l->second) >= MONO_NS_PER_S) {
+		l->second = now;
+		l->waited = 0;
+	}
+	return l->waited < LISTENERS_SHARE_NS;
+}
+
 static void await(struct listeners *l, mono_t until)
 {
-	mono_t now = loop_clock();
+	mono_t begin = loop_clock(), now = begin;
 
 	while (l->fd >= 0 && !read_answers(l, now) && mono_before(now, until)) {
 		struct pollfd p = {.fd = l->fd, .events = POLLIN};
@@ -136,6 +148,7 @@ static void await(struct listeners *l, mono_t until)
 		poll(&p, 1, (int)(mono_since(until, now) / MONO_NS_PER_MS) + 1);
 		now = loop_clock();
 	}
+	l->waited += mono_since(now, begin);
 	if (!mono_before(now, until))
 		l->quiet_until = mono_add(now, LISTENERS_QUIET_NS);
 }
@@ -148,15 +161,20 @@ static void ask(struct listeners *l, const struct listener_socket *s, uint32_t n
 				      .inode = s->inode,
 				      .need = need};
 
-	if (l->fd < 0)
+	mono_t *last = &l->asked_at[s->cookie % CACHE];
+	bool wait = may_wait(l, now);
+
+	if (l->fd < 0 || (!wait && mono_since(now, *last) < LISTENERS_WAIT_NS))
 		return;
 	if (send(l->fd, &q, sizeof(q), MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)sizeof(q)) {
 		if (errno != EAGAIN)
 			hang_up(l);
 		return;
 	}
+	*last = now;
 	count(&l->asked);
-	await(l, mono_add(now, LISTENERS_WAIT_NS));
+	if (wait)
+		await(l, mono_add(now, LISTENERS_WAIT_NS));
 }
 
 /* What is known of it beyond its user, or NULL. */

@@ -18,6 +18,10 @@
 /* After a wait in vain nobody waits, until an answer comes or this has passed. */
 #define LISTENERS_QUIET_NS MONO_NS_PER_S
 
+/* Of each second a thread waits for no longer than this in all: others' packets stand behind it. Then it asks without
+ * waiting, and a peer's next packet finds the answer. */
+#define LISTENERS_SHARE_NS (200 * MONO_NS_PER_MS)
+
 struct listeners;
 
 int listeners_new(struct listeners **out); /* 0 or -ENOMEM */

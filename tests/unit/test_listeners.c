@@ -6,8 +6,11 @@
 #include "unit.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ALL (LISTENER_USER | LISTENER_CGROUP | LISTENER_GROUP | LISTENER_EXECUTABLE)
@@ -175,6 +178,68 @@ START_TEST(a_dead_resolver)
 }
 END_TEST
 
+/* Answers each question some time later, and ends with the connection. */
+static pid_t slow_resolver(unsigned ms)
+{
+	const struct timespec some_time = {.tv_nsec = ms * 1000000L};
+	struct resolver_question q;
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid)
+		return pid;
+	listeners_free(l); /* our end is the parent's alone */
+	while (recv(peer, &q, sizeof(q), 0) == (ssize_t)sizeof(q)) {
+		struct resolver_answer a = answer(q.seq);
+
+		nanosleep(&some_time, NULL);
+		a.cookie = q.cookie;
+		a.at_ns = loop_clock().ns;
+		if (send(peer, &a, sizeof(a), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	_exit(0);
+}
+
+/* Connections to many sockets, and a resolver that takes its time: those who wait do not take up all of it. */
+START_TEST(a_slow_resolver)
+{
+	enum { SOCKETS = 12 };
+	struct sockaddr_in sa = {.sin_family = AF_INET};
+	int fd[SOCKETS];
+	uint16_t port[SOCKETS];
+	unsigned late = 0;
+	pid_t pid = slow_resolver(40);
+
+	inet_pton(AF_INET, "127.0.0.1", &sa.sin_addr);
+	for (unsigned i = 0; i < SOCKETS; i++) {
+		socklen_t len = sizeof(sa);
+
+		sa.sin_port = 0;
+		fd[i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		ck_assert_int_eq(bind(fd[i], (struct sockaddr *)&sa, sizeof(sa)), 0);
+		ck_assert_int_eq(getsockname(fd[i], (struct sockaddr *)&sa, &len), 0);
+		port[i] = ntohs(sa.sin_port);
+	}
+	for (unsigned i = 0; i < SOCKETS; i++) {
+		v.dest_port = port[i];
+		listeners_find(l, &v, ALL);
+		late += listeners_late(l);
+	}
+	ck_assert_uint_ge(late, 1); /* of 480 ms that all would take */
+	/* What was not waited for comes, and is there for the next packet. */
+	v.dest_port = port[SOCKETS - 1];
+	for (unsigned i = 0; i < 200 && listeners_find(l, &v, ALL)->known != ALL; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	ck_assert_uint_eq(listeners_find(l, &v, ALL)->known, ALL);
+	for (unsigned i = 0; i < SOCKETS; i++)
+		close(fd[i]);
+	listeners_connect(l, -1);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+END_TEST
+
 START_TEST(wrong_answers)
 {
 	struct resolver_answer a = answer(1);
@@ -222,6 +287,7 @@ Suite *suite(void)
 	tcase_add_test(tc, what_is_old_is_asked_again);
 	tcase_add_test(tc, a_silent_resolver);
 	tcase_add_test(tc, a_dead_resolver);
+	tcase_add_test(tc, a_slow_resolver);
 	tcase_add_test(tc, wrong_answers);
 	tcase_add_test(tc, nobody);
 	suite_add_tcase(s, tc);
