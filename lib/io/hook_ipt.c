@@ -223,7 +223,7 @@ static int detect_variant(struct pend_hook *h)
 	return 0;
 }
 
-static void warn_of_both(struct pend_hook *h)
+static void warn(struct pend_hook *h)
 {
 	static const char *const paths[] = {"/proc/net/ip_tables_names",
 					    "/proc/net/ip6_tables_names"};
@@ -242,6 +242,11 @@ static void warn_of_both(struct pend_hook *h)
 			h->warning, sizeof(h->warning),
 			"tables of iptables-legacy are in use beside iptables-nft; packets pass through "
 			"both (iptables-legacy-save shows them)");
+	else if (h->ipt.tag_table && str_eq(h->ipt.tag_table, "mangle"))
+		snprintf(
+			h->warning, sizeof(h->warning),
+			"iptables has no table \"security\" here: connections are decided in \"mangle\", "
+			"before the host's own filter sees them");
 }
 
 static bool table_works(struct pend_hook *h, int family, const char *table)
@@ -262,9 +267,10 @@ static int prepare(struct pend_hook *h, bool again)
 
 	if (err)
 		return err;
-	warn_of_both(h);
-	if (i->tag_table && !again)
+	if (i->tag_table && !again) {
+		warn(h);
 		return 0;
+	}
 	i->ipv6 = access("/proc/net/if_inet6", F_OK) == 0;
 	i->tag_table = "security";
 	i->clear_table = "raw";
@@ -274,6 +280,7 @@ static int prepare(struct pend_hook *h, bool again)
 		if (!table_works(h, f, "raw"))
 			i->clear_table = "mangle";
 	}
+	warn(h);
 	h->err = (struct err){0};
 	return 0;
 }

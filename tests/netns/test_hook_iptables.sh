@@ -158,6 +158,23 @@ test_variant() # nft|legacy
 have_variant() { h "iptables-$1" -w -t security -S >/dev/null 2>&1; }
 if have_variant nft; then test_variant nft; else skip "iptables-nft" "not here"; fi
 
+# A kernel without the security table, as some distributions build them.
+multi=$(readlink -f "$(command -v iptables-nft-save)")
+cp "$multi" "$WORK/multi"
+cat >"$WORK/poorer" <<-END
+	#!/bin/bash
+	case " \$* " in *" -t security "*) exit 1 ;; esac
+	exec -a "\${0##*/}" "$WORK/multi" "\$@"
+END
+chmod 755 "$WORK"/{poorer,multi}
+printf '#!/bin/sh\nmount --bind %s %s && exec "$@"\n' "$WORK/poorer" "$multi" >"$WORK/poor"
+chmod 755 "$WORK/poor"
+HOOK_WRAPPER="unshare -m $WORK/poor" hook_start kind=iptables iptables=nft
+is "$(hook install)" PEND_OK "without a security table"
+like "$(hook warning)" 'decided in "mangle", before the host.s own filter' "... the rules are in mangle, and a warning says what that means"
+is "$(hook verify)$(hook remove)" PEND_OKPEND_OK "... verified and removed there"
+hook_end
+
 hook_start kind=iptables
 is "$(hook install)" PEND_OK "the variant is detected"
 like "$(h iptables -V)/$(hook describe)" '(nf_tables.*nft|legacy.*legacy)' "rightly"
