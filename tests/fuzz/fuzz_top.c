@@ -34,9 +34,9 @@ static void take(struct top *t, const json_t *v, int64_t now)
 	else if (json_object_get(v, "authorities"))
 		top_authorities(t, v);
 	else if (json_object_get(v, "permits"))
-		top_decisions(t, v);
+		top_decisions(t, v, now);
 	else if (json_object_get(v, "failed"))
-		top_decided(t, v, NULL);
+		top_decided(t, v, NULL, NULL);
 	else if (json_is_object(v))
 		top_status(t, v, now);
 	show(t, now);
