@@ -184,10 +184,10 @@ static bool visit(void *arg, uint32_t rule)
 	struct snapshot *s = at->w->snapshot;
 	uint32_t limit = classify_limit_of(s->classifier, rule);
 
-	if (at->again)
-		return said_again(at, rule);
 	if (at->settled)
 		return classify_got_past(s->classifier, rule);
+	if (at->again)
+		return said_again(at, rule);
 	if (limit != UINT32_MAX && !limiter_take(s->limiter[at->w->number], limit, at->v->family,
 						 at->v->source, at->meta->now_ns))
 		return false;
@@ -423,7 +423,7 @@ void decide_next(void *context, const struct pend_values *v, const struct pend_m
 	now = context_of(&at);
 	now.answered = answered_of_tag(MSG_TAG_LAYERS(w->answered_tag), &at.pended);
 	if (MSG_TAG_GENERATION(w->answered_tag) != w->snapshot->generation)
-		now.visit = NULL; /* no limit of this policy was asked about it */
+		at.settled = true; /* no limit of this policy was asked about it, and none is now */
 	classify_with(w->snapshot->classifier, &now, v, &r);
 	out->rule = r.rule;
 	if (r.action == CLASSIFY_PEND)

@@ -63,6 +63,8 @@ void pendd_mail(void *ctx, uint32_t events)
 			pendd_changed(d);
 		} else if (m.type == MAIL_REAUTHORIZED) {
 			pendd_reauthorized(d);
+		} else if (m.type == MAIL_RECONSIDERED) {
+			pendd_reconsidered(d);
 		} else if (m.type == MAIL_OFFERED) {
 			pendd_offers_called(d);
 		} else if (m.type == MAIL_FAILED) {

@@ -97,6 +97,7 @@ struct pendd {
 	struct listeners *listeners; /* that thread's */
 	pthread_t reauth_thread;
 	bool reauth_running;
+	unsigned reconsidering; /* workers that have not said so yet */
 	_Atomic bool reauth_cancel;
 	struct snapshot *reauth_snapshot;
 	_Atomic bool reauth_stop; /* as reauth_cancel, for good */
@@ -161,6 +162,7 @@ void pendd_offers_ifaces(struct pendd *d, const struct classify_ifaces *t);
 bool pendd_offers_has(const struct pendd *d, const struct remembered_key *k, uint64_t now_ns);
 void pendd_offers_status(struct pendd *d, struct msg_offers *out);
 /* daemon/pendd_reauth.c */
+void pendd_reconsidered(struct pendd *d);
 /* The time of a rule is over. */
 void pendd_reauth_until(struct pendd *d);
 /* Decisions about flows from these addresses are over; takes the ranges. */

@@ -209,11 +209,12 @@ static void failed(struct pendd *d, struct reauth_job *job)
 	reauth_job_free(job);
 }
 
-/* Not between two policies: what the old one permits until all workers have the new one must be seen. */
+/* Not between two policies: what the old one permits until all workers have the new one must be seen. Nor while a worker
+ * may let in what is about to be ended. */
 static bool may_start(const struct pendd *d)
 {
-	return !d->reauth_running && !d->stopping && d->changing != CHANGE_READY &&
-	       d->changing != CHANGE_SETTLING;
+	return !d->reauth_running && !d->stopping && !d->reconsidering &&
+	       d->changing != CHANGE_READY && d->changing != CHANGE_SETTLING;
 }
 
 static void start_next(struct pendd *d)
@@ -289,7 +290,13 @@ static void reconsider(struct pendd *d, bool ended)
 	struct mail m = {.type = MAIL_RECONSIDER, .u.ended = ended};
 
 	for (unsigned i = 0; i < d->workers; i++)
-		worker_mail(&d->worker[i], &m);
+		d->reconsidering += worker_mail(&d->worker[i], &m) == 0;
+}
+
+void pendd_reconsidered(struct pendd *d)
+{
+	if (d->reconsidering && !--d->reconsidering)
+		start_next(d);
 }
 
 void pendd_reauth_until(struct pendd *d)

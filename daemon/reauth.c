@@ -161,7 +161,8 @@ static bool asked_in_vain(struct run *run, const struct flow *f, const struct pe
 {
 	const struct msg_reauth *w = &run->job->what;
 
-	for (; r->action == CLASSIFY_PEND; classify_with(run->classifier, &run->now, v, r)) {
+	for (; r->action == CLASSIFY_PEND && !r->unsure;
+	     classify_with(run->classifier, &run->now, v, r)) {
 		if (w->reason == PEND_REASON_DECISION_EXPIRED
 			    ? forgotten(run, f, r)
 			    : w->rule == UINT32_MAX || w->rule == r->rule)

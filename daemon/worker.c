@@ -293,7 +293,9 @@ static void on_mail(void *ctx, uint32_t events)
 			tell_main(w, MAIL_RELEASED, w->snapshot);
 			w->snapshot = m.u.snapshot;
 		} else if (m.type == MAIL_RECONSIDER) {
+			pend_engine_flush(w->engine);
 			pend_engine_policy_changed(w->engine, m.u.ended);
+			tell_main(w, MAIL_RECONSIDERED, NULL);
 		} else if (m.type == MAIL_CHANNEL) {
 			take_channel(w, m.u.fd);
 		} else if (m.type == MAIL_IFACES) {

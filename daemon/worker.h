@@ -31,6 +31,7 @@ enum mail_type {
 	MAIL_ENDED,
 	MAIL_REAUTHORIZED, /* from the thread of pendd_reauth.c */
 	MAIL_CHANGED,      /* from the thread of change.c */
+	MAIL_RECONSIDERED, /* what MAIL_RECONSIDER said is so */
 	MAIL_OFFERED,      /* something is in this worker's ring of offers */
 };
 

@@ -239,14 +239,22 @@ enum pend_status pend_engine_set_epoch(struct pend_engine *e, uint8_t epoch)
 	return PEND_OK;
 }
 
+static void next_turn(struct pend_engine *e)
+{
+	if (!++e->turn)
+		e->turn = 1;
+	/* Nothing lingers for so many turns; the number comes round. */
+	if (e->forgotten && (uint16_t)(e->turn - e->forgotten) > 0x4000)
+		e->forgotten = 0;
+}
+
 enum pend_status pend_engine_policy_changed(struct pend_engine *e, bool ended)
 {
 	if (!e)
 		return PEND_E_NULL_POINTER;
 	refresh(e);
 	stamp_all(e);
-	if (!++e->turn)
-		e->turn = 1;
+	next_turn(e);
 	if (ended)
 		e->forgotten = e->turn;
 	return PEND_OK;
@@ -263,7 +271,7 @@ static void leave_orphans(struct pend_engine *e, unsigned at)
 		if (c->state != PEND_STATE_FREE && c->pender == at)
 			c->pender = PCTX_NOBODY;
 	}
-	pend_engine_policy_changed(e, false);
+	next_turn(e);
 }
 
 /* Contexts remember their pender by its place in the order. */

@@ -161,8 +161,10 @@ static void second_look(struct pend_engine *e, struct engine_call *call, struct 
 			   (i == c->pender ? PEND_META_PENDER : 0u);
 		ask(e, call, i, v, m, p, run, &out);
 		/* The pender's CONTINUE lets the decision stand; where there was none, it is the
-		 * pender who has to say permit. */
-		if (i == c->pender && out.action == PEND_ACTION_CONTINUE)
+		 * pender who has to say permit. One that follows lets those before it speak for it. */
+		if (i == c->pender && out.action == PEND_ACTION_CONTINUE &&
+		    !(m->verdict == PEND_VERDICT_BLOCK && e->callout[i].c.follows &&
+		      run->action == PEND_ACTION_PERMIT))
 			out.action = m->verdict == PEND_VERDICT_PERMIT ? PEND_ACTION_PERMIT
 								       : PEND_ACTION_BLOCK;
 		combine(run, &out);
@@ -185,7 +187,7 @@ bool arbiter_stands(struct pend_engine *e, struct pctx *c)
 		.isn = c->isn,
 	};
 	struct arbiter_result r = {
-		.action = (enum pend_action)c->aggregate, .rule = c->rule, .write = true};
+		.action = PEND_ACTION_CONTINUE, .rule = c->rule, .write = true}; /* all are asked */
 
 	packet_of(c, &p);
 	values_of(c, &e->marks, &v);

@@ -37,7 +37,7 @@ static uint8_t choose_mode(const struct pend_engine *e, const struct pctx *c, en
  * absorbed behind destination NAT is completed by flush, whatever was asked for. */
 static void flush_only(struct pctx *c)
 {
-	if (c->flags & PCTX_DNAT && c->mode == PEND_MODE_ABSORB)
+	if (c->flags & (PCTX_DNAT | PCTX_ENDED) && c->mode == PEND_MODE_ABSORB)
 		c->release = PEND_RELEASE_FLUSH;
 }
 

@@ -260,6 +260,23 @@ static bool known(struct pend_engine *e, struct pctx *c, const struct engine_inp
 	return true;
 }
 
+/*
+ * A copy of ours, which is no packet of lo though it comes in there: what it is a copy of was decided, or its peer
+ * sends it again.
+ */
+static void returned(struct pend_engine *e, struct pctx *c, const struct engine_input *in)
+{
+	bool decided = c && c->state != PEND_STATE_PENDED && c->state != PEND_STATE_STORED;
+
+	if (decided && linger_stands(e, c)) {
+		linger_late(e, c, in);
+		return;
+	}
+	if (decided)
+		complete_abandon(e, c);
+	engine_verdict(e, in->id, ENGINE_DROP, in->mark, NULL);
+}
+
 static void malformed(struct pend_engine *e, const struct engine_input *in, const struct packet *p)
 {
 	e->stats.malformed++;
@@ -299,6 +316,10 @@ static void judge(struct pend_engine *e, const struct engine_input *in, struct p
 	if (mark_is_ended(&e->marks, in->mark) && again_stays_ended(e, in, p))
 		return;
 	c = lookup(e, p);
+	if (mark_get(&e->marks, in->mark) == mark_get(&e->marks, mark_inject(&e->marks))) {
+		returned(e, c, in);
+		return;
+	}
 	if (c && known(e, c, in, p))
 		return;
 	if (p->kind == PACKET_TCP_RST) {

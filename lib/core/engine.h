@@ -40,6 +40,12 @@ enum engine_verdict {
 enum engine_track { TRACK_NONE, TRACK_OPENING, TRACK_ESTABLISHED, TRACK_CLOSED, TRACK_UNKNOWN };
 
 /* What the engine asks of its I/O. None of these may call back into the engine. */
+enum engine_stamp {
+	STAMP_SET,
+	STAMP_NO_FLOW, /* it is not there, or not yet: its verdict is on its way */
+	STAMP_CANNOT,
+};
+
 struct engine_ops {
 	/* Queue a verdict for sending. seq: ENGINE_SEQ_NONE, or slot + 1. `mark` is the packet's. */
 	void (*verdict)(void *io, uint32_t id, enum engine_verdict v, uint32_t mark, uint32_t seq);
@@ -57,8 +63,8 @@ struct engine_ops {
 	/* A live flow was blocked. TCP: end its local socket, if there is one. Others: mark it BLOCKED in conntrack;
 	 * true when that was done. NULL: nothing can be. */
 	bool (*end)(void *io, const struct flow *f);
-	/* A flow was let in without a stamp: set it now. False: there is no way to. NULL: neither. */
-	bool (*stamp)(void *io, const struct flow *f);
+	/* A flow was let in without a stamp: set it now. NULL: there is no way to. */
+	enum engine_stamp (*stamp)(void *io, const struct flow *f);
 };
 
 /* A queued packet, as the kernel describes it. */
@@ -119,6 +125,7 @@ struct stamp_flow {
 	struct flow flow;
 	mono_t first, last; /* datagrams of it */
 	bool waits;
+	bool tried; /* ... once more, as it was not there */
 };
 
 struct stamps {

@@ -78,13 +78,19 @@ void linger_begin(struct pend_engine *e, struct pctx *c)
 		wheel_arm(&e->table.wheel, &c->timer, c->linger);
 }
 
+/* Has the peer come back for its permit, or had the packet it waited with let in? */
+static bool taken_up(const struct pctx *c)
+{
+	return c->state == PEND_STATE_PERMITTED || c->flags & PCTX_USED;
+}
+
 bool linger_stands(struct pend_engine *e, struct pctx *c)
 {
 	bool permit = c->verdict == PEND_VERDICT_PERMIT;
 
 	if (c->turn == e->turn)
 		return true;
-	if (permit && e->forgotten && (int16_t)(c->turn - e->forgotten) < 0 && !pctx_owed(c))
+	if (permit && taken_up(c) && e->forgotten && (int16_t)(c->turn - e->forgotten) < 0)
 		return false;
 	if (!arbiter_stands(e, c))
 		return false;
@@ -109,6 +115,7 @@ void linger_late(struct pend_engine *e, struct pctx *c, const struct engine_inpu
 		return;
 	}
 	pctx_used(&e->table, c);
+	c->flags |= PCTX_USED;
 	c->linger = linger_end(e, c);
 	if (!track_start(e, c) && !(c->flags & PCTX_TRACKED))
 		wheel_arm(&e->table.wheel, &c->timer, c->linger);

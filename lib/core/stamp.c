@@ -57,18 +57,31 @@ bool stamp_later(struct pend_engine *e, const struct flow *f)
 	at->flow = *f;
 	at->first = e->now;
 	at->waits = true;
+	at->tried = false;
 	push(s, (uint16_t)(at - s->slot));
 	arm(e);
 	return true;
 }
 
-static void stamp(struct pend_engine *e, struct stamp_flow *at)
+static enum engine_stamp stamp(struct pend_engine *e, struct stamp_flow *at)
 {
+	enum engine_stamp done = e->ops->stamp(e->io, &at->flow);
+
 	at->waits = false;
-	if (e->ops->stamp(e->io, &at->flow))
-		e->stats.stamped_later++;
-	else
+	e->stats.stamped_later += done == STAMP_SET;
+	if (done == STAMP_CANNOT)
 		e->stamps.off = true; /* not to be had here: from now on all are stamped at once */
+	return done;
+}
+
+/* Its verdict may have been late for want of memory. */
+static void try_again(struct pend_engine *e, struct stamp_flow *at)
+{
+	if (at->tried)
+		return;
+	at->tried = at->waits = true;
+	at->first = at->last = e->now;
+	push(&e->stamps, (uint16_t)(at - e->stamps.slot));
 }
 
 void stamp_timer(struct pend_engine *e)
@@ -81,7 +94,8 @@ void stamp_timer(struct pend_engine *e)
 		if (mono_since(e->now, at->last) >= QUIET_NS ||
 		    mono_since(e->now, at->first) >= LAST_NS) {
 			pop(s);
-			stamp(e, at);
+			if (stamp(e, at) == STAMP_NO_FLOW)
+				try_again(e, at);
 		} else if (mono_since(e->now, at->first) >= QUIET_NS) {
 			push(s, pop(s)); /* it goes on: look again later */
 		} else {

@@ -123,8 +123,8 @@ static bool op_end(void *ctx, const struct flow *f)
 	       ct_set_mark(io->ct, &info.orig, blocked, l->mask) == 0;
 }
 
-/* What was blocked since, or stamped by a packet behind, stays as it is; what is not there needs no stamp. */
-static bool op_stamp(void *ctx, const struct flow *f)
+/* What was blocked since, or stamped by a packet behind, stays as it is. */
+static enum engine_stamp op_stamp(void *ctx, const struct flow *f)
 {
 	struct engine_io *io = ctx;
 	const struct mark_layout *l = &io->engine.marks;
@@ -133,7 +133,7 @@ static bool op_stamp(void *ctx, const struct flow *f)
 
 	if (!r && mark_value_kind(mark_get(l, info.mark)) == MARK_NONE)
 		r = ct_set_mark(io->ct, &info.orig, mark_permit(l, io->engine.cfg.epoch), l->mask);
-	return !r || r == -ENOENT;
+	return !r ? STAMP_SET : r == -ENOENT ? STAMP_NO_FLOW : STAMP_CANNOT;
 }
 
 static const struct engine_ops ops = {op_verdict, op_inject, op_answer, op_track,

@@ -126,15 +126,19 @@ static bool op_end(void *io, const struct flow *f)
 	return !s->end_fails;
 }
 
-static bool op_stamp(void *io, const struct flow *f)
+static enum engine_stamp op_stamp(void *io, const struct flow *f)
 {
 	struct sim *s = io;
 
 	if (s->stamp_fails)
-		return false;
+		return STAMP_CANNOT;
+	if (s->stamp_misses) {
+		s->stamp_misses--;
+		return STAMP_NO_FLOW;
+	}
 	s->stamps++;
 	s->stamped = *f;
-	return true;
+	return STAMP_SET;
 }
 
 static const struct engine_ops sim_ops = {.verdict = op_verdict,

@@ -111,6 +111,7 @@ struct sim {
 	struct flow ended;
 	unsigned stamps; /* set behind a verdict, and the last of them */
 	struct flow stamped;
+	unsigned stamp_misses; /* so many more find no flow */
 	bool stamp_fails;
 	struct pend_event last[16]; /* of each type */
 	unsigned events[16];

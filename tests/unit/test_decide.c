@@ -491,6 +491,54 @@ START_TEST(who_got_past_a_quota_is_past_it)
 }
 END_TEST
 
+/* Between two questions comes a policy with a greylist, which this connection was not asked about. */
+START_TEST(limits_of_a_later_policy_do_not_ask)
+{
+	uint32_t id;
+
+	begin(guarded);
+	id = sim_syn(s, 4000, 1);
+	snapshot_free(w.snapshot);
+	w.snapshot = snapshot_of("layer guard { weight 9; pend timeout 8s complete buffer }\n"
+				 "layer services {\n"
+				 "block quota 1 per source in 1h;\n"
+				 "pend complete buffer }\n",
+				 2);
+	permit();
+	ASKED(0, 2);
+	permit();
+	ck_assert(sim_accepted(s, id));
+	end();
+}
+END_TEST
+
+/* Who was refused by the second question is let in by a policy that asks nobody. */
+START_TEST(a_later_policy_permits)
+{
+	begin(guarded);
+	sim_syn(s, 4000, 1);
+	permit();
+	block();
+	ASKED(0, 1);
+	ck_assert(!sim_accepted(s, sim_syn(s, 4000, 1)));
+	snapshot_free(w.snapshot);
+	w.snapshot = snapshot_of("layer l { permit }\n", 2);
+	ck_assert_int_eq(pend_engine_policy_changed(&s->e, false), PEND_OK);
+	ck_assert(sim_accepted(s, sim_syn(s, 4000, 1)));
+	end();
+	/* ... and by one that asks still it is not. */
+	begin(guarded);
+	sim_syn(s, 4000, 1);
+	permit();
+	block();
+	ASKED(0, 1);
+	ck_assert_int_eq(pend_engine_policy_changed(&s->e, false), PEND_OK);
+	ck_assert(!sim_accepted(s, sim_syn(s, 4000, 1)));
+	ck_assert_uint_eq(n, 0);
+	end();
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *su = suite_create("decide");
@@ -511,6 +559,8 @@ Suite *suite(void)
 	tcase_add_test(t, so_many_and_no_more);
 	tcase_add_test(t, many_layers_that_do_not_ask);
 	tcase_add_test(t, drained);
+	tcase_add_test(t, limits_of_a_later_policy_do_not_ask);
+	tcase_add_test(t, a_later_policy_permits);
 	tcase_add_test(t, who_got_past_a_quota_is_past_it);
 	suite_add_tcase(su, t);
 	return su;

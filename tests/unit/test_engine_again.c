@@ -264,6 +264,20 @@ START_TEST(R34_it_is_asked_about_anew)
 }
 END_TEST
 
+/* A copy would come to the rules as a packet of the ended flow, on lo: the peer's own next one is let in. */
+START_TEST(R34_what_begins_anew_is_not_sent_again)
+{
+	top.hook = pend_new;
+	top.opt.mode = PEND_MODE_ABSORB;
+	ended(false);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_round(s);
+	ck_assert_uint_eq(sim_stats(s).injected, 0);
+	ck_assert_uint_eq(sim_stats(s).ended[PEND_STATE_FLUSHED], 1);
+	ck_assert_int_eq(verdict_of(ended(false)), ENGINE_ACCEPT);
+}
+END_TEST
+
 /* R33: datagrams that wait behind it must not be overtaken. */
 START_TEST(R33_a_stamp_keeps_the_order)
 {
@@ -371,6 +385,7 @@ Suite *suite(void)
 	tcase_add_test(tc, R34_it_begins_anew_by_what_does_not_end_it);
 	tcase_add_test(tc, R34_an_ended_flow_has_no_permit_left);
 	tcase_add_test(tc, R34_it_is_asked_about_anew);
+	tcase_add_test(tc, R34_what_begins_anew_is_not_sent_again);
 	tcase_add_test(tc, R33_a_stamp_keeps_the_order);
 	tcase_add_test(tc, R32_a_permit_of_one_packet_stamps_nothing);
 	tcase_add_test(tc, a_lingering_permit_does_not_decide);

@@ -164,8 +164,25 @@ START_TEST(R39_our_copy_comes_back_to_another_policy)
 	policy(DO_BLOCK, DO_BLOCK);
 	sim_feed(s);
 	ck_assert_uint_eq(s->deliveries, 0);
+	ck_assert_uint_eq(top.calls, 1); /* it is no packet of lo, to be judged as such */
 	ck_assert_uint_eq(sim_stats(s).ended[PEND_STATE_PERMITTED], 0);
 	ck_assert_uint_eq(sim_stats(s).pending, 0);
+}
+END_TEST
+
+/* Nor does it join what its peer has begun meanwhile, or open anything. */
+START_TEST(R39_our_copy_comes_back_to_nothing)
+{
+	top.opt.mode = PEND_MODE_ABSORB;
+	sim_syn(s, 4000, 100);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_syn(s, 4000, 200);
+	ck_assert_uint_eq(top.calls, 2);
+	sim_feed(s);
+	ck_assert_uint_eq(s->deliveries, 0);
+	ck_assert_uint_eq(top.calls, 2);
+	ck_assert_int_eq(sim_state(s, top.ctx), PEND_STATE_PENDED);
+	ck_assert_uint_eq(sim_stats(s).retransmits, 0);
 }
 END_TEST
 
@@ -207,12 +224,21 @@ START_TEST(an_authorization_that_is_owed_is_kept)
 	ck_assert_int_eq(pend_engine_policy_changed(&s->e, true), PEND_OK);
 	ck_assert(sim_accepted(s, sim_syn(s, 4000, 100)));
 	ck_assert_uint_eq(top.calls, 1);
+	sim_udp(s, 4002, 1); /* of datagrams, too */
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_round(s);
+	ck_assert_int_eq(pend_engine_policy_changed(&s->e, true), PEND_OK);
+	ck_assert(sim_accepted(s, sim_udp(s, 4002, 2)));
+	ck_assert_uint_eq(top.calls, 2);
+	ck_assert_int_eq(pend_engine_policy_changed(&s->e, true), PEND_OK);
+	ck_assert(!sim_accepted(s, sim_udp(s, 4002, 3))); /* now it had something */
+	ck_assert_uint_eq(top.calls, 3);
 	/* a block is no flow either */
 	sim_udp(s, 4001, 1);
 	sim_complete(s, top.ctx, PEND_VERDICT_BLOCK);
 	ck_assert_int_eq(pend_engine_policy_changed(&s->e, true), PEND_OK);
 	ck_assert(sim_dropped(s, sim_udp(s, 4001, 2)));
-	ck_assert_uint_eq(top.calls, 2);
+	ck_assert_uint_eq(top.calls, 4);
 }
 END_TEST
 
@@ -253,6 +279,7 @@ Suite *suite(void)
 	tcase_add_test(tc, R20_what_a_deadline_permits_is_owed);
 	tcase_add_test(tc, a_timeout_is_a_decision_too);
 	tcase_add_test(tc, R39_our_copy_comes_back_to_another_policy);
+	tcase_add_test(tc, R39_our_copy_comes_back_to_nothing);
 	tcase_add_test(tc, R17_segments_of_it_are_judged_anew);
 	tcase_add_test(tc, flows_that_were_ended_are_asked_about_again);
 	tcase_add_test(tc, an_authorization_that_is_owed_is_kept);

@@ -188,12 +188,23 @@ START_TEST(R46_a_stamp_comes_when_the_flow_is_quiet)
 	ck_assert_uint_eq(sim_stats(s).stamped_later, 1);
 	sim_wait(s, 1000);
 	ck_assert_uint_eq(s->stamps, 1);
+	/* one whose verdict was late is looked for once more */
+	s->stamp_misses = 1;
+	sim_udp(s, 4002, 1);
+	sim_wait(s, 1000);
+	ck_assert_uint_eq(s->stamps, 2);
+	s->stamp_misses = 2;
+	sim_udp(s, 4003, 1);
+	sim_wait(s, 1000);
+	ck_assert_uint_eq(s->stamps, 2);
+	ck_assert_uint_eq(s->stamp_misses, 0);
+	ck_assert_uint_eq(sim_stats(s).stamped_later, 2);
 	/* one that is never quiet */
 	for (unsigned i = 0; i < 60; i++) {
 		sim_udp(s, 4001, (uint8_t)i);
 		sim_wait(s, 10);
 	}
-	ck_assert_uint_eq(s->stamps, 2);
+	ck_assert_uint_eq(s->stamps, 3);
 }
 END_TEST
 
