@@ -305,7 +305,7 @@ static void send_part(struct ask *a, struct part *p, struct ask_server *s)
 		arm(a, p);
 	}
 	p->server = s;
-	p->question->asked[p->member] = s->client;
+	p->question->asked[p->member] = a->env.number(a->env.ctx, s->client);
 	p->sent_ns = loop_now(a->env.loop).ns;
 	list_add_tail(&s->parts, &p->link);
 	s->open++;
@@ -334,13 +334,14 @@ static void on_pump(void *ctx)
 		ask_pump(a, container_of(at, struct authority, pump));
 }
 
-void ask_requeue(struct ask *a, struct part *p, bool gone)
+void ask_requeue(struct part *p, bool gone)
 {
 	struct authority *au = p->authority;
+	struct question *q = p->question;
 
-	(void)a;
-	p->question->asked[p->member] = NULL;
-	p->question->moved |= !gone;
+	if (!gone)
+		q->was[p->member] = q->asked[p->member];
+	q->asked[p->member] = 0;
 	list_del(&p->link);
 	p->server->open--;
 	au->open--;
@@ -619,10 +620,10 @@ static struct part *part_of(const struct question *q, const void *client, const 
 /* Without a name its answer may be a late one, or a second, for another member that the same client was asked for. */
 static bool is_ambiguous(const struct question *q, const struct part *p)
 {
-	if (q->moved && q->group->rule != ASK_ONE)
-		return true;
+	uint64_t who = q->asked[p->member];
+
 	for (unsigned i = 0; i < q->group->members; i++)
-		if (i != p->member && q->asked[i] == p->server->client)
+		if (i != p->member && (q->asked[i] == who || q->was[i] == who))
 			return true;
 	return false;
 }

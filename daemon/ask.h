@@ -124,6 +124,8 @@ struct ask_env {
 	void (*unserved)(void *ctx, void *client, const char *authority, enum ask_why why);
 	/* Its output waits: no more questions for now; ask_drained is called when it may have them. */
 	bool (*backlogged)(void *ctx, void *client);
+	/* Its number, which no other client ever has; never 0. */
+	uint64_t (*number)(void *ctx, const void *client);
 	/* Has it said anything since, or promised to, and keeps the promise? */
 	bool (*alive)(void *ctx, void *client, uint64_t since_ns);
 };

@@ -205,7 +205,7 @@ static void server_free(struct ask *a, struct ask_server *s, bool gone)
 	struct list *at, *tmp;
 
 	list_foreach(at, tmp, &s->parts)
-		ask_requeue(a, container_of(at, struct part, link), gone);
+		ask_requeue(container_of(at, struct part, link), gone);
 	list_del(&s->of_authority);
 	list_del(&s->of_client);
 	free(s);

@@ -58,9 +58,11 @@ struct question {
 	uint8_t said_permit, said_block; /* of these, by whom was asked */
 	uint8_t stood_in;                /* votes that a default made, whatever they are */
 	bool decided, starting;
-	bool moved; /* a client that it was taken from may answer still */
-	/* Whom each member was put to last, and may hear of late: an answer may be about one or the other. */
-	void *asked[ASK_MEMBERS_MAX];
+	/*
+	 * Whom each member was put to last, and whom it was taken from last that may answer still: their answers may be
+	 * about one or the other. Numbers, for a pointer may be another client's by now; 0: nobody.
+	 */
+	uint64_t asked[ASK_MEMBERS_MAX], was[ASK_MEMBERS_MAX];
 	struct ask_decision decision;
 	char *why; /* of a decision that could not be said at once; ours */
 };
@@ -124,6 +126,6 @@ void ask_pump(struct ask *a, struct authority *au);
 /* Nobody serves it any more: what is open ends by its definition. `error`: they went away. */
 void ask_desert(struct ask *a, struct authority *au, bool error);
 /* Takes the part from its server, to be put to another. `gone`: that client says nothing any more. */
-void ask_requeue(struct ask *a, struct part *p, bool gone);
+void ask_requeue(struct part *p, bool gone);
 
 #endif

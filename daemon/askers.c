@@ -77,6 +77,12 @@ static bool on_backlogged(void *ctx, void *client)
 	return control_backlogged(client);
 }
 
+static uint64_t on_number(void *ctx, const void *client)
+{
+	(void)ctx;
+	return control_client_number(client);
+}
+
 static bool on_alive(void *ctx, void *client, uint64_t since_ns)
 {
 	(void)ctx;
@@ -93,6 +99,7 @@ int askers_new(struct askers **out, const struct askers_env *env)
 			      .withdrawn = on_withdrawn,
 			      .unserved = on_unserved,
 			      .backlogged = on_backlogged,
+			      .number = on_number,
 			      .alive = on_alive};
 	int r;
 

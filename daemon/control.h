@@ -132,6 +132,8 @@ void control_withdrawn(struct control_client *cc, const char *authority, pend_co
 		       enum ask_why why);
 /* It does not serve that authority any more; `why`: a code. */
 void control_unserved(struct control_client *cc, const char *authority, const char *why);
+/* Of all connections there ever were. */
+uint64_t control_client_number(const struct control_client *cc);
 /* Has it said anything since, or promised to within a minute? A promise that is broken ends what it serves. */
 bool control_alive(const struct control_client *cc, mono_t since);
 /* What it is owed waits. */

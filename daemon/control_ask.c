@@ -49,6 +49,11 @@ bool control_alive(const struct control_client *cc, mono_t since)
 	       (cc->heartbeat_ns && cc->heartbeat_ns <= CONTROL_HEARTBEAT_GOOD);
 }
 
+uint64_t control_client_number(const struct control_client *cc)
+{
+	return cc->session;
+}
+
 void heartbeat_init(struct control_client *cc)
 {
 	cc->heard = loop_now(cc->control->env.loop);

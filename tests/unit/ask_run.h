@@ -33,6 +33,7 @@ static struct {
 } seen;
 
 static int client_id[CLIENTS];
+static uint64_t client_number[CLIENTS]; /* another one: another client at the same address */
 static struct ask_def defs[DEFS];
 
 static inline unsigned number(pend_context c)
@@ -108,6 +109,12 @@ static inline bool on_backlogged(void *ctx, void *client)
 	return seen.backlogged[*(int *)client];
 }
 
+static inline uint64_t on_number(void *ctx, const void *client)
+{
+	(void)ctx;
+	return client_number[*(const int *)client];
+}
+
 static inline bool on_alive(void *ctx, void *client, uint64_t since_ns)
 {
 	(void)ctx;
@@ -152,11 +159,12 @@ static inline void setup(void)
 			      .withdrawn = on_withdrawn,
 			      .unserved = on_unserved,
 			      .backlogged = on_backlogged,
+			      .number = on_number,
 			      .alive = on_alive};
 
 	memset(&seen, 0, sizeof(seen));
 	for (int i = 0; i < CLIENTS; i++)
-		client_id[i] = i;
+		client_number[i] = 1 + (unsigned)(client_id[i] = i);
 	ck_assert_int_eq(loop_new(&l), 0);
 	env.loop = l;
 	ck_assert_int_eq(ask_new(&a, &env), 0);

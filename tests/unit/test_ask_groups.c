@@ -311,8 +311,77 @@ START_TEST(what_was_moved)
 	seen.held[1] = 0;
 	ask_client_silent(a, &client_id[1]);
 	ck_assert(seen.open[3][1][DNS]);
-	ck_assert_int_eq(answer(3, 1, ASK_PERMIT), ASK_AMBIGUOUS);
-	ck_assert_int_eq(answer_for(3, 1, DNS, ASK_PERMIT), ASK_OK);
+	ck_assert_int_eq(answer(3, 1, ASK_PERMIT), ASK_OK); /* it was never asked for another */
+	ended(1, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+}
+END_TEST
+
+/* The policy has another definition of one member: those that serve the others are not in doubt. */
+START_TEST(what_a_reload_moved)
+{
+	defs[ALL].members = 2;
+	defs[IDP].on_absent = ASK_BY_WAIT;
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+	serve(0, IDP, 0);
+	serve(1, DNS, 0);
+	question(1, ALL);
+	question(2, ALL);
+	defs[IDP].version++;
+	ck_assert_int_eq(ask_configure(a, 2, defs, DEFS), 0);
+	memset(seen.open[0], 0, sizeof(seen.open[0]));
+	seen.held[0] = 0;
+	ck_assert_int_eq(answer(1, 1, ASK_BLOCK), ASK_OK);
+	ended(1, PEND_VERDICT_BLOCK, REASON_AUTHORITY);
+	ck_assert_int_eq(answer(1, 2, ASK_BLOCK), ASK_OK);
+	ended(2, PEND_VERDICT_BLOCK, REASON_AUTHORITY);
+	ck_assert_uint_eq(ask_stats(a)->ambiguous, 0);
+}
+END_TEST
+
+/* Asked for the other member now: it may be the late answer for the one that was taken from it. */
+START_TEST(who_had_it_answers_late)
+{
+	defs[ALL].members = 2;
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+	serve(0, DNS, 0);
+	serve(1, IDP, 0);
+	question(1, ALL);
+	serve(2, DNS, 0);
+	seen.open[0][1][DNS] = false;
+	seen.held[0] = 0;
+	ask_client_silent(a, &client_id[0]);
+	ck_assert(seen.open[2][1][DNS]);
+	serve(0, IDP, 0);
+	seen.open[1][1][IDP] = false;
+	seen.held[1] = 0;
+	ask_client_gone(a, &client_id[1]);
+	ck_assert(seen.open[0][1][IDP]);
+	ck_assert_int_eq(answer(0, 1, ASK_PERMIT), ASK_AMBIGUOUS);
+	ck_assert_int_eq(answer_for(0, 1, IDP, ASK_PERMIT), ASK_OK);
+	ck_assert_int_eq(answer(2, 1, ASK_PERMIT), ASK_OK);
+	ended(1, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+}
+END_TEST
+
+/* Its memory may be that of one that was asked for another member, and is gone. */
+START_TEST(a_new_client_is_not_the_one_before)
+{
+	defs[ALL].members = 2;
+	defs[IDP].timeout_ns = 10 * MS;
+	defs[IDP].on_timeout = ASK_BY_PERMIT;
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+	serve(0, IDP, 0);
+	serve(1, DNS, 0);
+	question(1, ALL);
+	run_ms(20);
+	ask_client_gone(a, &client_id[0]);
+	client_number[0] = 100;
+	serve(0, DNS, 0);
+	seen.open[1][1][DNS] = false;
+	seen.held[1] = 0;
+	ask_client_gone(a, &client_id[1]);
+	ck_assert(seen.open[0][1][DNS]);
+	ck_assert_int_eq(answer(0, 1, ASK_PERMIT), ASK_OK);
 	ended(1, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
 }
 END_TEST
@@ -333,6 +402,9 @@ Suite *suite(void)
 	tcase_add_test(tc, an_answer_is_for_one_authority);
 	tcase_add_test(tc, in_a_chain_too);
 	tcase_add_test(tc, what_was_moved);
+	tcase_add_test(tc, what_a_reload_moved);
+	tcase_add_test(tc, who_had_it_answers_late);
+	tcase_add_test(tc, a_new_client_is_not_the_one_before);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(s, tc);
 	return s;
