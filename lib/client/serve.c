@@ -489,6 +489,17 @@ static void other_line(struct pend_client_server *s, const json_t *v, const char
 		foreign(s, v);
 }
 
+static const char *unserved_text(const char *why)
+{
+	if (!strcmp(why, "policy") || !strcmp(why, "not-found"))
+		return "the authority is not in the policy any more";
+	if (!strcmp(why, "heartbeat"))
+		return "nothing was heard of this program for too long";
+	if (!strcmp(why, "busy"))
+		return "the daemon has no room for another program that serves this authority";
+	return "the daemon ended the serving of this authority";
+}
+
 struct pump {
 	struct pend_client_server *s;
 	char why[256]; /* the serving ended: because of this */
@@ -513,9 +524,7 @@ static enum pend_client_error on_line(struct pend_client *c, void *ctx, json_t *
 	else if (lock)
 		unlock(s, lock, s->on.lock);
 	else if (u && !strcmp(client_text(u, "authority"), s->authority))
-		trouble = strcmp(client_text(u, "why"), "heartbeat")
-				  ? "the authority is not in the policy any more"
-				  : "nothing was heard of this program for too long";
+		trouble = unserved_text(client_text(u, "why"));
 	else
 		other_line(s, v, &trouble);
 	if (trouble)

@@ -149,6 +149,8 @@ static const struct {
 	const char *text, *why;
 } ends[] = {
 	{SERVING "{\"unserved\":{\"authority\":\"idp\",\"why\":\"policy\"}}\n", "policy"},
+	{SERVING "{\"unserved\":{\"authority\":\"idp\",\"why\":\"busy\"}}\n", "no room"},
+	{SERVING "{\"unserved\":{\"authority\":\"idp\",\"why\":\"system\"}}\n", "ended"},
 	{"{\"id\":1,\"ok\":false,\"error\":{\"code\":\"denied\",\"message\":\"you may not\"}}\n",
 	 "you may not"},
 	{"{\"id\":1,\"ok\":false,\"error\":{}}\n", "refused"},
