@@ -10,6 +10,7 @@
 
 #define FILE_MAX   (256u << 20)
 #define GROUPS_MAX 500u /* requests, about: elements that end together go together */
+#define LEAST_S    60   /* an end that is nearer would be past when it arrives */
 
 struct import {
 	struct cli *cli;
@@ -95,10 +96,27 @@ static size_t group_at(const struct import *im, size_t i, const char ***elements
 	return n;
 }
 
+/* While those before were sent the clock went on. */
+static int leave_out(struct import *im, const struct ban *first, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (banlist_skip(&im->list, first[i].element, strlen(first[i].element),
+				 first[i].line, "it is over"))
+			return cli_fail(CLI_FAILURE, "out of memory");
+	return CLI_OK;
+}
+
 static int send_group(struct import *im, const struct ban *first, const char **elements, size_t n)
 {
 	const char *set = first->allow ? im->allow_set : im->set;
-	int r = cli_set_add(im->cli, set, elements, n, first->until, im->duration, im->why);
+	int64_t now = (int64_t)time(NULL), until = first->until;
+	int r;
+
+	if (until && until <= now)
+		return leave_out(im, first, n);
+	if (until && until < now + LEAST_S) /* it may take more than one request */
+		until = now + LEAST_S;
+	r = cli_set_add(im->cli, set, elements, n, until, im->duration, im->why);
 
 	if (r != CLI_OK)
 		return r;
