@@ -283,13 +283,15 @@ static int elements_delete(struct overlay_set *s, const struct policy_spans *spa
 	return ok ? any : -ENOMEM;
 }
 
-static void elements_flush(struct overlay_set *s)
+/* What is there as long as a connection is goes only with `all`. */
+static void elements_flush(struct overlay_set *s, bool all)
 {
 	s->replaced = true;
 	policy_spans_deinit(&s->added);
 	policy_spans_deinit(&s->removed);
-	while (s->leases)
-		overlay_lease_drop(s, s->leases - 1);
+	for (size_t i = s->leases; i--;)
+		if (all || !s->lease[i].session)
+			overlay_lease_drop(s, i);
 }
 
 int overlay_elements(struct overlay *o, const struct classifier *c, const char *set,
@@ -310,7 +312,7 @@ int overlay_elements(struct overlay *o, const struct classifier *c, const char *
 		break;
 	case OVERLAY_FLUSH:
 	case OVERLAY_LOAD:
-		elements_flush(s);
+		elements_flush(s, true);
 		o->compile = true;
 		r = action == OVERLAY_LOAD && !policy_spans_copy(&s->added, spans) ? -ENOMEM : 1;
 		break;
@@ -355,7 +357,7 @@ static bool outcome_add(struct outcome *u, struct overlay_set *s, const struct o
 		       cross_out(&u->put, &ch->spans);
 	case OVERLAY_FLUSH:
 	case OVERLAY_LOAD:
-		elements_flush(s);
+		elements_flush(s, false); /* connections there are since the start */
 		policy_spans_deinit(&u->put);
 		policy_spans_deinit(&u->out);
 		return ch->action == OVERLAY_FLUSH || policy_spans_copy(&u->put, &ch->spans);

@@ -238,6 +238,29 @@ START_TEST(of_sets_that_are_gone)
 }
 END_TEST
 
+/* They come late, and a connection has added something meanwhile: it stays as long as the connection does. */
+START_TEST(what_connections_have_added_stays)
+{
+	const struct overlay_terms t = {.session = 5};
+	struct overlay *o = overlay_new();
+	struct overlay_change flush = {.action = OVERLAY_FLUSH, .set = "a"};
+	struct policy_spans spans;
+	struct policy_span span;
+	struct err e = {0};
+	size_t n;
+
+	ck_assert_int_eq(policy_span_parse("8.8.8.8", &span), 0);
+	ck_assert(policy_spans_make(&spans, &span, 1));
+	ck_assert_int_eq(overlay_elements(o, view.classifier, "a", OVERLAY_ADD, &spans, &t, &e), 1);
+	ck_assert_int_eq(overlay_restore(o, view.classifier, &flush, 1, &n), 0);
+	ck_assert(o->set[0]->replaced);
+	ck_assert_uint_eq(o->set[0]->leases, 1);
+	ck_assert_uint_eq(o->set[0]->lease[0].session, 5);
+	policy_spans_deinit(&spans);
+	overlay_put(o);
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *s = suite_create("overlay_sets");
@@ -248,6 +271,7 @@ Suite *suite(void)
 	tcase_add_test(t, any_changes_in_any_order);
 	tcase_add_test(t, made_again_as_one);
 	tcase_add_test(t, of_sets_that_are_gone);
+	tcase_add_test(t, what_connections_have_added_stays);
 	suite_add_tcase(s, t);
 	return s;
 }
