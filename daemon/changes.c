@@ -249,6 +249,20 @@ static void commit(struct changes *c, const struct reload_result *res)
 	soon(c);
 }
 
+/* A restoration that came meanwhile is before all of them still: it would undo what it follows. */
+static void restore_first(struct changes *c)
+{
+	struct list *at, *tmp;
+
+	list_foreach(at, tmp, &c->waiting) {
+		if (container_of(at, struct amend, link)->kind != AMEND_RESTORE)
+			continue;
+		list_del(at);
+		list_add_head(&c->waiting, at);
+		return;
+	}
+}
+
 /* Back to where they were. */
 static void put_back(struct changes *c)
 {
@@ -258,6 +272,7 @@ static void put_back(struct changes *c)
 		list_del(last);
 		list_add_head(&c->waiting, last);
 	}
+	restore_first(c);
 	overlay_put(c->next);
 	c->next = NULL;
 	soon(c);

@@ -261,6 +261,34 @@ START_TEST(what_connections_have_added_stays)
 }
 END_TEST
 
+static struct amend *of_before(enum overlay_action action, const char *element)
+{
+	struct amend *ch = amend_new(AMEND_RESTORE);
+	struct policy_span span;
+
+	ch->seq = RELOAD_SEQ_NONE;
+	ch->old = calloc(1, sizeof(*ch->old));
+	ch->olds = 1;
+	ch->old->action = action;
+	strcpy(ch->old->set, "a");
+	ck_assert_int_eq(policy_span_parse(element, &span), 0);
+	ck_assert(policy_spans_make(&ch->old->spans, &span, 1));
+	return ch;
+}
+
+/* A change that must be put in force once more comes behind those of before: it is the newer word. */
+START_TEST(before_what_is_put_back)
+{
+	ck_assert_int_eq(changes_add(c, elements(OVERLAY_DELETE, "10.0.0.7", 0, 0)), 0);
+	ck_assert(sends(1));
+	ck_assert_int_eq(changes_add(c, of_before(OVERLAY_ADD, "10.0.0.7")), 0);
+	answer(PEND_E_LIMIT);
+	settle(2);
+	ck_assert_uint_eq(failed, 0);
+	ck_assert(!in("10.0.0.7") && in("10.0.0.8"));
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *s = suite_create("overlay_sets");
@@ -272,6 +300,7 @@ Suite *suite(void)
 	tcase_add_test(t, made_again_as_one);
 	tcase_add_test(t, of_sets_that_are_gone);
 	tcase_add_test(t, what_connections_have_added_stays);
+	tcase_add_test(t, before_what_is_put_back);
 	suite_add_tcase(s, t);
 	return s;
 }
