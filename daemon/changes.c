@@ -22,6 +22,7 @@ struct changes {
 	size_t limit;      /* of a batch */
 	bool go, stepping; /* stepping: somebody up the stack looks at the queue */
 	bool compile;      /* edits were not taken */
+	bool restore_failed;
 	uint32_t sets_seq; /* of our MSG_SETS; 0: none is under way */
 	uint32_t seq;
 	bool partial;               /* of it came as edits, and no word on them */
@@ -73,6 +74,17 @@ static enum journal_kind journal_kind(const struct amend *ch)
 	return JOURNAL_RELOAD;
 }
 
+/* Those of before are tried again and again: that they fail is told once. */
+static bool is_told(struct changes *c, const struct amend *ch, const struct amend_result *res)
+{
+	bool told = c->restore_failed;
+
+	if (ch->kind != AMEND_RESTORE)
+		return false;
+	c->restore_failed = res->code;
+	return told && res->code;
+}
+
 static void record(struct changes *c, const struct amend *ch, const struct amend_result *res)
 {
 	struct journal_entry e = {
@@ -83,7 +95,7 @@ static void record(struct changes *c, const struct amend *ch, const struct amend
 		.who = ch->terms.who,
 	};
 
-	if (ch->kind == AMEND_CHECK || ch->kind == AMEND_DRY)
+	if (ch->kind == AMEND_CHECK || ch->kind == AMEND_DRY || is_told(c, ch, res))
 		return;
 	snprintf(e.what, sizeof(e.what), "%s", ch->what);
 	snprintf(e.why, sizeof(e.why), "%s", ch->terms.why);

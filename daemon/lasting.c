@@ -77,7 +77,7 @@ static void on_retry(void *ctx)
 	if (l->failed)
 		load(l);
 	if (l->sets == LASTING_SETS_FAILED)
-		lasting_sets_ask(l);
+		lasting_sets_again(l);
 	if (lasting_sets_dirty(l)) {
 		l->changed = true;
 		lasting_tidy(l);

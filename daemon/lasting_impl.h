@@ -11,6 +11,8 @@
 #define LASTING_MODULE   "store"
 #define LASTING_RETRY_MS 1000u /* at first */
 #define LASTING_SLOW_MS  4000u /* doubled up to that */
+#define LASTING_MADE_MS \
+	60000u /* ... or that: a policy may have to be made each time, to no effect */
 
 /* What of a set is in the file, as far as it is known. */
 struct lasting_kept {
@@ -48,6 +50,8 @@ struct lasting {
 	enum lasting_sets_state sets;
 	struct amend *
 		restore; /* SETS_ASKED, SETS_MADE: what is done again; the queue of changes has it in the latter */
+	mono_t sets_again;     /* after a failure: not before */
+	uint32_t sets_wait_ms; /* ... which was of the changes themselves; 0: none was */
 	struct lasting_kept *kept;
 	size_t nkept;
 	bool changed; /* some of them since they were last looked at */
@@ -68,7 +72,7 @@ bool lasting_keep(struct lasting *l, const struct remembered_entry *e);
 
 /* lasting_sets.c */
 void lasting_sets_free(struct lasting *l);
-void lasting_sets_ask(struct lasting *l);     /* again */
+void lasting_sets_again(struct lasting *l);   /* they failed */
 void lasting_sets_rewrite(struct lasting *l); /* all of them are to be written as a whole */
 bool lasting_sets_dirty(const struct lasting *l);
 

@@ -256,6 +256,7 @@ static void sets_done(struct lasting *l)
 	l->restore = NULL;
 	l->sets = LASTING_SETS_DONE;
 	l->retry_ms = LASTING_RETRY_MS;
+	l->sets_wait_ms = 0;
 	l->changed = true;
 	lasting_say(l);
 }
@@ -308,7 +309,7 @@ static void on_sets(void *ctx, int status, const struct store_set *s, size_t n)
 	sets_failed(l, "they are not taken");
 }
 
-void lasting_sets_ask(struct lasting *l)
+static void sets_ask(struct lasting *l)
 {
 	l->restore = amend_new(AMEND_RESTORE);
 	if (l->restore)
@@ -327,12 +328,30 @@ void lasting_sets(struct lasting *l, bool known)
 	if (known || !l->env.change)
 		sets_done(l);
 	else
-		lasting_sets_ask(l);
+		sets_ask(l);
+}
+
+void lasting_sets_again(struct lasting *l)
+{
+	if (mono_before(loop_clock(), l->sets_again))
+		lasting_retry(l);
+	else
+		sets_ask(l);
+}
+
+/* They were read well, and will hardly be others the next time. */
+static void made_in_vain(struct lasting *l)
+{
+	l->sets_wait_ms = l->sets_wait_ms ? 2 * l->sets_wait_ms : LASTING_SLOW_MS;
+	if (l->sets_wait_ms > LASTING_MADE_MS)
+		l->sets_wait_ms = LASTING_MADE_MS;
+	l->sets_again = mono_add(loop_clock(), l->sets_wait_ms * MONO_NS_PER_MS);
 }
 
 void lasting_restored(struct lasting *l, const struct amend *ch, const char *error)
 {
 	if (error) {
+		made_in_vain(l);
 		sets_failed(l, error);
 		return;
 	}

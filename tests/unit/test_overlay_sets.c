@@ -289,6 +289,26 @@ START_TEST(before_what_is_put_back)
 }
 END_TEST
 
+/* It is tried again and again, and the changes of people keep their place in the journal. */
+START_TEST(a_failure_is_told_once)
+{
+	uint64_t before = journal_count(journal);
+
+	dead = true;
+	for (unsigned i = 1; i <= 3; i++) {
+		ck_assert_int_eq(changes_add(c, of_before(OVERLAY_ADD, "8.8.8.8")), 0);
+		settle(i);
+	}
+	ck_assert_uint_eq(failed, 3);
+	ck_assert_uint_eq(journal_count(journal), before + 1);
+	dead = false;
+	ck_assert_int_eq(changes_add(c, of_before(OVERLAY_ADD, "8.8.8.8")), 0);
+	settle(4);
+	ck_assert(in("8.8.8.8"));
+	ck_assert_uint_eq(journal_count(journal), before + 2);
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *s = suite_create("overlay_sets");
@@ -301,6 +321,7 @@ Suite *suite(void)
 	tcase_add_test(t, of_sets_that_are_gone);
 	tcase_add_test(t, what_connections_have_added_stays);
 	tcase_add_test(t, before_what_is_put_back);
+	tcase_add_test(t, a_failure_is_told_once);
 	suite_add_tcase(s, t);
 	return s;
 }
