@@ -219,7 +219,7 @@ static void main_answer(struct authority *a, const struct msg *m, int fd)
 		changes_go(a->changes);
 		lasting_sets(a->lasting, changes_overlay(a->changes)->restored);
 		askers_again(a->askers);
-	} else if (m->type == MSG_DECISIONS && m->seq == LASTING_SEQ) {
+	} else if (m->type == MSG_DECISIONS && lasting_is_ours(m->seq)) {
 		lasting_decisions(a->lasting, m, fd);
 	} else if (!changes_answer(a->changes, m)) {
 		control_answer(a->control, MSG_MAIN, m, fd);

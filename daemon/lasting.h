@@ -51,7 +51,13 @@ void lasting_restored(struct lasting *l, const struct amend *ch,
 		      const char *error); /* NULL: they are in force */
 /* Nothing is to be done for now: are there many changes that come to little? Cheap when there are none. */
 void lasting_tidy(struct lasting *l);
-#define LASTING_SEQ 4001 /* of our own MSG_DECISIONS; no request's number is below 4096 */
+/* Numbers of our own MSG_DECISIONS: behind those of changes.c, and below all others. */
+#define LASTING_SEQ  2001
+#define LASTING_SEQS 1000
+static inline bool lasting_is_ours(uint32_t seq)
+{
+	return seq - LASTING_SEQ < LASTING_SEQS;
+}
 void lasting_decisions(struct lasting *l, const struct msg *m,
 		       int fd); /* `fd` stays the caller's */
 /* The policy that is shown may be another one. Cheap when it is not. */

@@ -13,11 +13,10 @@
 
 static void ask_part(struct lasting *l, uint32_t cursor)
 {
-	struct msg m = {.version = MSG_VERSION,
-			.type = MSG_DECISIONS,
-			.worker = MSG_MAIN,
-			.seq = LASTING_SEQ};
+	struct msg m = {.version = MSG_VERSION, .type = MSG_DECISIONS, .worker = MSG_MAIN};
 
+	l->seq = (l->seq + 1) % LASTING_SEQS;
+	m.seq = LASTING_SEQ + l->seq;
 	m.u.decisions.cursor = cursor;
 	l->cursor = cursor;
 	l->stalled = false;
@@ -101,7 +100,8 @@ void lasting_decisions(struct lasting *l, const struct msg *m, int fd)
 {
 	uint32_t next = m->u.decisions.cursor;
 
-	if (!l->rewrite || !l->listing)
+	/* one that comes late is of a list that was begun anew since */
+	if (!l->rewrite || !l->listing || m->seq != LASTING_SEQ + l->seq)
 		return;
 	l->listing = false;
 	if (!keep_all(l, fd, m->u.decisions.count)) {

@@ -59,7 +59,7 @@ struct lasting {
 	bool rewrite;
 	bool listing, stalled; /* a part of the list is awaited, for some time */
 	bool listed;           /* all of it is in the store's queue */
-	uint32_t cursor;       /* of the part */
+	uint32_t cursor, seq;  /* of the part; seq: of the request, from 0 */
 };
 
 /* Again in a while, each time a longer one. */
