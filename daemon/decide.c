@@ -418,7 +418,8 @@ void decide_next(void *context, const struct pend_values *v, const struct pend_m
 	struct classify_result r;
 
 	/* Only when a question above was answered: in a completion pass the first callout speaks for all layers. */
-	if (!meta->completion || meta->flags & PEND_META_COMPLETION)
+	if (!meta->completion || meta->flags & PEND_META_COMPLETION ||
+	    !(out->rights & PEND_RIGHT_ACTION_WRITE)) /* the one before it has said so for all */
 		return;
 	now = context_of(&at);
 	now.answered = answered_of_tag(MSG_TAG_LAYERS(w->answered_tag), &at.pended);

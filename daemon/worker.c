@@ -278,6 +278,30 @@ static void take_channel(struct worker *w, int fd)
 	}
 }
 
+/* The old policy is done with when what it permits is in, and to be seen, by who looks at the live flows then. */
+static void settle(struct worker *w)
+{
+	if (!pend_engine_settled(w->engine))
+		return;
+	if (w->releasing)
+		tell_main(w, MAIL_RELEASED, w->releasing);
+	w->releasing = NULL;
+	for (; w->reconsidered; w->reconsidered--)
+		tell_main(w, MAIL_RECONSIDERED, NULL);
+}
+
+static void take_snapshot(struct worker *w, struct snapshot *s)
+{
+	if (w->releasing) /* the main thread waits for one before it sends another */
+		tell_main(w, MAIL_RELEASED, w->releasing);
+	pend_engine_flush(w->engine);
+	pend_engine_policy_changed(w->engine, false);
+	snapshot_take_over(s, w->snapshot, w->number);
+	w->releasing = w->snapshot;
+	w->snapshot = s;
+	settle(w);
+}
+
 static void on_mail(void *ctx, uint32_t events)
 {
 	struct worker *w = ctx;
@@ -286,16 +310,12 @@ static void on_mail(void *ctx, uint32_t events)
 	(void)events;
 	while (read(w->mail_in, &m, sizeof(m)) == (ssize_t)sizeof(m)) {
 		if (m.type == MAIL_SNAPSHOT) {
-			/* What the old policy permits is in, and to be seen, before the live flows are looked at. */
-			pend_engine_flush(w->engine);
-			pend_engine_policy_changed(w->engine, false);
-			snapshot_take_over(m.u.snapshot, w->snapshot, w->number);
-			tell_main(w, MAIL_RELEASED, w->snapshot);
-			w->snapshot = m.u.snapshot;
+			take_snapshot(w, m.u.snapshot);
 		} else if (m.type == MAIL_RECONSIDER) {
 			pend_engine_flush(w->engine);
 			pend_engine_policy_changed(w->engine, m.u.ended);
-			tell_main(w, MAIL_RECONSIDERED, NULL);
+			w->reconsidered++;
+			settle(w);
 		} else if (m.type == MAIL_CHANNEL) {
 			take_channel(w, m.u.fd);
 		} else if (m.type == MAIL_IFACES) {
@@ -338,6 +358,7 @@ static mono_t on_idle(void *ctx, mono_t now)
 		drain_some(w, now);
 	if (w->more || !mono_before(now, next))
 		on_queue(w, 0);
+	settle(w);
 	unsent = pend_engine_flush(w->engine) != PEND_OK; /* for want of memory: try it again */
 	flush_channel(w, now);
 	pend_engine_stats(w->engine, &s);
@@ -374,6 +395,8 @@ static void *worker_thread(void *arg)
 	drop_channel(w);
 	loop_free(w->loop);
 	w->loop = NULL;
+	if (w->releasing)
+		tell_main(w, MAIL_RELEASED, w->releasing);
 	tell_main(w, MAIL_ENDED, w->snapshot);
 	return NULL;
 }

@@ -58,6 +58,8 @@ struct worker {
 	int started;
 	struct pend_engine *engine;
 	struct snapshot *snapshot;
+	struct snapshot *releasing; /* the one before, until what it permitted is settled; NULL */
+	unsigned reconsidered;      /* answers that wait for the same */
 	struct classify_ifaces *ifaces; /* NULL: no name is known */
 	struct listeners *listeners;
 	struct loop *loop;

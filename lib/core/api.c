@@ -253,7 +253,7 @@ enum pend_status pend_engine_policy_changed(struct pend_engine *e, bool ended)
 	if (!e)
 		return PEND_E_NULL_POINTER;
 	refresh(e);
-	stamp_all(e);
+	stamp_owe(e);
 	next_turn(e);
 	if (ended)
 		e->forgotten = e->turn;
@@ -261,6 +261,11 @@ enum pend_status pend_engine_policy_changed(struct pend_engine *e, bool ended)
 }
 
 /* ---- callouts ---- */
+
+bool pend_engine_settled(const struct pend_engine *e)
+{
+	return !e || !e->stamps.owed;
+}
 
 /* What it decided and still lingers is nobody's. */
 static void leave_orphans(struct pend_engine *e, unsigned at)

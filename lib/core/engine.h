@@ -132,6 +132,7 @@ struct stamps {
 	struct stamp_flow slot[STAMP_FLOWS]; /* by the flow's hash */
 	uint16_t ring[STAMP_FLOWS];          /* those that wait, the longest first */
 	uint16_t head, n;
+	uint16_t owed; /* so many of the first ones are stamped as soon as can be */
 	bool off;
 	struct wheel_timer timer;
 };
@@ -250,7 +251,9 @@ void complete_settle(struct pend_engine *e, struct pctx *c, enum pend_state stat
 /* core/stamp.c */
 /* The flow gets its stamp when it is quiet. False: it does not, and the verdict has to stamp. */
 bool stamp_later(struct pend_engine *e, const struct flow *f);
-/* All of them now: what is in must be seen by who looks at the live flows. */
+/* All of them soon: what is in must be seen by who looks at the live flows. */
+void stamp_owe(struct pend_engine *e);
+/* ... or now. */
 void stamp_all(struct pend_engine *e);
 void stamp_timer(struct pend_engine *e);
 

@@ -11,7 +11,7 @@
 
 #define QUIET_NS (20 * MONO_NS_PER_MS)
 #define LAST_NS  (500 * MONO_NS_PER_MS) /* one that is never quiet gets its stamp all the same */
-#define AT_ONCE  16u                    /* stamps in one go: each is a system call or two */
+#define AT_ONCE  8u /* stamps in one go: each is a system call or two, and packets wait */
 
 static struct stamp_flow *slot_of(struct pend_engine *e, const struct flow *f)
 {
@@ -22,7 +22,9 @@ static void arm(struct pend_engine *e)
 {
 	struct stamps *s = &e->stamps;
 
-	if (s->n && !wheel_timer_armed(&s->timer))
+	if (s->owed)
+		wheel_arm(&e->table.wheel, &s->timer, e->now);
+	else if (s->n && !wheel_timer_armed(&s->timer))
 		wheel_arm(&e->table.wheel, &s->timer,
 			  mono_add(s->slot[s->ring[s->head]].last, QUIET_NS));
 }
@@ -38,6 +40,7 @@ static uint16_t pop(struct stamps *s)
 
 	s->head = (uint16_t)((s->head + 1) % STAMP_FLOWS);
 	s->n--;
+	s->owed -= s->owed > 0;
 	return slot;
 }
 
@@ -84,6 +87,13 @@ static void try_again(struct pend_engine *e, struct stamp_flow *at)
 	push(&e->stamps, (uint16_t)(at - e->stamps.slot));
 }
 
+/* May it have its stamp? */
+static bool is_due(const struct pend_engine *e, const struct stamp_flow *at)
+{
+	return e->stamps.owed || mono_since(e->now, at->last) >= QUIET_NS ||
+	       mono_since(e->now, at->first) >= LAST_NS;
+}
+
 void stamp_timer(struct pend_engine *e)
 {
 	struct stamps *s = &e->stamps;
@@ -91,8 +101,7 @@ void stamp_timer(struct pend_engine *e)
 	for (unsigned i = 0; i < AT_ONCE && s->n; i++) {
 		struct stamp_flow *at = &s->slot[s->ring[s->head]];
 
-		if (mono_since(e->now, at->last) >= QUIET_NS ||
-		    mono_since(e->now, at->first) >= LAST_NS) {
+		if (is_due(e, at)) {
 			pop(s);
 			if (stamp(e, at) == STAMP_NO_FLOW)
 				try_again(e, at);
@@ -102,6 +111,12 @@ void stamp_timer(struct pend_engine *e)
 			break;
 		}
 	}
+	arm(e);
+}
+
+void stamp_owe(struct pend_engine *e)
+{
+	e->stamps.owed = e->stamps.n;
 	arm(e);
 }
 

@@ -407,10 +407,13 @@ PEND_API enum pend_status pend_engine_set_epoch(struct pend_engine *e, uint8_t e
  * completion pass that cannot pend, before it decides another packet. Where they would decide otherwise, that
  * packet is classified as if it were the first. Pended contexts have their own completion pass (R21). With `ended`,
  * flows were ended for another reason: then a permit that its peer has taken up is over in any case. Flows
- * of datagrams that wait for their stamps (some hundred at most) get them now, so that who looks at the live flows sees
- * them: pend_engine_flush() comes first. Whatever lingers costs nothing by itself.
+ * of datagrams that wait for their stamps, some hundred at most, get them next, a few in each dispatch; who looks at the
+ * live flows waits until pend_engine_settled(), or does not see them. pend_engine_flush() comes before. Whatever lingers
+ * costs nothing by itself.
  */
 PEND_API enum pend_status pend_engine_policy_changed(struct pend_engine *e, bool ended);
+/* Has all that was let in before the last change its stamp? */
+PEND_API bool pend_engine_settled(const struct pend_engine *e);
 
 /* ---------------------------------------------------------------------- callouts ---- */
 

@@ -227,10 +227,26 @@ START_TEST(R46_stamps_of_released_and_late_datagrams)
 	ck_assert_uint_eq(s->stamps, 2);
 	/* a policy that changes must see it */
 	sim_udp(s, 4001, 1);
+	ck_assert(pend_engine_settled(&s->e));
 	ck_assert_int_eq(pend_engine_policy_changed(&s->e, false), PEND_OK);
+	ck_assert(!pend_engine_settled(&s->e));
+	sim_wait(s, 1);
 	ck_assert_uint_eq(s->stamps, 3);
+	ck_assert(pend_engine_settled(&s->e));
 	sim_wait(s, 100);
 	ck_assert_uint_eq(s->stamps, 3);
+	/* a few at a time, and not what comes behind the change */
+	top.first = DO_PERMIT;
+	for (uint16_t port = 5000; port < 5020; port++)
+		sim_udp(s, port, 1);
+	ck_assert_int_eq(pend_engine_policy_changed(&s->e, false), PEND_OK);
+	sim_udp(s, 6000, 1);
+	engine_expire(&s->e, 0);
+	ck_assert_uint_lt(s->stamps, 3 + 20);
+	ck_assert(!pend_engine_settled(&s->e));
+	sim_wait(s, 5);
+	ck_assert(pend_engine_settled(&s->e));
+	ck_assert_uint_ge(s->stamps, 3 + 18); /* one or two had no room, and were stamped at once */
 }
 END_TEST
 
