@@ -322,7 +322,7 @@ START_TEST(whose_silence_is_a_failure)
 	char text[256];
 
 	snprintf(text, sizeof(text),
-		 "authority idp { type %s; timeout 200ms }\n"
+		 "authority idp { type %s; timeout 1500ms }\n"
 		 "layer l { pend proto tcp to port 22 ask idp }\n",
 		 silences[_i].kind);
 	put_in_force(text, 2);
@@ -332,7 +332,7 @@ START_TEST(whose_silence_is_a_failure)
 	run_ms(50);
 	if (silences[_i].says)
 		fake_says(cc, &one, silences[_i].says);
-	run_ms(200);
+	run_ms(1500);
 	ck_assert(ask_authority_stats(askers_ask(askers), "idp", &stats));
 	ck_assert_uint_eq(stats.timeouts, ASK_BREAKER_FAILS);
 	ck_assert_int_eq(stats.breaker, silences[_i].breaker);
