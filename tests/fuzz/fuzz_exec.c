@@ -37,7 +37,7 @@ static void ask(struct fake_agent *a, struct exec *x, struct exec_child *c, unsi
 
 static void say(struct exec_child *c, const uint8_t *data, size_t size, size_t piece)
 {
-	while (size) {
+	while (size && !c->lost) { /* nothing is read of one that is */
 		size_t n = size < piece ? size : piece, room = sizeof(c->line) - c->len;
 
 		n = n < room ? n : room;
