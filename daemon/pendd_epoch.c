@@ -79,7 +79,9 @@ void pendd_epoch_begin(struct pendd *d)
 {
 	int r = vacate(d, d->epoch, mark_epoch_before(d->epoch));
 
-	if (r)
+	if (r &&
+	    (lazy(d) ||
+	     r != -EPERM)) /* who may not do that may not bind a queue either, and is told so */
 		log_warning("epoch", "flows of an earlier daemon may not be authorized again: %s",
 			    strerror(-r));
 }

@@ -65,6 +65,7 @@ static void set_options(struct pend_engine *e, struct pctx *c, const struct engi
 	c->release = (uint8_t)o->release;
 	c->rule = o->rule;
 	c->tag = o->tag;
+	c->turn = e->turn;
 	flush_only(c);
 }
 

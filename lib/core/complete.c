@@ -249,6 +249,19 @@ static void refused_by_pass(struct pend_engine *e, const struct arbiter_result *
 		d->reason = r->loop ? PEND_CODE_LOOP : PEND_CODE_COMPLETION_PASS;
 }
 
+/* A block needs no completion pass. But where one would let it in by now, it is meant to stand all the same. */
+static void blocked_against(struct pend_engine *e, struct pctx *c)
+{
+	if (c->turn == e->turn)
+		return;
+	c->verdict = PEND_VERDICT_BLOCK;
+	c->state = PEND_STATE_COMPLETING; /* as in a completion pass */
+	e->callout[c->pender].live--;
+	if (!arbiter_stands(e, c))
+		c->flags |= PCTX_AGAINST;
+	e->callout[c->pender].live++;
+}
+
 enum pend_status complete_decide(struct pend_engine *e, struct pctx *c,
 				 const struct decision *asked)
 {
@@ -257,6 +270,7 @@ enum pend_status complete_decide(struct pend_engine *e, struct pctx *c,
 	struct arbiter_result r;
 
 	if (d.verdict == PEND_VERDICT_BLOCK && !d.pass) {
+		blocked_against(e, c);
 		carry_out(e, c, &d);
 		return PEND_OK;
 	}

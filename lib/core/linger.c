@@ -92,7 +92,7 @@ bool linger_stands(struct pend_engine *e, struct pctx *c)
 		return true;
 	if (permit && taken_up(c) && e->forgotten && (int16_t)(c->turn - e->forgotten) < 0)
 		return false;
-	if (!arbiter_stands(e, c))
+	if (!(c->flags & PCTX_AGAINST) && !arbiter_stands(e, c))
 		return false;
 	c->turn = e->turn;
 	return true;

@@ -32,8 +32,10 @@ enum pctx_flags {
 	PCTX_EARLY = 1u << 5,    /* completed while STORED (R10): verdict and block say how */
 	PCTX_INJECTED = 1u << 6, /* a copy of ours is on its way (R39) */
 	PCTX_EXPIRED = 1u << 7,  /* the deadline completed it */
-	PCTX_USED = 1u << 9,     /* the peer came back for its permit */
-	PCTX_DNAT = 1u << 8,     /* this host translates its destination: no copy can go in */
+	PCTX_AGAINST =
+		1u << 11,    /* blocked though the callouts of that moment would have let it in */
+	PCTX_USED = 1u << 9, /* the peer came back for its permit */
+	PCTX_DNAT = 1u << 8, /* this host translates its destination: no copy can go in */
 	PCTX_ENDED =
 		1u
 		<< 10, /* conntrack has its flow marked BLOCKED, by an end before this beginning */
@@ -63,7 +65,7 @@ struct pctx {
 	};
 	uint32_t source;       /* LIVE: the counter of its source that it is charged to */
 	uint16_t sent, failed; /* COMPLETING: release verdicts sent, and refused with ENOENT */
-	uint16_t turn;         /* of the engine, when this was decided */
+	uint16_t turn;         /* of the engine, when this was pended, then decided */
 	uint16_t flags;
 	uint8_t state; /* enum pend_state */
 	uint8_t hook, mode, release, on_timeout;

@@ -294,8 +294,10 @@ static void policies(void)
 		if (l->want == l->sent || !l->s)
 			continue;
 		note(l->s, "load: the policy says %s", overlays[l->want]);
-		if (l->want == O_PERMIT)
+		if (l->want == O_PERMIT) {
 			permit_comes(l->s);
+			l->s->blocked = false;
+		}
 		if (l->want == O_BLOCK) {
 			block_comes(l->s);
 			l->s->policy_block = true;

@@ -201,7 +201,8 @@ static void ended_block(struct schedule *s, const struct context *c, const char 
 {
 	if (s->block_at > c->ended)
 		fail(s, "context %s is blocked, and nothing blocked it", c->id);
-	s->blocked = true;
+	/* Who is blocked while the policy says permit stays out; a policy that comes to say so lets in again. */
+	s->blocked = !may_say(s->slot, O_PERMIT) || must_say(s->slot, O_PERMIT);
 	if (s->result == R_CONNECTED)
 		fail(s, "context %s is blocked, and its client connected", c->id);
 	if (s->fd < 0 || s->result != R_NONE)

@@ -143,6 +143,20 @@ START_TEST(R20_what_a_deadline_permits_is_owed)
 }
 END_TEST
 
+/* Who says no though the policy says yes by then means it, whatever else changes. */
+START_TEST(R24_a_block_against_the_policy_stands)
+{
+	sim_syn(s, 4000, 100);
+	policy(DO_PERMIT, DO_PERMIT);
+	ck_assert(!sim_accepted(s, sim_syn(s, 4000, 100))); /* it waits on (R21) */
+	sim_complete(s, top.ctx, PEND_VERDICT_BLOCK);
+	sim_round(s);
+	policy(DO_PERMIT, DO_PERMIT);
+	ck_assert(sim_dropped(s, sim_syn(s, 4000, 100)));
+	ck_assert_uint_eq(top.calls, 1);
+}
+END_TEST
+
 START_TEST(a_timeout_is_a_decision_too)
 {
 	top.opt.timeout_ns = 100 * MONO_NS_PER_MS;
@@ -277,6 +291,7 @@ Suite *suite(void)
 	tcase_add_test(tc, R31_datagrams_of_a_block_are_let_in);
 	tcase_add_test(tc, R46_a_flow_that_is_never_quiet_is_asked_about_again);
 	tcase_add_test(tc, R20_what_a_deadline_permits_is_owed);
+	tcase_add_test(tc, R24_a_block_against_the_policy_stands);
 	tcase_add_test(tc, a_timeout_is_a_decision_too);
 	tcase_add_test(tc, R39_our_copy_comes_back_to_another_policy);
 	tcase_add_test(tc, R39_our_copy_comes_back_to_nothing);
