@@ -297,6 +297,8 @@ static void policies(void)
 		if (l->want == O_PERMIT) {
 			permit_comes(l->s);
 			l->s->blocked = false;
+			if (l->s->expect == R_REFUSED)
+				l->s->expect = R_NONE;
 		}
 		if (l->want == O_BLOCK) {
 			block_comes(l->s);
@@ -414,6 +416,9 @@ static void judge_expectation(struct schedule *s, uint64_t now)
 {
 	static const char *const what[] = {"", "was not connected", "was not refused", ""};
 
+	/* Who has to come again for a permit is judged by the policy of then. */
+	if (s->expect == R_CONNECTED && !s->strict && s->policy_block)
+		s->expect = R_NONE;
 	if (s->expect == R_NONE)
 		return;
 	if (s->result == s->expect || s->result == R_CLOSED) {
