@@ -52,26 +52,9 @@ static void put_rules(const json_t *v, char cell[OUT_CELL])
 	snprintf(cell, OUT_CELL, "%lld", out_int(v, "rules"));
 }
 
-static void put_hits(const json_t *v, char cell[OUT_CELL])
-{
-	snprintf(cell, OUT_CELL, "%lld", out_int(v, "hits"));
-}
-
-static void put_bytes(const json_t *v, char cell[OUT_CELL])
-{
-	snprintf(cell, OUT_CELL, "%lld", out_int(v, "bytes"));
-}
-
-static void put_last(const json_t *v, char cell[OUT_CELL])
-{
-	const char *last = out_get(v, "last");
-
-	snprintf(cell, OUT_CELL, "%.19s", *last ? last : "-");
-}
-
 static const struct out_column columns[] = {
-	{"COUNTER", -20, put_name}, {"RULES", 5, put_rules},     {"HITS", 9, put_hits},
-	{"BYTES", 11, put_bytes},   {"LAST (UTC)", 0, put_last},
+	{"COUNTER", -20, put_name}, {"RULES", 5, put_rules},     {"HITS", 9, out_hits},
+	{"BYTES", 11, out_bytes},   {"LAST (UTC)", 0, out_last},
 };
 
 static const struct out_list list = {"counters", "No rule of the policy names a counter.", columns,

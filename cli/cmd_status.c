@@ -159,24 +159,6 @@ static void rule_number(const json_t *v, char cell[OUT_CELL])
 	snprintf(cell, OUT_CELL, "%lld", out_int(v, "rule"));
 }
 
-static void rule_hits(const json_t *v, char cell[OUT_CELL])
-{
-	snprintf(cell, OUT_CELL, "%lld", out_int(v, "hits"));
-}
-
-static void rule_bytes(const json_t *v, char cell[OUT_CELL])
-{
-	snprintf(cell, OUT_CELL, "%lld", out_int(v, "bytes"));
-}
-
-/* In UTC, to the second: when a rule matched last. */
-static void rule_last(const json_t *v, char cell[OUT_CELL])
-{
-	const char *last = out_get(v, "last");
-
-	snprintf(cell, OUT_CELL, "%.19s", *last ? last : "-");
-}
-
 static void rule_place(const json_t *v, char cell[OUT_CELL])
 {
 	const char *file = out_get(v, "file"), *slash = strrchr(file, '/');
@@ -190,8 +172,8 @@ static void rule_text(const json_t *v, char cell[OUT_CELL])
 }
 
 static const struct out_column rule_columns[] = {
-	{"RULE", 4, rule_number},       {"HITS", 9, rule_hits},     {"BYTES", 11, rule_bytes},
-	{"LAST (UTC)", -19, rule_last}, {"PLACE", -14, rule_place}, {"TEXT", 0, rule_text},
+	{"RULE", 4, rule_number},      {"HITS", 9, out_hits},      {"BYTES", 11, out_bytes},
+	{"LAST (UTC)", -19, out_last}, {"PLACE", -14, rule_place}, {"TEXT", 0, rule_text},
 };
 
 static const struct out_list rule_list = {"rules", "The policy has no rules.", rule_columns, 6};

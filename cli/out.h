@@ -70,6 +70,11 @@ long long out_int(const json_t *v, const char *key);
 void out_endpoint(const json_t *v, const char *addr_key, const char *port_key, char cell[OUT_CELL]);
 /* The protocol's name, or its number. */
 void out_protocol(const json_t *v, char cell[OUT_CELL]);
+/* What a rule, or several of them, have counted. */
+void out_hits(const json_t *v, char cell[OUT_CELL]);
+void out_bytes(const json_t *v, char cell[OUT_CELL]);
+/* In UTC, to the second: when one matched last. */
+void out_last(const json_t *v, char cell[OUT_CELL]);
 /* Lines of text from the daemon: diagnostics. */
 void out_lines(const json_t *lines);
 /* The policy's number, with the revision of its sets once they were changed: "5", "5.3". */

@@ -255,6 +255,23 @@ void out_endpoint(const json_t *v, const char *addr_key, const char *port_key, c
 		snprintf(cell, OUT_CELL, "%s:%lld", addr, port);
 }
 
+void out_hits(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%lld", out_int(v, "hits"));
+}
+
+void out_bytes(const json_t *v, char cell[OUT_CELL])
+{
+	snprintf(cell, OUT_CELL, "%lld", out_int(v, "bytes"));
+}
+
+void out_last(const json_t *v, char cell[OUT_CELL])
+{
+	const char *last = out_get(v, "last");
+
+	snprintf(cell, OUT_CELL, "%.19s", *last ? last : "-");
+}
+
 void out_protocol(const json_t *v, char cell[OUT_CELL])
 {
 	const char *name = out_get(v, "protocol");
