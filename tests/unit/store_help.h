@@ -172,22 +172,6 @@ static inline void write_events(unsigned n)
 	ck_assert_int_eq(store_db_commit(db), 0);
 }
 
-/* By another connection, which sees what is committed. */
-static inline int64_t ask_file(const char *text)
-{
-	sqlite3_stmt *q = NULL;
-	sqlite3 *s = NULL;
-	int64_t v;
-
-	ck_assert_int_eq(sqlite3_open(path, &s), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_prepare_v2(s, text, -1, &q, NULL), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_step(q), SQLITE_ROW);
-	v = sqlite3_column_int64(q, 0);
-	sqlite3_finalize(q);
-	sqlite3_close(s);
-	return v;
-}
-
 /* ---- sets ---- */
 
 static struct store_set sets[16];

@@ -4,6 +4,7 @@
 #include "daemon/sandbox.h" /* is it sanitized? */
 #include "policy_random.h"
 #include "policy_reference.h"
+#include "policy_loaded.h"
 #include <stddef.h>
 
 static struct classify_ifaces *ifaces;
@@ -21,29 +22,6 @@ static void make_ifaces(void)
 static void drop_ifaces(void)
 {
 	free(ifaces);
-}
-
-struct loaded {
-	struct policy *p;
-	void *image;
-	size_t size;
-	struct classifier *c;
-};
-
-static struct loaded load(const char *text)
-{
-	struct loaded l = {.p = parse_good(text)};
-
-	ck_assert_int_eq(policy_compile(l.p, &l.image, &l.size), 0);
-	ck_assert_int_eq(classify_attach(&l.c, l.image, l.size), 0);
-	return l;
-}
-
-static void unload(struct loaded *l)
-{
-	classify_detach(l->c);
-	free(l->image);
-	policy_free(l->p);
 }
 
 static bool same_result(const struct classify_result *r, const struct ref_result *want)

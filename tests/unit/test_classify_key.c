@@ -2,31 +2,8 @@
 /* What is decided by interface, addresses, protocol and destination port alone, against packets that differ in all else. */
 #include "unit.h"
 #include "policy_random.h"
+#include "policy_loaded.h"
 #include "core/classify_key.h"
-
-struct loaded {
-	struct policy *p;
-	void *image;
-	struct classifier *c;
-};
-
-static struct loaded load(const char *text)
-{
-	struct loaded l;
-	size_t size;
-
-	l.p = parse_good(text);
-	ck_assert_int_eq(policy_compile(l.p, &l.image, &size), 0);
-	ck_assert_int_eq(classify_attach(&l.c, l.image, size), 0);
-	return l;
-}
-
-static void unload(struct loaded *l)
-{
-	classify_detach(l->c);
-	free(l->image);
-	policy_free(l->p);
-}
 
 static const struct {
 	uint32_t n;

@@ -2,32 +2,9 @@
 /* What is not known of a live flow: its mark, and some of its opener's flags (R32). */
 #include "unit.h"
 #include "core/flow.h"
-#include "policy_help.h"
+#include "policy_loaded.h"
 
 #define NONE CLASSIFY_NO_RULE
-
-struct loaded {
-	struct policy *p;
-	void *image;
-	size_t size;
-	struct classifier *c;
-};
-
-static struct loaded load(const char *text)
-{
-	struct loaded l = {.p = parse_good(text)};
-
-	ck_assert_int_eq(policy_compile(l.p, &l.image, &l.size), 0);
-	ck_assert_int_eq(classify_attach(&l.c, l.image, l.size), 0);
-	return l;
-}
-
-static void unload(struct loaded *l)
-{
-	classify_detach(l->c);
-	free(l->image);
-	policy_free(l->p);
-}
 
 static struct pend_values live(const char *text)
 {

@@ -216,15 +216,21 @@ START_TEST(dry_run_tells_what_would_be_decided)
 }
 END_TEST
 
-START_TEST(dry_run_knows_the_date)
+/* Up to where the pended connections are asked for. */
+static void dry_run(const char *text)
 {
 	struct reload_result res = {.diagnostics = "", .restart = "", .diff = ""};
 
 	put_in_force(policy_text);
 	expect("{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
-	res.candidate = candidate("layer a { permit until \"2020-01-01 00:00\"\n pend }\n");
+	res.candidate = candidate(text);
 	control_reloaded(fake.control, reload_seq, &res);
 	candidate_put(res.candidate);
+}
+
+START_TEST(dry_run_knows_the_date)
+{
+	dry_run("layer a { permit until \"2020-01-01 00:00\"\n pend }\n");
 	answer_list(0, 5);
 	answer_list(1, 0);
 	ck_assert_ptr_nonnull(strstr(admin.text, "\"decided\":0"));
@@ -233,13 +239,7 @@ END_TEST
 
 START_TEST(dry_run_looks_the_listener_up)
 {
-	struct reload_result res = {.diagnostics = "", .restart = "", .diff = ""};
-
-	put_in_force(policy_text);
-	expect("{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
-	res.candidate = candidate("layer a { permit to port 22 user 7\n block user 8\n pend }\n");
-	control_reloaded(fake.control, reload_seq, &res);
-	candidate_put(res.candidate);
+	dry_run("layer a { permit to port 22 user 7\n block user 8\n pend }\n");
 	listens = (struct classify_listener){
 		.state = LISTENER_FOUND, .known = LISTENER_USER, .uid = 7};
 	answer_list(0, 5);
@@ -253,13 +253,7 @@ END_TEST
 
 START_TEST(a_client_gone_during_a_dry_run)
 {
-	struct reload_result res = {.diagnostics = "", .restart = "", .diff = ""};
-
-	put_in_force(policy_text);
-	expect("{\"id\":1,\"op\":\"reload\",\"dry_run\":true}", "");
-	res.candidate = candidate("layer a { block }\n");
-	control_reloaded(fake.control, reload_seq, &res);
-	candidate_put(res.candidate);
+	dry_run("layer a { block }\n");
 	control_closed(cc);
 	cc = NULL;
 	answer_list(0, 3);

@@ -4,12 +4,12 @@
  * at run time. The queue of changes and the store are the real ones, the verdict process is made up.
  */
 #include "unit.h"
+#include "store_ask.h"
 #include "daemon/lasting.h"
 #include "io/policyfile.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -307,21 +307,6 @@ static void sync_now(int status)
 	ck_assert_int_eq(sync_status != 0, status != 0);
 }
 
-static int64_t ask_file(const char *text)
-{
-	sqlite3_stmt *q = NULL;
-	sqlite3 *s = NULL;
-	int64_t v;
-
-	ck_assert_int_eq(sqlite3_open(path, &s), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_prepare_v2(s, text, -1, &q, NULL), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_step(q), SQLITE_ROW);
-	v = sqlite3_column_int64(q, 0);
-	sqlite3_finalize(q);
-	sqlite3_close(s);
-	return v;
-}
-
 #define SETS "SELECT count(*)FROM set_change"
 
 /* The first problem; "": none. */
@@ -375,7 +360,7 @@ START_TEST(changes_are_kept_however_many)
 	set("a", OVERLAY_DELETE, "10.0.0.1", 0); /* the policy's own */
 	set("b", OVERLAY_ADD, "8.8.8.8", 0);
 	sync_now(0);
-	ck_assert_int_lt(ask_file(SETS), 4500);
+	ck_assert_int_lt(store_ask(path, SETS), 4500);
 	ck_assert_str_eq(problem(), "");
 	set("a", OVERLAY_ADD, "198.51.100.2", 0);
 	sync_now(0);
@@ -398,16 +383,17 @@ START_TEST(what_a_long_file_comes_to_is_written)
 		set("a", i % 2 ? OVERLAY_DELETE : OVERLAY_ADD, "192.0.2.1", 0);
 	set("a", OVERLAY_ADD, "192.0.2.2", 0);
 	sync_now(0);
-	ask_file("INSERT INTO set_change(name,action,since,until,uid,spans,by,why)"
-		 "WITH RECURSIVE n(i)AS(SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<300)"
-		 "SELECT name,action,since,until,uid,spans,by,why FROM set_change,n ORDER BY i,id "
-		 "RETURNING 1");
+	store_ask(path,
+		  "INSERT INTO set_change(name,action,since,until,uid,spans,by,why)"
+		  "WITH RECURSIVE n(i)AS(SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<300)"
+		  "SELECT name,action,since,until,uid,spans,by,why FROM set_change,n ORDER BY i,id "
+		  "RETURNING 1");
 	stop();
-	ck_assert_int_gt(ask_file(SETS), 4096);
+	ck_assert_int_gt(store_ask(path, SETS), 4096);
 	begin();
 	UNTIL(said == 1);
 	sync_now(0);
-	ck_assert_int_eq(ask_file(SETS), 1);
+	ck_assert_int_eq(store_ask(path, SETS), 1);
 	ck_assert(in("a", "192.0.2.2") && !in("a", "192.0.2.1"));
 }
 END_TEST
@@ -490,7 +476,7 @@ START_TEST(what_was_not_taken_is_written_later)
 	ck_assert_int_eq(rename(aside, folder), 0);
 	UNTIL(!*problem());
 	sync_now(0);
-	ck_assert_int_eq(ask_file(SETS), 2);
+	ck_assert_int_eq(store_ask(path, SETS), 2);
 	stop();
 	begin();
 	UNTIL(said == 1);
@@ -546,10 +532,10 @@ START_TEST(what_holds_is_written_to_the_new_file)
 	UNTIL(!*problem());
 	ck_assert_uint_ge(parts, 3);
 	ck_assert_int_eq(
-		ask_file("SELECT count(*)FROM decision WHERE by='root' AND why='ticket' AND "
-			 "text LIKE 'pend proto tcp to port ssh%'"),
+		store_ask(path, "SELECT count(*)FROM decision WHERE by='root' AND why='ticket' AND "
+				"text LIKE 'pend proto tcp to port ssh%'"),
 		2291);
-	ck_assert_int_eq(ask_file(SETS), 3);
+	ck_assert_int_eq(store_ask(path, SETS), 3);
 	stop();
 	begin();
 	UNTIL(said == 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The database: what is written is there again; files that are none of ours, and older ones. */
 #include "store_help.h"
+#include "store_ask.h"
 
 /* ---- the database ---- */
 
@@ -179,12 +180,12 @@ START_TEST(rules_go_with_their_last_event)
 		ck_assert_int_eq(store_db_event(db, &e), 0);
 	}
 	ck_assert_int_eq(store_db_commit(db), 0);
-	ck_assert_int_eq(ask_file("SELECT count(*)FROM rule"), 1300);
+	ck_assert_int_eq(store_ask(path, "SELECT count(*)FROM rule"), 1300);
 	do {
 		ck_assert_int_eq(store_db_prune(db, now, 2200, 100000, &more), 0);
 		now += 60000;
 	} while (more);
-	ck_assert_int_eq(ask_file("SELECT count(*)FROM rule"), 100);
+	ck_assert_int_eq(store_ask(path, "SELECT count(*)FROM rule"), 100);
 	/* one that went is known to be gone, and comes again with a number of its own */
 	snprintf(rule, sizeof(rule), "pend proto tcp to port 77");
 	ck_assert_int_eq(store_db_event(db, &e), 0);
@@ -291,14 +292,14 @@ START_TEST(an_older_file_becomes_one_of_now)
 
 	sql(version_1);
 	ck_assert_int_eq(open_at(path, NULL), STORE_OPEN_OK);
-	ck_assert_int_eq(ask_file("PRAGMA user_version"), STORE_DB_VERSION);
+	ck_assert_int_eq(store_ask(path, "PRAGMA user_version"), STORE_DB_VERSION);
 	ck_assert_uint_eq(load(2000), 1);
 	ck_assert_str_eq(texts[0][3], "ticket");
 	ck_assert_uint_eq(load_sets(500), 1);
 	ck_assert_uint_eq(query(q), 1);
 	ck_assert_str_eq(found_rule[0], "pend proto tcp");
 	ck_assert_int_eq(store_db_prune(db, 100000, 0, 1000, &more), 0);
-	ck_assert_int_eq(ask_file("SELECT count(*)FROM rule"), 1);
+	ck_assert_int_eq(store_ask(path, "SELECT count(*)FROM rule"), 1);
 	reopen();
 	ck_assert_uint_eq(load(2000), 1);
 	/* one that says it is older, and is not */
