@@ -4,6 +4,7 @@
  * and what it would not pend is told. Nothing is changed.
  */
 #include "daemon/control_impl.h"
+#include "core/flow.h"
 #include "daemon/control_json.h"
 #include <stdlib.h>
 #include <string.h>
@@ -85,38 +86,16 @@ static struct classify_ifaces *ifaces_of(const struct view *v, const struct pend
 	return t;
 }
 
-static struct pend_values values_of(const struct pend_info *i)
-{
-	bool icmp = i->protocol == 1 || i->protocol == 58;
-	struct pend_values v = {
-		.family = i->family,
-		.protocol = i->protocol,
-		.source_port = i->source_port,
-		.dest_port = i->dest_port,
-		.icmp_type = i->icmp_type,
-		.icmp_code = i->icmp_code,
-		.tcp_flags = i->tcp_flags,
-		.has_ports = !icmp && (i->source_port || i->dest_port),
-		.in_interface = i->in_interface,
-		.out_interface = i->out_interface,
-		.mark = i->mark,
-		.hook = i->hook,
-	};
-
-	memcpy(v.source, i->source, sizeof(v.source));
-	memcpy(v.dest, i->dest, sizeof(v.dest));
-	return v;
-}
-
 static void dry_context(struct request *r, const struct pend_info *i)
 {
 	const struct classifier *c = r->candidate->classifier;
 	struct classify_ifaces *t = ifaces_of(r->control->env.view, i);
 	struct judge j;
-	struct pend_values v = values_of(i);
+	struct pend_values v;
 	struct classify_result res;
 	json_t *o;
 
+	flow_info_values(i, &v);
 	judge_init(&j, &r->control->env, t, i->in_interface);
 	classify_with(c, &j.now, &v, &res);
 	free(t);

@@ -441,29 +441,6 @@ bool decide_before(const struct worker *w, const struct pend_info *i)
 	return w->snapshot && MSG_TAG_GENERATION(i->tag) != w->snapshot->generation;
 }
 
-static struct pend_values values_of(const struct pend_info *i)
-{
-	struct flow f = {.family = i->family,
-			 .proto = i->protocol,
-			 .sport = i->source_port,
-			 .dport = i->dest_port};
-	struct pend_values v;
-
-	memcpy(f.src, i->source, sizeof(f.src));
-	memcpy(f.dst, i->dest, sizeof(f.dst));
-	flow_values(&f, &v);
-	v.icmp_type = i->icmp_type;
-	v.icmp_code = i->icmp_code;
-	v.in_interface = i->in_interface;
-	v.out_interface = i->out_interface;
-	v.mark = i->mark;
-	v.mark_unknown = false;
-	v.tcp_flags = i->tcp_flags;
-	v.tcp_flags_unknown = 0;
-	v.hook = i->hook;
-	return v;
-}
-
 static bool got_past(void *snapshot, uint32_t rule)
 {
 	const struct snapshot *s = snapshot;
@@ -485,7 +462,7 @@ struct pend_info decide_today(const struct worker *w, const struct pend_info *as
 
 	if (!asked->tag || !decide_before(w, asked))
 		return i;
-	v = values_of(asked);
+	flow_info_values(asked, &v);
 	now.answered = before_of_tag(MSG_TAG_LAYERS(asked->tag));
 	classify_with(w->snapshot->classifier, &now, &v, &r);
 	if (r.action == CLASSIFY_PEND) {

@@ -48,8 +48,7 @@ void reauth_end_close(struct reauth_end *e)
  */
 static int block(struct reauth_end *e, const struct ct_flow *f)
 {
-	uint32_t blocked = mark_bits(&e->marks, mark_value(MARK_BLOCKED, 0));
-	int r = ct_set_mark(e->ct, &f->orig, blocked, e->marks.mask);
+	int r = ct_set_mark(e->ct, &f->orig, mark_blocked(&e->marks), e->marks.mask);
 
 	return r && r != -ENOENT ? ct_delete(e->ct, &f->orig) : r;
 }

@@ -290,12 +290,18 @@ static void settle(struct worker *w)
 		tell_main(w, MAIL_RECONSIDERED, NULL);
 }
 
+/* A stamp is for what the kernel has: verdicts first. */
+static void changed(struct worker *w, bool ended)
+{
+	pend_engine_flush(w->engine);
+	pend_engine_policy_changed(w->engine, ended);
+}
+
 static void take_snapshot(struct worker *w, struct snapshot *s)
 {
 	if (w->releasing) /* the main thread waits for one before it sends another */
 		tell_main(w, MAIL_RELEASED, w->releasing);
-	pend_engine_flush(w->engine);
-	pend_engine_policy_changed(w->engine, false);
+	changed(w, false);
 	snapshot_take_over(s, w->snapshot, w->number);
 	w->releasing = w->snapshot;
 	w->snapshot = s;
@@ -312,8 +318,7 @@ static void on_mail(void *ctx, uint32_t events)
 		if (m.type == MAIL_SNAPSHOT) {
 			take_snapshot(w, m.u.snapshot);
 		} else if (m.type == MAIL_RECONSIDER) {
-			pend_engine_flush(w->engine);
-			pend_engine_policy_changed(w->engine, m.u.ended);
+			changed(w, m.u.ended);
 			w->reconsidered++;
 			settle(w);
 		} else if (m.type == MAIL_CHANNEL) {

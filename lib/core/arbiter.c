@@ -141,6 +141,20 @@ static void values_of(const struct pctx *c, const struct mark_layout *marks, str
 	v->hook = c->hook;
 }
 
+static struct pend_metadata metadata_of(const struct pend_engine *e, const struct pctx *c,
+					enum pend_verdict asked)
+{
+	return (struct pend_metadata){
+		.reason = PEND_REASON_CLASSIFY_COMPLETION,
+		.injection = PEND_INJECTED_BY_SELF,
+		.context = pctx_handle(&e->table, c),
+		.verdict = asked,
+		.tag = c->tag,
+		.now_ns = e->now.ns,
+		.isn = c->isn,
+	};
+}
+
 static uint32_t base_flags(const struct pctx *c)
 {
 	return flow_addr_loopback(c->flow.dst, c->flow.family) ? PEND_META_LOOPBACK : 0u;
@@ -177,15 +191,7 @@ bool arbiter_stands(struct pend_engine *e, struct pctx *c)
 	struct engine_call call = {.ctx = c}; /* no token: nobody can pend */
 	struct pend_packet p;
 	struct pend_values v;
-	struct pend_metadata m = {
-		.reason = PEND_REASON_CLASSIFY_COMPLETION,
-		.injection = PEND_INJECTED_BY_SELF,
-		.context = pctx_handle(&e->table, c),
-		.verdict = (enum pend_verdict)c->verdict,
-		.tag = c->tag,
-		.now_ns = e->now.ns,
-		.isn = c->isn,
-	};
+	struct pend_metadata m = metadata_of(e, c, (enum pend_verdict)c->verdict);
 	struct arbiter_result r = {
 		.action = PEND_ACTION_CONTINUE, .rule = c->rule, .write = true}; /* all are asked */
 
@@ -242,15 +248,7 @@ void arbiter_complete(struct pend_engine *e, struct pctx *c, enum pend_verdict a
 	struct engine_call call = {.ctx = c};
 	struct pend_packet p;
 	struct pend_values v;
-	struct pend_metadata m = {
-		.reason = PEND_REASON_CLASSIFY_COMPLETION,
-		.injection = PEND_INJECTED_BY_SELF,
-		.context = pctx_handle(&e->table, c),
-		.verdict = asked,
-		.tag = c->tag,
-		.now_ns = e->now.ns,
-		.isn = c->isn,
-	};
+	struct pend_metadata m = metadata_of(e, c, asked);
 
 	*r = (struct arbiter_result){
 		.action = (enum pend_action)c->aggregate, .rule = c->rule, .write = true};

@@ -316,7 +316,7 @@ static void judge(struct pend_engine *e, const struct engine_input *in, struct p
 	if (mark_is_ended(&e->marks, in->mark) && again_stays_ended(e, in, p))
 		return;
 	c = lookup(e, p);
-	if (mark_get(&e->marks, in->mark) == mark_get(&e->marks, mark_inject(&e->marks))) {
+	if (mark_is_inject(&e->marks, in->mark)) {
 		returned(e, c, in);
 		return;
 	}

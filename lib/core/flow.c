@@ -409,3 +409,25 @@ void flow_values(const struct flow *f, struct pend_values *v)
 	memcpy(v->source, f->src, sizeof(v->source));
 	memcpy(v->dest, f->dst, sizeof(v->dest));
 }
+
+void flow_info_values(const struct pend_info *i, struct pend_values *v)
+{
+	bool icmp = i->protocol == IPPROTO_ICMP || i->protocol == IPPROTO_ICMPV6;
+
+	*v = (struct pend_values){
+		.family = i->family,
+		.protocol = i->protocol,
+		.source_port = icmp ? 0 : i->source_port,
+		.dest_port = i->dest_port,
+		.icmp_type = i->icmp_type,
+		.icmp_code = i->icmp_code,
+		.tcp_flags = i->tcp_flags,
+		.has_ports = !icmp && (i->source_port || i->dest_port),
+		.in_interface = i->in_interface,
+		.out_interface = i->out_interface,
+		.mark = i->mark,
+		.hook = i->hook,
+	};
+	memcpy(v->source, i->source, sizeof(v->source));
+	memcpy(v->dest, i->dest, sizeof(v->dest));
+}

@@ -32,12 +32,15 @@ bool flow_equal(const struct flow *a, const struct flow *b);
  * an echo request becomes the reply and back, so that a reply's flow reversed is its request's. */
 struct flow flow_reverse(const struct flow *f);
 
+struct pend_info;
 struct pend_values;
 /*
  * What the opening packet of this flow is to a filter, as far as the key tells; all else is zero, and where that
  * may be wrong, said to be unknown: its mark, and of TCP the flags that do not make a SYN.
  */
 void flow_values(const struct flow *f, struct pend_values *v);
+/* What the packet was to it that a context began with: all of it is known. */
+void flow_info_values(const struct pend_info *i, struct pend_values *v);
 
 /* Is dst (or src) in 127/8 or ::1? */
 bool flow_addr_loopback(const uint8_t addr[16], uint8_t family);

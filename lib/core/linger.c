@@ -115,7 +115,6 @@ void linger_late(struct pend_engine *e, struct pctx *c, const struct engine_inpu
 		return;
 	}
 	pctx_used(&e->table, c);
-	c->flags |= PCTX_USED;
 	c->linger = linger_end(e, c);
 	if (!track_start(e, c) && !(c->flags & PCTX_TRACKED))
 		wheel_arm(&e->table.wheel, &c->timer, c->linger);

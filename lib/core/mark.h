@@ -132,6 +132,11 @@ static inline uint32_t mark_inject(const struct mark_layout *l)
 	return mark_permit(l, MARK_EPOCH_INJECT);
 }
 
+static inline bool mark_is_inject(const struct mark_layout *l, uint32_t mark)
+{
+	return (mark & l->mask) == mark_inject(l);
+}
+
 static inline uint32_t mark_reset(const struct mark_layout *l)
 {
 	return mark_bits(l, mark_value(MARK_RESET, MARK_EPOCH_NONE));
@@ -199,6 +204,12 @@ static inline bool mark_is_permitted(const struct mark_layout *l, uint32_t ct_ma
 	uint8_t v = mark_get(l, ct_mark);
 
 	return mark_value_kind(v) == MARK_PERMIT && mark_epoch_valid(mark_value_epoch(v));
+}
+
+/* What a connection's mark becomes when it is ended. */
+static inline uint32_t mark_blocked(const struct mark_layout *l)
+{
+	return mark_bits(l, mark_value(MARK_BLOCKED, MARK_EPOCH_NONE));
 }
 
 static inline bool mark_is_blocked(const struct mark_layout *l, uint32_t ct_mark)

@@ -318,9 +318,11 @@ void pctx_retire(struct pctx_table *t, struct pctx *c)
 
 void pctx_used(struct pctx_table *t, struct pctx *c)
 {
-	if (!pctx_owed(c))
-		return;
+	bool owed = pctx_owed(c);
+
 	c->flags |= PCTX_USED;
+	if (!owed)
+		return;
 	list_del(&c->link);
 	list_add_tail(&t->linger_permit, &c->link);
 }

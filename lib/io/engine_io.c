@@ -114,13 +114,12 @@ static bool op_end(void *ctx, const struct flow *f)
 {
 	struct engine_io *io = ctx;
 	const struct mark_layout *l = &io->engine.marks;
-	uint32_t blocked = mark_bits(l, mark_value(MARK_BLOCKED, 0));
 	struct ct_info info;
 
 	if (f->proto == PROTO_TCP)
 		return io->diag >= 0 && sockdestroy_tcp(io->diag, f) == 0;
 	return io->ct && ct_get(io->ct, f, &info) == 0 &&
-	       ct_set_mark(io->ct, &info.orig, blocked, l->mask) == 0;
+	       ct_set_mark(io->ct, &info.orig, mark_blocked(l), l->mask) == 0;
 }
 
 /* What was blocked since, or stamped by a packet behind, stays as it is. */
