@@ -683,6 +683,7 @@ static void announce(struct authority *a)
 	struct msg m = {.version = MSG_VERSION, .type = MSG_MAIN_STATUS, .worker = MSG_MAIN};
 
 	loop_set_idle(a->loop, idle, a);
+	loop_set_busy(a->loop, a->view.settings.busy_poll);
 	subscribe(a, EVENTS_BASE);
 	m.seq = SEQ_STATUS;
 	post_simple(a, MSG_READY, PEND_OK);

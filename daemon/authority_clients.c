@@ -222,6 +222,8 @@ static void env_figures(void *ctx, json_t *status)
 	const struct ask_stats *q = ask_stats(askers_ask(a->askers));
 	json_t *o = json_object();
 
+	set_int(o, "busy_polls", loop_busy(a->loop)->tries);
+	set_int(o, "busy_poll_answers", loop_busy(a->loop)->answers);
 	set_int(o, "clients", u->clients);
 	set_int(o, "accepted", u->accepted);
 	set_int(o, "refused", u->refused + c->denied);

@@ -80,6 +80,7 @@ struct collected {
 	bool have[WORKERS_MAX];
 	struct pend_stats stats[WORKERS_MAX], sum;
 	uint64_t events_dropped, questions_refused, bad_messages, dispatches, answer_ns, answers;
+	uint64_t busy_polls, busy_poll_answers;
 	struct listeners_counts listeners;
 };
 

@@ -198,6 +198,8 @@ static json_t *status_totals(const struct collected *c)
 	set_int(o, "questions_refused", c->questions_refused);
 	set_int(o, "bad_messages", c->bad_messages + c->main.bad_messages);
 	set_int(o, "dispatches", c->dispatches);
+	set_int(o, "busy_polls", c->busy_polls);
+	set_int(o, "busy_poll_answers", c->busy_poll_answers);
 	set_int(o, "answers", c->answers);
 	set_int(o, "answer_us_mean", c->answers ? c->answer_ns / c->answers / 1000 : 0);
 	return o;
@@ -292,6 +294,8 @@ static void status_stats(struct collected *c, unsigned worker, const struct msg 
 	c->questions_refused += m->u.stats.questions_refused;
 	c->bad_messages += m->u.stats.bad_messages;
 	c->dispatches += m->u.stats.dispatches;
+	c->busy_polls += m->u.stats.busy_polls;
+	c->busy_poll_answers += m->u.stats.busy_poll_answers;
 	c->answer_ns += m->u.stats.answer_ns_sum;
 	c->answers += m->u.stats.answers;
 	c->listeners.lookups += m->u.stats.listeners.lookups;

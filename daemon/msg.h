@@ -310,6 +310,7 @@ struct msg {
 			uint64_t events_dropped, questions_refused, bad_messages, dispatches;
 			uint64_t answer_ns_sum,
 				answers; /* pend -> completion, of decided contexts */
+			uint64_t busy_polls, busy_poll_answers; /* struct busy */
 			struct listeners_counts listeners;
 		} stats;
 	} u;

@@ -283,6 +283,7 @@ static void settings_restart(const struct settings *a, const struct settings *b,
 		{"raw", DIFFERS(raw_reinject)},
 		{"state", strcmp(a->state, b->state) != 0},
 		{"history", DIFFERS(history) || DIFFERS(history_keep) || DIFFERS(history_max)},
+		{"busy-poll", DIFFERS(busy_poll)},
 		{"limits", DIFFERS(max_contexts) || DIFFERS(max_per_source) ||
 				   DIFFERS(max_per_service) || DIFFERS(max_packets) ||
 				   DIFFERS(max_bytes) || DIFFERS(hold_max) ||

@@ -96,6 +96,7 @@ int worker_init(struct worker *w, unsigned number, const struct settings *s,
 			     .mail_main = -1,
 			     .mail_out = mail_out,
 			     .on_limit = s->on_limit};
+	busy_init(&w->busy, loop_busy_us(s->busy_poll));
 	engine_config(&c, s, hook);
 	c.id = (uint8_t)number;
 	c.queue = (uint16_t)(s->queue_first + number);
@@ -222,7 +223,9 @@ static void flush_channel(struct worker *w, mono_t now)
 
 	if (!w->chan || mono_before(now, flush_due(w)))
 		return;
-	w->unsent = 0;
+	if (w->questions)
+		busy_asked(&w->busy, w->questions, now);
+	w->unsent = w->questions = 0;
 	w->urgent = false;
 	r = chan_flush(w->chan);
 	if (r < 0)
@@ -256,8 +259,11 @@ static void on_channel(void *ctx, uint32_t events)
 			return;
 		}
 		worker_prefetch(w, in, n);
-		for (unsigned i = 0; i < n; i++)
+		for (unsigned i = 0; i < n; i++) {
+			if (in[i].type == MSG_COMPLETE)
+				busy_answered(&w->busy, loop_now(w->loop));
 			worker_message(w, &in[i]);
+		}
 		if (n <
 		    MSG_PER_DATAGRAM) /* rarely is there another one, and the loop would say so */
 			return;
@@ -366,6 +372,7 @@ static mono_t on_idle(void *ctx, mono_t now)
 	settle(w);
 	unsent = pend_engine_flush(w->engine) != PEND_OK; /* for want of memory: try it again */
 	flush_channel(w, now);
+	loop_poll_until(w->loop, busy_until(&w->busy, now));
 	pend_engine_stats(w->engine, &s);
 	atomic_store_explicit(&w->pending, s.pending, memory_order_relaxed);
 	atomic_store_explicit(&w->held, s.held, memory_order_relaxed);

@@ -7,6 +7,7 @@
 #define DAEMON_WORKER_H
 
 #include "core/settings.h"
+#include "base/busy.h"
 #include "daemon/listeners.h"
 #include "daemon/offers.h"
 #include "daemon/remembered.h"
@@ -73,7 +74,9 @@ struct worker {
 	uint32_t subscribed;       /* bits of enum pend_event_type */
 	unsigned unsent;           /* events gathered since `unsent_since` */
 	mono_t unsent_since;
-	bool urgent;      /* an answer or a question is among what waits to be sent */
+	unsigned questions; /* of these */
+	bool urgent;        /* an answer or a question is among what waits to be sent */
+	struct busy busy;
 	uint8_t on_limit; /* enum pend_action */
 	bool draining, more;
 	uint8_t drain_verdict;

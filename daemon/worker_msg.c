@@ -136,6 +136,7 @@ void worker_ask(struct worker *w, pend_context context)
 		return;
 	if (w->chan && chan_room(w->chan) > WORKER_REPLY_ROOM && chan_send(w->chan, &m) == 0) {
 		w->urgent = true;
+		w->questions++;
 		return;
 	}
 	/* between two authority processes: the next one asks about all that is pended */
@@ -303,6 +304,8 @@ static void send_stats(struct worker *w, const struct msg *m)
 	out.u.stats.questions_refused = w->questions_refused;
 	out.u.stats.bad_messages = w->bad_messages;
 	out.u.stats.dispatches = w->dispatches;
+	out.u.stats.busy_polls = w->busy.tries;
+	out.u.stats.busy_poll_answers = w->busy.answers;
 	out.u.stats.answer_ns_sum = w->answer_ns_sum;
 	out.u.stats.answers = w->answers;
 	listeners_count(w->listeners, &out.u.stats.listeners);

@@ -89,6 +89,7 @@ static const struct setting settings[] = {
 	{"high-watermark-percent", KIND_U32, FIELD(high_watermark_percent), 1, 100, NULL},
 	{"kernel-queue", KIND_U32, FIELD(kernel_queue), 1, 65535, NULL},
 	{"receive-buffer", KIND_SIZE32, FIELD(receive_buffer), 65536, 1u << 30, NULL},
+	{"busy-poll", KIND_U32, FIELD(busy_poll), 0, 1000, NULL},
 	{"max-clients", KIND_U32, FIELD(max_clients), 1, 65535, NULL},
 	{"on-limit", KIND_WORD8, FIELD(on_limit), 0, 0, limit_actions},
 	{"on-malformed", KIND_WORD8, FIELD(on_malformed), 0, 0, limit_actions},

@@ -34,6 +34,7 @@ void settings_init(struct settings *s)
 	s->high_watermark_percent = 80;
 	s->kernel_queue = 65535;
 	s->receive_buffer = 16u << 20;
+	s->busy_poll = 200;
 	s->max_clients = 64;
 	s->on_limit = PEND_ACTION_BLOCK;
 	s->on_malformed = PEND_ACTION_BLOCK;

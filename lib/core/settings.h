@@ -62,6 +62,7 @@ struct settings {
 	uint32_t max_contexts, max_per_source, max_per_service, max_packets;
 	uint64_t max_bytes;
 	uint32_t hold_max, high_watermark_percent, kernel_queue, receive_buffer;
+	uint32_t busy_poll;   /* busy-poll 200: microseconds; 0: off */
 	uint32_t max_clients; /* control connections in all */
 	uint8_t on_limit;     /* on-limit block|permit: enum pend_action */
 	uint8_t on_malformed; /* on-malformed block|permit: enum pend_action */

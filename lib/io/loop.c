@@ -2,6 +2,7 @@
 /* The event loop; see loop.h. */
 #include "io/loop.h"
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -40,6 +41,8 @@ struct loop {
 	loop_idle_fn *idle;
 	void *idle_ctx;
 	mono_t idle_next;
+	mono_t poll_until;
+	struct busy busy;
 	bool stopped;
 	int code;
 };
@@ -227,6 +230,7 @@ int loop_new(struct loop **out)
 	l->now = loop_clock();
 	sigemptyset(&l->signals);
 	wheel_init(&l->wheel, l->now);
+	busy_init(&l->busy, 0);
 	r = l->epoll_fd < 0 || l->timer_fd < 0 ? -errno : 0;
 	if (r == 0)
 		r = loop_add(l, l->timer_fd, EPOLLIN, timer_drain, l);
@@ -250,6 +254,29 @@ void loop_free(struct loop *l)
 		close(l->epoll_fd);
 	free(l->slot);
 	free(l);
+}
+
+uint32_t loop_busy_us(uint32_t us)
+{
+	cpu_set_t set;
+
+	/* it fails where there are more processors than fit the set */
+	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) < 2 ? 0 : us;
+}
+
+const struct busy *loop_busy(const struct loop *l)
+{
+	return &l->busy;
+}
+
+void loop_set_busy(struct loop *l, uint32_t us)
+{
+	busy_init(&l->busy, loop_busy_us(us));
+}
+
+void loop_poll_until(struct loop *l, mono_t until)
+{
+	l->poll_until = until;
 }
 
 mono_t loop_now(const struct loop *l)
@@ -276,23 +303,49 @@ static int timer_set(struct loop *l, mono_t when)
 	return 0;
 }
 
+/* Others get their turn: who is waited for may need this very processor. */
+static int loop_poll(struct loop *l, struct epoll_event *ev, mono_t until)
+{
+	int n = epoll_wait(l->epoll_fd, ev, LOOP_EVENTS, 0);
+
+	while (n == 0 && mono_before(loop_clock(), until)) {
+		sched_yield();
+		n = epoll_wait(l->epoll_fd, ev, LOOP_EVENTS, 0);
+	}
+	return n;
+}
+
+static int loop_sleep(struct loop *l, struct epoll_event *ev, mono_t next)
+{
+	int r = timer_set(l, next);
+
+	return r < 0 ? r : epoll_wait(l->epoll_fd, ev, LOOP_EVENTS, -1);
+}
+
+static mono_t loop_polls_until(struct loop *l)
+{
+	if (!l->busy.max_ns)
+		return l->poll_until;
+	busy_asked(&l->busy, 1, l->now);
+	return busy_until(&l->busy, l->now);
+}
+
 static int loop_wait(struct loop *l, struct epoll_event *ev, mono_t limit)
 {
-	mono_t next = wheel_next(&l->wheel);
-	int n, r;
+	mono_t next = wheel_next(&l->wheel), until;
+	int n;
 
 	if (mono_before(l->idle_next, next))
 		next = l->idle_next;
 	if (mono_before(limit, next))
 		next = limit;
-	if (!mono_before(l->now, next)) {
+	until = loop_polls_until(l);
+	if (!mono_before(l->now, next))
 		n = epoll_wait(l->epoll_fd, ev, LOOP_EVENTS, 0);
-	} else {
-		r = timer_set(l, next);
-		if (r < 0)
-			return r;
-		n = epoll_wait(l->epoll_fd, ev, LOOP_EVENTS, -1);
-	}
+	else if (mono_before(l->now, until))
+		n = loop_poll(l, ev, until);
+	else
+		n = loop_sleep(l, ev, next);
 	return n < 0 ? (errno == EINTR ? 0 : -errno) : n;
 }
 
@@ -313,6 +366,10 @@ int loop_once(struct loop *l, mono_t limit)
 	if (n < 0)
 		return n;
 	l->now = loop_clock();
+	if (n > 0)
+		busy_answered(&l->busy, l->now);
+	else
+		busy_until(&l->busy, l->now);
 	for (int i = 0; i < n; i++)
 		loop_deliver(l, &ev[i]);
 	wheel_advance(&l->wheel, l->now, 0, timer_fire, l);

@@ -11,6 +11,7 @@
 #ifndef IO_LOOP_H
 #define IO_LOOP_H
 
+#include "base/busy.h"
 #include "base/mono.h"
 #include "base/wheel.h"
 #include <stdint.h>
@@ -69,6 +70,19 @@ int loop_signal(struct loop *l, int signo, loop_signal_fn *fn, void *ctx);
  * not sleep before it.
  */
 void loop_set_idle(struct loop *l, loop_idle_fn *fn, void *ctx);
+
+/*
+ * Busy polling (base/busy.h), for less than a millisecond: timers wait. Other threads of this processor get their
+ * turn meanwhile. An empty round follows when nothing has come.
+ */
+/* Before each sleep, for at most so long, while the last sleeps were as short. 0: never, as from the start. */
+void loop_set_busy(struct loop *l, uint32_t us);
+/* Without that: until then, a time that is past: not. For the idle function, round by round. */
+void loop_poll_until(struct loop *l, mono_t until);
+/* What loop_set_busy came to. */
+const struct busy *loop_busy(const struct loop *l);
+/* So long or, where the process has but one processor, 0. */
+uint32_t loop_busy_us(uint32_t us);
 
 /* The time at which this round began. */
 mono_t loop_now(const struct loop *l);

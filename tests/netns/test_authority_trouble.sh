@@ -50,6 +50,19 @@ wait_for 5 has_line "$WORK/good.says" ready || bail "nobody answers: $(cat "$WOR
 others "undisturbed, all are let in"
 rss=$(pendd_rss)
 
+# ---- a quick program's answers are polled for, while they are quick ----
+
+polled() {
+	client -n 100 -c 1 -q "$H4" 7001 >/dev/null
+	[ "$(total busy_poll_answers)" -gt 0 ] && [ "$(ctl status control.busy_poll_answers)" -gt 0 ]
+}
+if [ "$(nproc)" -gt 1 ]; then
+	holds 20 "quick answers are polled for instead of slept for" polled
+	le "$(total busy_poll_answers)" "$(total busy_polls)" "as often as not in vain"
+else
+	is "$(total busy_polls) $(ctl status control.busy_polls)" "0 0" "with one processor nothing is polled for"
+fi
+
 # ---- stopped, with very many questions open (T10, T12) ----
 
 ip netns exec "$H" "$BIN/bench/answer" "$CONTROL" bad >"$WORK/bad.says" 2>&1 &

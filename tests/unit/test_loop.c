@@ -126,6 +126,65 @@ START_TEST(old_event_not_delivered_to_a_new_owner)
 }
 END_TEST
 
+static mono_t polls_until;
+
+static mono_t on_polling_idle(void *ctx, mono_t now)
+{
+	++*(int *)ctx;
+	(void)now;
+	loop_poll_until(l, polls_until);
+	return MONO_NEVER;
+}
+
+/* Polling ends with an event, or in an empty round at the time given; then it sleeps. */
+START_TEST(polls_until_it_is_told)
+{
+	struct pair p = pair_make();
+	int idles = 0;
+
+	ck_assert_int_eq(loop_add(l, p.fd[0], EPOLLIN, on_read, &p), 0);
+	loop_set_idle(l, on_polling_idle, &idles);
+	polls_until = MONO_NEVER;
+	ck_assert_int_eq(loop_once(l, mono_ns(0)), 0);
+	ck_assert_int_eq(write(p.fd[1], "x", 1), 1);
+	ck_assert_int_eq(loop_once(l, MONO_NEVER), 0);
+	ck_assert_int_eq(p.calls, 1);
+	polls_until = mono_add(loop_clock(), MONO_NS_PER_MS);
+	loop_poll_until(l, polls_until);
+	ck_assert_int_eq(loop_once(l, MONO_NEVER), 0); /* empty: nobody would have ended a sleep */
+	ck_assert(!mono_before(loop_now(l), polls_until));
+	ck_assert_int_eq(p.calls, 1);
+	ck_assert_int_eq(idles, 3);
+	ck_assert_int_eq(write(p.fd[1], "x", 1), 1);
+	ck_assert_int_eq(loop_once(l, MONO_NEVER), 0);
+	ck_assert_int_eq(p.calls, 2);
+	loop_del(l, p.fd[0]);
+	pair_close(&p);
+}
+END_TEST
+
+/* By itself, after a short sleep; what comes then is found so. */
+START_TEST(busy_polls_while_sleeps_are_short)
+{
+	struct pair p = pair_make();
+
+	ck_assert_int_eq(loop_add(l, p.fd[0], EPOLLIN, on_read, &p), 0);
+	ck_assert_uint_eq(loop_busy_us(0), 0);
+	loop_set_busy(l, 1000000);
+	if (!loop_busy_us(1)) /* one processor */
+		ck_assert_uint_eq(loop_busy(l)->max_ns, 0);
+	for (int i = 1; i <= 3; i++) {
+		ck_assert_int_eq(write(p.fd[1], "x", 1), 1);
+		ck_assert_int_eq(loop_once(l, MONO_NEVER), 0);
+		ck_assert_int_eq(p.calls, i);
+	}
+	ck_assert_uint_eq(loop_busy(l)->tries, loop_busy_us(1) ? 2 : 0);
+	ck_assert_uint_eq(loop_busy(l)->answers, loop_busy(l)->tries);
+	loop_del(l, p.fd[0]);
+	pair_close(&p);
+}
+END_TEST
+
 struct ticker {
 	struct loop_timer t;
 	int fired;
@@ -229,6 +288,8 @@ Suite *suite(void)
 	tcase_add_test(t, old_event_not_delivered_to_a_new_owner);
 	tcase_add_test(t, timers_fire_late_never_early);
 	tcase_add_test(t, signals_arrive_by_the_loop);
+	tcase_add_test(t, polls_until_it_is_told);
+	tcase_add_test(t, busy_polls_while_sleeps_are_short);
 	tcase_add_test(t, idle_runs_every_round_and_sets_the_pace);
 	tcase_add_test(t, bad_descriptors_are_errors);
 	suite_add_tcase(s, t);
