@@ -21,7 +21,8 @@ struct askers {
 	/* the walk over what is pended, one worker after the other */
 	unsigned walk_worker;
 	uint32_t walk_cursor;
-	bool walking, walk_stalled;
+	bool walking, walk_stalled, walk_anew;
+	bool ahead; /* a question of a policy that we do not know yet is among it */
 };
 
 /* Deadlines and absences are nobody's words: they have no note. An error has only what it says of itself. */
@@ -227,6 +228,8 @@ void askers_policy(struct askers *s)
 	else
 		s->serial = v->serial;
 	free(def);
+	if (s->serial == v->serial && s->ahead)
+		askers_again(s);
 }
 
 uint64_t askers_serial(const struct askers *s)
@@ -236,13 +239,22 @@ uint64_t askers_serial(const struct askers *s)
 
 /* ---- questions ---- */
 
+/*
+ * Workers ask by a policy as soon as they have it, we hear that it is in force when all have: what was asked
+ * meanwhile is asked for again then.
+ */
 void askers_question(struct askers *s, const struct pend_info *info)
 {
+	uint32_t generation = MSG_TAG_GENERATION(info->tag);
+
 	askers_policy(s);
-	ask_question(s->ask, MSG_TAG_GENERATION(info->tag), MSG_TAG_AUTHORITY(info->tag), info);
+	if ((int32_t)(generation - s->env.view->generation) > 0)
+		s->ahead = true;
+	else
+		ask_question(s->ask, generation, MSG_TAG_AUTHORITY(info->tag), info);
 }
 
-/* What was pended when the authority process before us ended has nobody else to ask for it. */
+/* What was asked of the authority process before us, or by a policy that we did not know. */
 static void walk(struct askers *s)
 {
 	struct msg m = {.version = MSG_VERSION, .type = MSG_LIST, .seq = ASKERS_SEQ_LIST};
@@ -254,8 +266,10 @@ static void walk(struct askers *s)
 		int r;
 
 		if (s->walk_worker == s->env.workers) {
-			s->walking = false;
-			return;
+			s->walking = s->walk_anew;
+			s->walk_anew = false;
+			s->walk_worker = 0;
+			continue;
 		}
 		m.worker = (uint16_t)s->walk_worker;
 		m.u.match.cursor = s->walk_cursor;
@@ -270,6 +284,11 @@ static void walk(struct askers *s)
 
 void askers_again(struct askers *s)
 {
+	s->ahead = false;
+	if (s->walking) { /* its answers are on their way: to the end, and once more */
+		s->walk_anew = true;
+		return;
+	}
 	s->walk_worker = 0;
 	s->walk_cursor = 0;
 	s->walking = true;
@@ -286,16 +305,29 @@ static void walk_on(struct askers *s, unsigned worker, const struct msg *m)
 	walk(s);
 }
 
+/* An operator looks at what is pended, and is not asked. */
+static bool asks_nobody(const struct askers *s, const struct pend_info *info)
+{
+	const struct view *v = s->env.view;
+	struct classify_authority c;
+
+	return v->classifier && MSG_TAG_GENERATION(info->tag) == v->generation &&
+	       classify_authority(v->classifier, MSG_TAG_AUTHORITY(info->tag), &c) &&
+	       c.type == AUTHORITY_OPERATOR;
+}
+
 bool askers_answer(struct askers *s, unsigned worker, const struct msg *m)
 {
 	if (m->seq != ASKERS_SEQ && m->seq != ASKERS_SEQ_LIST)
 		return false;
-	if (m->type == MSG_CONTEXT)
-		askers_question(s, &m->u.info);
-	else if (m->type == MSG_DONE && m->seq == ASKERS_SEQ_LIST)
+	if (m->type == MSG_CONTEXT) {
+		if (!asks_nobody(s, &m->u.info))
+			askers_question(s, &m->u.info);
+	} else if (m->type == MSG_DONE && m->seq == ASKERS_SEQ_LIST) {
 		walk_on(s, worker, m);
-	else if (m->type == MSG_DONE && m->u.done.status != PEND_OK)
+	} else if (m->type == MSG_DONE && m->u.done.status != PEND_OK) {
 		s->not_pended++;
+	}
 	return true;
 }
 

@@ -39,7 +39,7 @@ void askers_policy(struct askers *s);
 uint64_t askers_serial(const struct askers *s);
 /* MSG_QUESTION */
 void askers_question(struct askers *s, const struct pend_info *info);
-/* After a start: ask anew about everything that is pended. */
+/* Ask anew about everything that is pended and not known: after a start. */
 void askers_again(struct askers *s);
 /* True: it was an answer to a message of ours. */
 bool askers_answer(struct askers *s, unsigned worker, const struct msg *m);

@@ -55,10 +55,10 @@ static void teardown(void)
 
 #define SERVE(more) "{\"id\":1,\"op\":\"serve\",\"authority\":\"idp\"" more "}"
 
-/* "aN.1" */
-static void question(uint32_t n)
+/* "aN.1", by a rule of this policy that asks this authority */
+static struct pend_info pended(uint32_t n, uint32_t generation, const char *authority)
 {
-	struct pend_info i = {
+	return (struct pend_info){
 		.context = ids_make(0, n, 1),
 		.family = 4,
 		.protocol = 6,
@@ -69,7 +69,12 @@ static void question(uint32_t n)
 		.rule = 0,
 		.on_timeout = PEND_VERDICT_BLOCK,
 		.deadline_ns = mono_add(loop_now(fake.loop), 9 * MONO_NS_PER_S).ns,
-		.tag = MSG_TAG(fake.view.generation, view_authority_find(&fake.view, "idp"))};
+		.tag = MSG_TAG(generation, view_authority_find(&fake.view, authority))};
+}
+
+static void question(uint32_t n)
+{
+	struct pend_info i = pended(n, fake.view.generation, "idp");
 
 	askers_question(askers, &i);
 }
@@ -256,6 +261,89 @@ START_TEST(what_goes_is_told)
 }
 END_TEST
 
+/* ---- what is asked anew ---- */
+
+#define NEXT \
+	"authority idp { type socket; timeout 5s } layer l { pend proto tcp to port 22 ask idp }"
+
+static void walk_ends(uint32_t cursor)
+{
+	struct msg m = {.type = MSG_DONE, .seq = ASKERS_SEQ_LIST};
+
+	m.u.done.cursor = cursor;
+	ck_assert(askers_answer(askers, 0, &m));
+}
+
+static const struct msg *last_posted(void)
+{
+	return &fake.posted[(fake.nposted - 1) % FAKE_POSTED];
+}
+
+/* A worker has a policy before it is told to be in force. */
+START_TEST(questions_of_a_policy_to_come_are_asked_when_it_is_there)
+{
+	struct pend_info ahead = pended(0, 2, "idp"), known = pended(1, 1, "idp");
+	struct msg listed = {.type = MSG_CONTEXT, .seq = ASKERS_SEQ_LIST, .u.info = ahead};
+
+	fake_says(cc, &one, SERVE(""));
+	fake_forget(&one);
+	askers_question(askers, &ahead);
+	ck_assert_str_eq(one.text, "");
+	ck_assert_uint_eq(fake.nposted, 0);
+	askers_question(askers, &known);
+	HAS(one.text, "\"a1.1\"");
+	fake_forget(&one);
+	put_in_force(NEXT, 2);
+	ck_assert_uint_eq(fake.nposted, 1);
+	ck_assert_uint_eq(last_posted()->type, MSG_LIST);
+	ck_assert_uint_eq(last_posted()->u.match.cursor, 0);
+	ck_assert(askers_answer(askers, 0, &listed));
+	HAS(one.text, "\"a0.1\"");
+	fake_forget(&one);
+	listed.u.info = known; /* which was asked, by the policy of then */
+	ck_assert(askers_answer(askers, 0, &listed));
+	walk_ends(0);
+	ck_assert_str_eq(one.text, "");
+	ck_assert_uint_eq(fake.nposted, 1);
+	/* and that was all */
+	put_in_force(NEXT, 3);
+	ck_assert_uint_eq(fake.nposted, 1);
+}
+END_TEST
+
+/* What the walk had passed by when the policy came. */
+START_TEST(a_walk_under_way_goes_to_its_end_and_once_more)
+{
+	struct pend_info ahead = pended(0, 2, "idp");
+
+	askers_again(askers);
+	ck_assert_uint_eq(fake.nposted, 1);
+	askers_question(askers, &ahead);
+	put_in_force(NEXT, 2);
+	ck_assert_uint_eq(fake.nposted, 1);
+	walk_ends(2048);
+	ck_assert_uint_eq(fake.nposted, 2);
+	ck_assert_uint_eq(last_posted()->u.match.cursor, 2048);
+	walk_ends(0);
+	ck_assert_uint_eq(fake.nposted, 3);
+	ck_assert_uint_eq(last_posted()->type, MSG_LIST);
+	ck_assert_uint_eq(last_posted()->u.match.cursor, 0);
+	walk_ends(0);
+	ck_assert_uint_eq(fake.nposted, 3);
+}
+END_TEST
+
+START_TEST(nobody_is_asked_for_an_operator)
+{
+	const struct msg listed = {
+		.type = MSG_CONTEXT, .seq = ASKERS_SEQ_LIST, .u.info = pended(0, 1, "ops")};
+
+	askers_again(askers);
+	ck_assert(askers_answer(askers, 0, &listed));
+	ck_assert_uint_eq(ask_stats(askers_ask(askers))->open, 0);
+}
+END_TEST
+
 /* ---- heartbeat ---- */
 
 START_TEST(a_silent_one_serves_no_more)
@@ -355,6 +443,9 @@ Suite *suite(void)
 	tcase_add_test(t, an_answer_names_its_authority);
 	tcase_add_test(t, only_failures_without_an_id);
 	tcase_add_test(t, what_goes_is_told);
+	tcase_add_test(t, questions_of_a_policy_to_come_are_asked_when_it_is_there);
+	tcase_add_test(t, a_walk_under_way_goes_to_its_end_and_once_more);
+	tcase_add_test(t, nobody_is_asked_for_an_operator);
 	tcase_add_test(t, a_silent_one_serves_no_more);
 	tcase_add_test(t, no_heart_beats_for_nothing);
 	tcase_add_loop_test(t, whose_silence_is_a_failure, 0,
