@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# pend-test: limit=90 san
+# pend-test: limit=120 san
 # Programs that decide: authorities of type socket, and what becomes of their questions when they are slow, wrong
 # or gone (T10 to T13, T22).
 
@@ -137,6 +137,12 @@ client_wait again
 is "$(pending_count)" 0 "T11: nothing hangs for want of the process that was asked"
 serve c list "$C4/32"
 check "and programs serve the new one" wait_for 5 eval '[ "$(try "$H4" 7001)" = connected ]'
+
+# Workers have a new policy before the authority process hears that it is in force, and ask by it.
+client_bg reloaded -n 400 -c 20 -t "$(ms 15000)" -l 3 "$H4" 7001
+for _ in {1..30}; do h_pendctl reload >/dev/null; done
+client_wait reloaded
+is "$(ended reloaded connected)" 400 "what is asked while policies change is answered"
 kill "$SERVER_PID"; wait "$SERVER_PID" 2>/dev/null
 
 # A program that answers each question before it reads the next one is heard while thousands wait for it.
