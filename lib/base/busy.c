@@ -18,18 +18,31 @@ void busy_asked(struct busy *b, unsigned questions, mono_t now)
 		b->rest--;
 }
 
+static void in_vain(struct busy *b)
+{
+	b->polls = b->quick = false;
+	b->rests = b->rests < BUSY_REST ? (uint8_t)(2 * b->rests + 1) : BUSY_REST;
+	b->rest = b->rests;
+}
+
 /* An answer that was slept for comes late by the time that waking takes, about as long again. */
 void busy_answered(struct busy *b, mono_t now)
 {
+	uint64_t took = mono_since(now, b->asked);
+
 	if (b->asked.ns == MONO_NEVER.ns)
 		return;
-	b->quick = mono_since(now, b->asked) <= 2 * b->max_ns;
+	b->asked = MONO_NEVER;
+	if (b->polls && took > b->max_ns) { /* others had the processor */
+		in_vain(b);
+		return;
+	}
+	b->quick = took <= 2 * b->max_ns;
 	if (b->polls) {
 		b->answers++;
 		b->rests = b->rest = 0;
 	}
 	b->polls = false;
-	b->asked = MONO_NEVER;
 }
 
 mono_t busy_until(struct busy *b, mono_t now)
@@ -41,8 +54,6 @@ mono_t busy_until(struct busy *b, mono_t now)
 	until = mono_add(b->asked, b->max_ns);
 	if (mono_before(now, until))
 		return until;
-	b->polls = b->quick = false;
-	b->rests = b->rests < BUSY_REST ? (uint8_t)(2 * b->rests + 1) : BUSY_REST;
-	b->rest = b->rests;
+	in_vain(b);
 	return mono_ns(0);
 }

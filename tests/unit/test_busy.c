@@ -87,6 +87,21 @@ START_TEST(rests_after_tries_in_vain)
 }
 END_TEST
 
+/* Where others want the processor, a look is not a quick one. */
+START_TEST(an_answer_seen_too_late_was_polled_for_in_vain)
+{
+	question(10);
+	busy_asked(&b, 1, now);
+	ck_assert(polls());
+	now = mono_add(now, 3000 * US);
+	busy_answered(&b, now);
+	ck_assert_uint_eq(b.answers, 0);
+	ck_assert(!question(10));
+	ck_assert(question(10));
+	ck_assert_uint_eq(b.answers, 1);
+}
+END_TEST
+
 START_TEST(bursts_are_slept_for)
 {
 	question(10);
@@ -128,6 +143,7 @@ Suite *suite(void)
 	tcase_add_test(tc, sleeps_after_a_slow_one);
 	tcase_add_test(tc, polls_no_longer_than_it_may);
 	tcase_add_test(tc, rests_after_tries_in_vain);
+	tcase_add_test(tc, an_answer_seen_too_late_was_polled_for_in_vain);
 	tcase_add_test(tc, bursts_are_slept_for);
 	tcase_add_test(tc, answers_to_nothing_say_nothing);
 	tcase_add_test(tc, never_where_it_is_off);
