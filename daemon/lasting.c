@@ -66,8 +66,6 @@ void lasting_say(struct lasting *l)
 		lasting_retry(l);
 }
 
-static void load(struct lasting *l);
-
 /* Whatever is not as it should be, once more. */
 static void on_retry(void *ctx)
 {
@@ -75,7 +73,7 @@ static void on_retry(void *ctx)
 
 	l->retry_ms = l->retry_ms < LASTING_SLOW_MS ? 2 * l->retry_ms : l->retry_ms;
 	if (l->failed)
-		load(l);
+		lasting_load(l);
 	if (l->sets == LASTING_SETS_FAILED)
 		lasting_sets_again(l);
 	if (lasting_sets_dirty(l)) {
@@ -185,7 +183,8 @@ void lasting_remembered(struct lasting *l, const struct msg *m)
 	rule_of(l->env.view, m, &rule);
 	if (m->u.remembered.evicted.rule)
 		store_drop(l->store, &m->u.remembered.evicted);
-	keep(l, &m->u.remembered.entry, &rule, false);
+	if (!keep(l, &m->u.remembered.entry, &rule, false))
+		lasting_missed(l);
 }
 
 static bool is_kept(uint8_t history, uint32_t code)
@@ -351,7 +350,7 @@ static void on_loaded(void *ctx, int status, const struct store_decision *d, siz
 		/* some of it may be forgotten by now */
 		l->again = true;
 		if (!l->forgets)
-			load(l);
+			lasting_load(l);
 		return;
 	}
 	if (!status && !give_back(l, d, n))
@@ -365,9 +364,9 @@ static void on_loaded(void *ctx, int status, const struct store_decision *d, siz
 	lasting_say(l);
 }
 
-static void load(struct lasting *l)
+void lasting_load(struct lasting *l)
 {
-	if (l->loading || l->forgets) {
+	if (l->loading || l->forgets || l->unforgotten) {
 		l->again = true;
 		return;
 	}
@@ -386,7 +385,7 @@ void lasting_policy(struct lasting *l)
 		return;
 	l->serial = v->serial;
 	if (!l->told || l->waiting)
-		load(l);
+		lasting_load(l);
 }
 
 void lasting_forget_begin(struct lasting *l)
@@ -403,10 +402,10 @@ void lasting_forget_begin(struct lasting *l)
 void lasting_forget_end(struct lasting *l, const struct store_which *w)
 {
 	l->forgets--;
-	if (w)
-		store_forget(l->store, w);
+	if (w && !store_forget(l->store, w))
+		lasting_unforgotten(l, w);
 	if (!l->forgets && l->again)
-		load(l);
+		lasting_load(l);
 }
 
 /* ---- for others ---- */
@@ -422,7 +421,7 @@ int lasting_sync(struct lasting *l, uint32_t seq)
 {
 	if (!store_lasts(l->store))
 		return 0;
-	if (lasting_sets_dirty(l))
+	if (l->missed || lasting_sets_dirty(l))
 		return -ENOBUFS;
 	return store_sync(l->store, on_synced, l, seq) ? 1 : -ENOMEM;
 }
@@ -463,6 +462,8 @@ static const char *lasting_problem(const struct lasting *l)
 		return "the decisions of before could not be read yet: they do not hold";
 	if (l->sets == LASTING_SETS_FAILED || (late && l->sets != LASTING_SETS_DONE))
 		return "the changes of sets of before could not be made again yet";
+	if (l->missed)
+		return "decisions are not written yet";
 	if (l->rewrite)
 		return "the file was damaged: what holds is not yet in the new one";
 	if (lasting_sets_dirty(l))

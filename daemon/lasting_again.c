@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A damaged file was put aside, and a new one begun: what still holds is written into that one. Decisions are asked for
- * at the verdict process, which has them all; those that were made since are in the new file, or before these in the queue, and
- * count. What was forgotten since is not listed, or is forgotten behind these.
+ * A damaged file was put aside, and a new one begun; or the store had no room for a decision: what still holds is written into
+ * the file. Decisions are asked for at the verdict process, which has them all; those that were made since are in the file, or
+ * before these in the queue, and count. What was forgotten since is not listed, or is forgotten behind these.
  */
 #include "daemon/lasting_impl.h"
 #include "daemon/log.h"
@@ -24,20 +24,61 @@ static void ask_part(struct lasting *l, uint32_t cursor)
 	lasting_retry(l);
 }
 
+/* Before what holds, so that it takes nothing of that away. */
+static bool forget_first(struct lasting *l)
+{
+	if (!l->unforgotten)
+		return true;
+	if (!store_forget(l->store, &l->to_forget))
+		return false;
+	l->unforgotten = false;
+	if (l->again)
+		lasting_load(l);
+	return true;
+}
+
 static void list(struct lasting *l)
 {
-	l->listed = false;
-	ask_part(l, 0);
+	if (forget_first(l))
+		ask_part(l, l->cursor);
+	else
+		lasting_retry(l);
+}
+
+/* A part that is on its way is of an earlier list. */
+static void begin(struct lasting *l)
+{
+	l->rewrite = true;
+	l->listed = l->listing = false;
+	l->cursor = 0;
 }
 
 void lasting_anew(void *ctx)
 {
 	struct lasting *l = ctx;
 
-	l->rewrite = true;
 	lasting_sets_rewrite(l);
 	lasting_tidy(l);
+	begin(l);
 	list(l);
+}
+
+void lasting_missed(struct lasting *l)
+{
+	if (!l->missed)
+		log_error(LASTING_MODULE, "not all decisions could be taken to be written: "
+					  "it is tried again with what holds");
+	l->missed = true;
+	begin(l);
+	lasting_retry(l);
+}
+
+/* Of several of them all goes: that is safe, and what holds is written behind it. */
+void lasting_unforgotten(struct lasting *l, const struct store_which *w)
+{
+	l->to_forget = l->unforgotten ? (struct store_which){0} : *w;
+	l->unforgotten = true;
+	lasting_missed(l);
 }
 
 static void on_written(void *ctx, uint32_t tag, int status, const char *error)
@@ -47,14 +88,14 @@ static void on_written(void *ctx, uint32_t tag, int status, const char *error)
 	(void)tag;
 	(void)error;
 	if (!l->listed || !l->rewrite)
-		return; /* another file was begun meanwhile */
+		return; /* it was begun again meanwhile */
 	if (status || lasting_sets_dirty(l)) {
 		lasting_retry(l);
 		return;
 	}
-	l->rewrite = false;
+	l->rewrite = l->missed = false;
 	l->retry_ms = LASTING_RETRY_MS;
-	log_notice(LASTING_MODULE, "what holds is in the new file");
+	log_notice(LASTING_MODULE, "what holds is in the file");
 }
 
 /* All of it is in the queue: it is done when that is in the file. */
@@ -86,11 +127,11 @@ static bool keep_all(struct lasting *l, int fd, uint32_t n)
 		return true;
 	if (n > MSG_FLOWS || fd < 0 || policyfile_image_map(fd, size, &image) < 0)
 		return false;
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; ok && i < n; i++) {
 		struct remembered_entry e;
 
 		memcpy(&e, (const char *)image + i * sizeof(e), sizeof(e));
-		ok = lasting_keep(l, &e) && ok;
+		ok = lasting_keep(l, &e);
 	}
 	policyfile_image_unmap(image, size);
 	return ok;
@@ -105,7 +146,7 @@ void lasting_decisions(struct lasting *l, const struct msg *m, int fd)
 		return;
 	l->listing = false;
 	if (!keep_all(l, fd, m->u.decisions.count)) {
-		lasting_retry(l); /* all of them once more */
+		lasting_retry(l); /* this part once more */
 	} else if (next > l->cursor) {
 		ask_part(l, next);
 	} else {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Inside what lasts: lasting.c has its life, decisions and events, lasting_sets.c changes of sets, lasting_again.c
- * what is written again into a file that was begun anew.
+ * what is written again into a file that was begun anew, or that misses some of it.
  */
 #ifndef DAEMON_LASTING_IMPL_H
 #define DAEMON_LASTING_IMPL_H
@@ -55,8 +55,11 @@ struct lasting {
 	struct lasting_kept *kept;
 	size_t nkept;
 	bool changed; /* some of them since they were last looked at */
-	/* a file that was begun anew */
+	/* a file that was begun anew, or that misses what the store could not take */
 	bool rewrite;
+	bool missed;      /* the latter */
+	bool unforgotten; /* ... and this is to be forgotten first */
+	struct store_which to_forget;
 	bool listing, stalled; /* a part of the list is awaited, for some time */
 	bool listed;           /* all of it is in the store's queue */
 	uint32_t cursor, seq;  /* of the part; seq: of the request, from 0 */
@@ -64,10 +67,12 @@ struct lasting {
 
 /* Again in a while, each time a longer one. */
 void lasting_retry(struct lasting *l);
+/* The decisions of before, unless something forbids it for now; then later. */
+void lasting_load(struct lasting *l);
 /* What can be said about before is said, or could not be read: nobody need wait for it any more. */
 void lasting_say(struct lasting *l);
 
-/* What holds, if the file does not have it: false: it could not be taken. */
+/* What holds, if the file does not have it, or an older one: false: it could not be taken. */
 bool lasting_keep(struct lasting *l, const struct remembered_entry *e);
 
 /* lasting_sets.c */
@@ -77,7 +82,9 @@ void lasting_sets_rewrite(struct lasting *l); /* all of them are to be written a
 bool lasting_sets_dirty(const struct lasting *l);
 
 /* lasting_again.c */
-void lasting_anew(void *lasting);        /* the file was begun anew */
-void lasting_rewrite(struct lasting *l); /* goes on */
+void lasting_anew(void *lasting);       /* the file was begun anew */
+void lasting_missed(struct lasting *l); /* the store could not take a decision */
+void lasting_unforgotten(struct lasting *l, const struct store_which *w); /* ... or this */
+void lasting_rewrite(struct lasting *l);                                  /* goes on */
 
 #endif

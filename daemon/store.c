@@ -517,14 +517,23 @@ bool store_lasts(const struct store *s)
 	return *s->c.path != '\0';
 }
 
+/* Under the lock. What was forgotten must not hold again: it has room of its own. */
+static bool has_room(const struct store *s, const struct store_op *op)
+{
+	uint32_t more = op->type == OP_FORGET ? STORE_FORGETS_MAX : 0;
+
+	if (op->type == OP_EVENT)
+		return s->events < STORE_EVENTS_MAX;
+	return !store_op_counts(op) || s->decisions < STORE_QUEUE_MAX + more;
+}
+
 /* False: above the bound. Takes `op` in any case. */
 static bool add(struct store *s, struct store_op *op)
 {
 	bool event = op && op->type == OP_EVENT, counts = op && store_op_counts(op), ok;
 
 	pthread_mutex_lock(&s->lock);
-	ok = op && !(event && s->events >= STORE_EVENTS_MAX) &&
-	     !(counts && s->decisions >= STORE_QUEUE_MAX);
+	ok = op && has_room(s, op);
 	s->stats.dropped += !ok && event;
 	s->stats.lost += !ok && counts;
 	if (ok) {

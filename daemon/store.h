@@ -19,6 +19,7 @@
 #define STORE_EVENT_MS    200u    /* ... an event */
 #define STORE_EVENTS_MAX  8192u   /* that wait */
 #define STORE_QUEUE_MAX   131072u /* decisions that wait */
+#define STORE_FORGETS_MAX 1024u   /* ... above these, of what is to be forgotten */
 #define STORE_RETRY_MS    1000u
 #define STORE_MEMORY_KEPT 10000u /* events, without a file */
 

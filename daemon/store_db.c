@@ -16,8 +16,8 @@
 
 #define KEY "rule,scope,family,protocol,source,source_port,dest,dest_port"
 
-#define DECISION                                                                    \
-	" INTO decision(" KEY ",verdict,reason,ends,since,until,layer,text,by,why)" \
+#define DECISION                                                                   \
+	"INTO decision(" KEY ",verdict,reason,ends,since,until,layer,text,by,why)" \
 	"VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)"
 
 static const char schema[] =
@@ -50,8 +50,12 @@ static const char *const statements[SQL_STATEMENTS] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
 	[SQL_ROLLBACK] = "ROLLBACK",
-	[SQL_DECISION] = "INSERT OR REPLACE" DECISION,
-	[SQL_DECISION_NEW] = "INSERT OR IGNORE" DECISION,
+	[SQL_DECISION] = "INSERT OR REPLACE " DECISION,
+	[SQL_DECISION_NEW] =
+		"INSERT " DECISION "ON CONFLICT(" KEY ")DO UPDATE SET verdict=excluded.verdict,"
+		"reason=excluded.reason,ends=excluded.ends,since=excluded.since,"
+		"until=excluded.until,layer=excluded.layer,text=excluded.text,by=excluded.by,"
+		"why=excluded.why WHERE excluded.since>decision.since",
 	[SQL_DROP] =
 		"DELETE FROM decision WHERE rule=?1 AND scope=?2 AND family=?3 AND protocol=?4 "
 		"AND source=?5 AND source_port=?6 AND dest=?7 AND dest_port=?8",

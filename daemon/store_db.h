@@ -26,7 +26,7 @@ struct store_decision {
 	int64_t since_ms, until_ms;
 	const char *layer, *rule; /* as they were called when it was made */
 	const char *by, *why;     /* "": not known */
-	bool if_new;              /* to be written only where the file knows none */
+	bool if_new; /* to be written only where the file knows none, or an older one */
 };
 
 /* A change of a set at run time that stays. They are kept in their order; see store_db_set_clear(). */

@@ -484,6 +484,81 @@ START_TEST(what_was_not_taken_is_written_later)
 }
 END_TEST
 
+/* The file is away, and so much waits for it that no decision is taken any more. */
+static void fill(const char *aside)
+{
+	struct msg m = {.type = MSG_REMEMBERED};
+
+	ck_assert_int_eq(rename(folder, aside), 0);
+	begin();
+	UNTIL(said == 1);
+	ntable = 0;
+	decide(3);
+	m.u.remembered.entry = table[0];
+	for (unsigned i = 1; i < STORE_QUEUE_MAX; i++)
+		lasting_remembered(la, &m);
+}
+
+START_TEST(decisions_that_were_not_taken_are_written_later)
+{
+	struct msg m = {.type = MSG_REMEMBERED};
+	char aside[128];
+
+	snprintf(aside, sizeof(aside), "%.60s/away", dir);
+	fill(aside);
+	decide(4);
+	table[0].v.verdict = PEND_VERDICT_PERMIT; /* another word on one that the file has */
+	table[0].v.since_ns += 500 * (uint64_t)MS;
+	m.u.remembered.entry = table[0];
+	lasting_remembered(la, &m);
+	ck_assert_int_eq(lasting_sync(la, 7), -ENOBUFS);
+	ck_assert_str_ne(problem(), "");
+	ck_assert_int_eq(rename(aside, folder), 0);
+	UNTIL(!*problem());
+	sync_now(0);
+	ck_assert_int_eq(store_ask(path, "SELECT count(*)FROM decision WHERE verdict=1"), 1);
+	ck_assert_int_eq(store_ask(path, "SELECT count(*)FROM decision WHERE verdict=0"), 1);
+}
+END_TEST
+
+static void forget(uint8_t n)
+{
+	const struct store_which w = {.family = 4, .prefix_len = 32, .source = {203, 0, 113, n}};
+
+	lasting_forget_begin(la);
+	lasting_forget_end(la, &w);
+}
+
+/* One, or two of them: then everything, and what holds is written behind it. */
+START_TEST(what_was_forgotten_is_not_given_back)
+{
+	char aside[128];
+
+	begin();
+	UNTIL(said == 1);
+	decide(1);
+	decide(2);
+	sync_now(0);
+	stop();
+	snprintf(aside, sizeof(aside), "%.60s/away", dir);
+	fill(aside);
+	for (unsigned i = 0; i < STORE_FORGETS_MAX; i++)
+		forget(200);
+	forget(1);
+	if (_i)
+		forget(201);
+	ck_assert_int_eq(lasting_sync(la, 7), -ENOBUFS);
+	ck_assert_int_eq(rename(aside, folder), 0);
+	UNTIL(!*problem());
+	sync_now(0);
+	ck_assert_uint_eq(nback, _i ? 0 : 2); /* with the one that waited */
+	ck_assert_int_eq(store_ask(path, "SELECT count(*)FROM decision"), _i ? 1 : 2);
+	ck_assert_int_eq(store_ask(path, "SELECT count(*)FROM decision WHERE source=x'"
+					 "cb007101000000000000000000000000'"),
+			 0);
+}
+END_TEST
+
 /* ---- a file that is damaged at run time ---- */
 
 /* All that SQLite would look at: the file, its log, and the index of that. */
@@ -555,6 +630,8 @@ Suite *suite(void)
 	tcase_add_test(tc, loaded_and_flushed);
 	tcase_add_test(tc, read_when_it_can_be_read);
 	tcase_add_test(tc, what_was_not_taken_is_written_later);
+	tcase_add_test(tc, decisions_that_were_not_taken_are_written_later);
+	tcase_add_loop_test(tc, what_was_forgotten_is_not_given_back, 0, 2);
 	tcase_add_test(tc, what_holds_is_written_to_the_new_file);
 	suite_add_tcase(s, tc);
 	return s;

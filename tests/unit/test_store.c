@@ -48,6 +48,10 @@ START_TEST(an_older_word_does_not_replace_a_newer_one)
 	write_decision(&d);
 	ck_assert_uint_eq(load(2000), 1);
 	ck_assert_int_eq(got[0].until_ms, 1000 + HOUR);
+	d.since_ms++;
+	write_decision(&d);
+	ck_assert_uint_eq(load(2000), 1);
+	ck_assert_int_eq(got[0].until_ms, 1000 + 2 * HOUR);
 	d.e.k.source_port++;
 	write_decision(&d);
 	ck_assert_uint_eq(load(2000), 2);
