@@ -197,18 +197,23 @@ static void dispose(struct store *s, struct store_op *op, int status, const char
 	list_add_tail(&s->results, &op->link);
 }
 
+/* What went to memory instead of the file is not written. */
+static void dispose_written(struct store *s, struct store_op *op)
+{
+	bool lost = op->type == OP_SYNC && s->stats.state == STORE_REFUSED;
+
+	s->stats.written += op->type == OP_EVENT || store_op_counts(op);
+	dispose(s, op, lost ? -EROFS : 0, lost ? s->stats.error : "");
+}
+
 static void written(struct store *s, struct list *batch)
 {
 	uint64_t size = store_db_size(s->db);
 	struct list *at;
 
 	pthread_mutex_lock(&s->lock);
-	while ((at = list_pop(batch)) != NULL) {
-		struct store_op *op = container_of(at, struct store_op, link);
-
-		s->stats.written += op->type == OP_EVENT || store_op_counts(op);
-		dispose(s, op, 0, "");
-	}
+	while ((at = list_pop(batch)) != NULL)
+		dispose_written(s, container_of(at, struct store_op, link));
 	s->stats.commits++;
 	s->stats.committed_ms = wall_ms();
 	s->stats.size = size;

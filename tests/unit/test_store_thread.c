@@ -283,6 +283,8 @@ START_TEST(a_newer_file_is_refused)
 	begin(path, 1000);
 	ck_assert(store_decision(st, &d));
 	sync_now();
+	ck_assert_int_eq(seen.status, -EROFS);
+	ck_assert_ptr_nonnull(strstr(seen.error, "newer"));
 	store_stats(st, &s);
 	ck_assert_int_eq(s.state, STORE_REFUSED);
 	ck_assert_ptr_nonnull(strstr(s.error, "newer"));
