@@ -26,10 +26,10 @@ enum msg_type {
 	/* authority process -> worker */
 	MSG_COMPLETE =
 		1, /* u.complete; answered by MSG_DONE with the same seq, unless `quiet` and all is well */
-	MSG_COMPLETE_MATCH, /* u.match; looks at MSG_SCAN slots from cursor; MSG_DONE with the next */
+	MSG_COMPLETE_MATCH, /* u.match; looks at MSG_SCAN slots at most from cursor; MSG_DONE with the next */
 	MSG_LIST,           /* u.match (filter, cursor); MSG_CONTEXT each, then MSG_DONE */
-	MSG_SUBSCRIBE,      /* u.subscribe: which events to send; no answer */
-	MSG_STATS,          /* MSG_WORKER_STATS with the same seq */
+	MSG_SUBSCRIBE, /* u.subscribe: which events to send; no answer */
+	MSG_STATS,     /* MSG_WORKER_STATS with the same seq */
 	MSG_APPLY, /* u.match.cursor: what is remembered decides those that are pended; as COMPLETE_MATCH */
 	MSG_FENCE, /* MSG_DONE with the same seq: what came before is done, and was told */
 

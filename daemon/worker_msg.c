@@ -270,7 +270,20 @@ static void list_one(struct worker *w, const struct msg *m, const struct pend_in
 	out->u.done.count++;
 }
 
-/* One slice of the table: a walk over a million contexts must not stop the packets. */
+/* Each slot may take a reply. Two are left to each message of the datagram: the reply to one slot, and the last one. */
+static bool may_go_on(const struct worker *w, const struct msg *m, const struct msg *out)
+{
+	if (m->type == MSG_APPLY)
+		return true;
+	if (m->type == MSG_LIST && out->u.done.count >= MSG_LIST_MAX)
+		return false;
+	return !w->chan || chan_room(w->chan) > 2 * MSG_PER_DATAGRAM;
+}
+
+/*
+ * One slice of the table: a walk over a million contexts must not stop the packets. A slot at least, so that whoever asks gets
+ * to the end.
+ */
 static void walk(struct worker *w, const struct msg *m)
 {
 	uint32_t cursor = m->u.match.cursor, end = cursor + MSG_SCAN;
@@ -278,7 +291,7 @@ static void walk(struct worker *w, const struct msg *m)
 	struct pend_info info;
 	bool more = true;
 
-	while (more && cursor < end && (m->type != MSG_LIST || out.u.done.count < MSG_LIST_MAX)) {
+	while (more && cursor < end && (cursor == m->u.match.cursor || may_go_on(w, m, &out))) {
 		more = pend_context_next(w->engine, &cursor, end - cursor, &info);
 		if (!info.context || info.state != PEND_STATE_PENDED)
 			continue;

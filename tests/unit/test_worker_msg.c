@@ -437,6 +437,56 @@ START_TEST(what_is_remembered_decides_the_pended)
 }
 END_TEST
 
+/* All that waits to be sent; *remembered: how many decisions it tells of. The last message. */
+static struct msg drain(unsigned *remembered)
+{
+	struct msg last = {0}, got[MSG_PER_DATAGRAM];
+
+	while (chan_pending(w.chan)) {
+		ssize_t n;
+
+		ck_assert_int_ge(chan_flush(w.chan), 0);
+		while ((n = recv(other, got, sizeof(got), MSG_DONTWAIT)) > 0)
+			for (size_t i = 0; i < (size_t)n / sizeof(*got); i++) {
+				*remembered += got[i].type == MSG_REMEMBERED;
+				last = got[i];
+			}
+	}
+	return last;
+}
+
+/* A datagram of requests, each of which would fill what room there is. */
+START_TEST(no_reply_is_lost_for_want_of_room)
+{
+	struct msg m = make(MSG_COMPLETE_MATCH), event = make(MSG_EVENT), last;
+	unsigned decided = 0, told_of = 0, rounds = 0;
+
+	c.opt.rule = 1;
+	for (unsigned i = 0; i < 700; i++)
+		sim_syn(s, (uint16_t)(1000 + i), 1);
+	drain(&told_of);
+	m.u.match = any();
+	m.u.match.verdict = PEND_VERDICT_BLOCK;
+	m.u.match.reason = MSG_REASON(REASON_OPERATOR, 4711);
+	do {
+		while (chan_room(w.chan) > 300)
+			ck_assert_int_eq(chan_send(w.chan, &event), 0);
+		for (unsigned i = 0; i < MSG_PER_DATAGRAM; i++)
+			worker_message(&w, &m);
+		last = drain(&told_of);
+		ck_assert_int_eq(last.type, MSG_DONE);
+		ck_assert_int_eq(last.u.done.status, PEND_OK);
+		ck_assert(!last.u.done.cursor || last.u.done.cursor > m.u.match.cursor);
+		m.u.match.cursor = last.u.done.cursor;
+		decided = 700 - (unsigned)sim_stats(s).pending;
+		ck_assert_uint_eq(told_of, decided);
+	} while (m.u.match.cursor && rounds++ < 1000);
+	ck_assert_uint_gt(rounds, 0);
+	ck_assert_uint_eq(decided, 700);
+	ck_assert_uint_eq(w.events_dropped, 0);
+}
+END_TEST
+
 START_TEST(a_fence_is_answered_and_nonsense_is_not_remembered)
 {
 	struct msg m = make(MSG_FENCE);
@@ -531,6 +581,7 @@ Suite *suite(void)
 	tcase_add_test(tc, a_rule_or_a_person_says_for_how_long);
 	tcase_add_test(tc, only_what_somebody_said_is_remembered);
 	tcase_add_test(tc, what_is_remembered_decides_the_pended);
+	tcase_add_test(tc, no_reply_is_lost_for_want_of_room);
 	tcase_add_test(tc, a_fence_is_answered_and_nonsense_is_not_remembered);
 	suite_add_tcase(su, tc);
 	return su;
