@@ -372,6 +372,25 @@ static void drop_servers(struct ask *a, struct authority *au)
 	ask_desert(a, au, !au->changed);
 }
 
+/* A program is started for one that is another, or that was not there for a while. */
+static void put_in_force(struct ask *a, struct def *d)
+{
+	struct list *at, *tmp;
+
+	for (uint32_t i = 0; i < d->n; i++) {
+		struct authority *au = d->authority[i];
+
+		au->changed = au->def.version != d->ask[i].version;
+		au->def = d->ask[i];
+		if (au->changed || !au->live)
+			be_patient(a, au);
+	}
+	list_foreach(at, tmp, &a->authorities)
+		container_of(at, struct authority, link)->live = false;
+	for (uint32_t i = 0; i < d->n; i++)
+		d->authority[i]->live = true;
+}
+
 int ask_configure(struct ask *a, uint32_t generation, const struct ask_def *def, uint32_t n)
 {
 	struct def *d = def_valid(def, n) ? def_new(a, generation, def, n) : NULL, *old = a->before;
@@ -379,17 +398,7 @@ int ask_configure(struct ask *a, uint32_t generation, const struct ask_def *def,
 
 	if (!d)
 		return def_valid(def, n) ? -ENOMEM : -EINVAL;
-	list_foreach(at, tmp, &a->authorities)
-		container_of(at, struct authority, link)->live = false;
-	for (uint32_t i = 0; i < n; i++) {
-		struct authority *au = d->authority[i];
-
-		au->live = true;
-		au->changed = au->def.version != d->ask[i].version;
-		au->def = d->ask[i];
-		if (au->changed)
-			be_patient(a, au);
-	}
+	put_in_force(a, d);
 	if (old)
 		old->users++;
 	a->before = a->now;

@@ -399,6 +399,22 @@ START_TEST(questions_wait_for_a_program_that_is_being_started)
 }
 END_TEST
 
+/* The policy was without it for a while: its program has ended, and is started anew. */
+START_TEST(one_that_comes_back_is_waited_for)
+{
+	begin_anew(200, 1);
+	serve(0, IDP, 0);
+	ck_assert_int_eq(ask_configure(a, 3, defs, IDP), 0);
+	run_ms(250);
+	ck_assert_int_eq(ask_configure(a, 1, defs, DEFS), 0);
+	question(1, IDP);
+	ck_assert_int_eq(seen.done[1], 0);
+	serve(1, IDP, 0);
+	ck_assert_int_eq(answer(1, 1, ASK_PERMIT), ASK_OK);
+	ended(1, PEND_VERDICT_PERMIT, REASON_AUTHORITY);
+}
+END_TEST
+
 START_TEST(nobody_is_waited_for_for_ever)
 {
 	begin_anew(100, 1);
@@ -468,6 +484,7 @@ Suite *suite(void)
 	tcase_add_test(tc, policies_come_and_go);
 	tcase_add_test(tc, random_lives);
 	tcase_add_test(tc, questions_wait_for_a_program_that_is_being_started);
+	tcase_add_test(tc, one_that_comes_back_is_waited_for);
 	tcase_add_test(tc, nobody_is_waited_for_for_ever);
 	tcase_add_test(tc, behind_its_end_a_program_is_waited_for);
 	tcase_add_test(tc, those_of_another_definition_are_sent_away);
