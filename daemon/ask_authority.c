@@ -19,10 +19,13 @@ bool ask_breaker_allows(struct ask *a, struct authority *au, bool *probe)
 	return true;
 }
 
+/* The probe decides alone, until something else has closed the breaker. */
 void ask_failed(struct ask *a, struct authority *au, bool probe)
 {
+	bool alone = probe && au->breaker == ASK_HALF_OPEN;
+
 	au->fails++;
-	if (!probe && (au->breaker != ASK_CLOSED || au->fails < ASK_BREAKER_FAILS))
+	if (!alone && (au->breaker != ASK_CLOSED || au->fails < ASK_BREAKER_FAILS))
 		return;
 	au->backoff_ns = au->backoff_ns ? 2 * au->backoff_ns : ASK_BREAKER_MIN_NS;
 	if (au->backoff_ns > ASK_BREAKER_MAX_NS)

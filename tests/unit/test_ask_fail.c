@@ -107,6 +107,29 @@ START_TEST(a_probe_without_an_answer)
 }
 END_TEST
 
+/* An older question was answered meanwhile: it is one of many then. */
+START_TEST(a_probe_that_comes_late)
+{
+	unsigned n = 2;
+
+	patience(IDP, ASK_SILENCE_MEANT, 10000);
+	serve(0, IDP, 0);
+	question_for(0, IDP, 10000);
+	question_for(1, IDP, 10000);
+	for (; n < 2 + ASK_BREAKER_FAILS; n++) {
+		question(n, IDP);
+		ck_assert_int_eq(answer(0, n, ASK_ERROR), ASK_OK);
+	}
+	run_ms(ASK_BREAKER_MIN_NS / MS + 20);
+	question(n, IDP);
+	ck_assert_int_eq(stats_of(IDP).breaker, ASK_HALF_OPEN);
+	ck_assert_int_eq(answer(0, 0, ASK_PERMIT), ASK_OK);
+	ck_assert_int_eq(stats_of(IDP).breaker, ASK_CLOSED);
+	ck_assert_int_eq(answer(0, n, ASK_ERROR), ASK_OK);
+	ck_assert_int_eq(stats_of(IDP).breaker, ASK_CLOSED);
+}
+END_TEST
+
 static void on_worker(void *ctx, uint32_t events)
 {
 	unsigned *n = ctx;
@@ -173,6 +196,7 @@ Suite *suite(void)
 			    sizeof(silences) / sizeof(silences[0]));
 	tcase_add_test(tc, who_had_no_time_has_not_failed);
 	tcase_add_test(tc, a_probe_without_an_answer);
+	tcase_add_test(tc, a_probe_that_comes_late);
 	tcase_add_test(tc, the_worker_sees_the_end_first);
 	tcase_add_test(tc, a_stopped_server_is_passed_over);
 	tcase_set_timeout(tc, 60);
