@@ -166,7 +166,7 @@ void pendd_reconsidered(struct pendd *d);
 /* The time of a rule is over. */
 void pendd_reauth_until(struct pendd *d);
 /* Decisions about flows from these addresses are over; takes the ranges. */
-void pendd_reauth_expired(struct pendd *d, struct reauth_ranges *ranges);
+void pendd_reauth_expired(struct pendd *d, struct reauth_keys *keys);
 /*
  * The policy has changed, and all workers have it: live flows are judged again, those of the ranges
  * (taken over) or all (NULL). Never waits; what is still to be done is joined with what is asked now.

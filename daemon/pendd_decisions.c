@@ -9,62 +9,58 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The sources whose live flows have to be looked at. */
-struct sources {
-	struct reauth_ranges *r;
+/* The decisions with whose end live flows end. */
+struct ended {
+	struct reauth_keys *keys;
 	uint32_t cap;
 	bool all; /* too many, or no memory, to name them */
 };
 
-static void add_source(struct sources *s, const struct remembered_key *k)
+static void add_ended(struct ended *e, const struct remembered_key *k)
 {
-	struct classify_edit *e;
+	if (!e->keys || e->keys->n == e->cap) {
+		uint32_t cap = e->cap ? 2 * e->cap : 64;
+		struct reauth_keys *keys = realloc(e->keys,
+						   sizeof(*keys) + cap * sizeof(keys->key[0]));
 
-	if (!s->r || s->r->n == s->cap) {
-		uint32_t cap = s->cap ? 2 * s->cap : 64;
-		struct reauth_ranges *r = realloc(s->r, sizeof(*r) + cap * sizeof(r->edit[0]));
-
-		if (!r) {
-			s->all = true;
+		if (!keys) {
+			e->all = true;
 			return;
 		}
-		if (!s->r)
-			r->n = 0;
-		s->r = r;
-		s->cap = cap;
+		if (!e->keys)
+			keys->n = 0;
+		e->keys = keys;
+		e->cap = cap;
 	}
-	e = &s->r->edit[s->r->n++];
-	*e = (struct classify_edit){.family = k->family};
-	memcpy(e->lo, k->source, sizeof(e->lo));
-	memcpy(e->hi, k->source, sizeof(e->hi));
+	e->keys->key[e->keys->n++] = *k;
 }
 
-static void look_at(struct pendd *d, struct sources *s)
+static void look_at(struct pendd *d, struct ended *e)
 {
-	if (s->all) {
-		free(s->r);
-		s->r = NULL;
+	if (e->all) {
+		free(e->keys);
+		e->keys = NULL;
 	}
-	if (s->all || s->r)
-		pendd_reauth_expired(d, s->r);
+	if (e->all || e->keys)
+		pendd_reauth_expired(d, e->keys);
 }
 
 /* Ended ones go, so that the table says when the next look is due. */
 void pendd_decisions_watch(struct pendd *d)
 {
 	uint64_t now = loop_now(d->loop).ns;
-	struct sources s = {.all = false};
+	struct ended ended = {.all = false};
 	struct remembered_value v;
 	struct remembered_key k;
 
 	if (!d->remembered || remembered_next_end(d->remembered) > now)
 		return;
-	s.all = remembered_ends_lost(d->remembered);
+	ended.all = remembered_ends_lost(d->remembered);
 	for (uint32_t cursor = 0; remembered_next(d->remembered, &cursor, &k, &v);)
 		if (v.end && v.until_ns <= now && remembered_remove(d->remembered, cursor, &k))
-			add_source(&s, &k);
+			add_ended(&ended, &k);
 	remembered_seek_end(d->remembered);
-	look_at(d, &s);
+	look_at(d, &ended);
 }
 
 static void figures(const struct pendd *d, struct msg *out)
@@ -174,7 +170,7 @@ void pendd_decisions_forget(struct pendd *d, const struct msg *m)
 {
 	struct msg out = {.type = MSG_DONE, .seq = m->seq};
 	uint64_t now = loop_now(d->loop).ns;
-	struct sources s = {.all = false};
+	struct ended ended = {.all = false};
 	struct remembered_value v;
 	struct remembered_key k;
 
@@ -189,11 +185,11 @@ void pendd_decisions_forget(struct pendd *d, const struct msg *m)
 			continue;
 		out.u.done.count += v.until_ns > now; /* others were over already */
 		if (v.end)
-			add_source(&s, &k);
+			add_ended(&ended, &k);
 	}
 	pendd_offers_flush(d);
 	remembered_forgot(d->remembered, out.u.done.count);
 	remembered_seek_end(d->remembered);
-	look_at(d, &s);
+	look_at(d, &ended);
 	pendd_send(d, &out);
 }

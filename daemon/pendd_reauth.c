@@ -305,13 +305,13 @@ void pendd_reauth_until(struct pendd *d)
 	pendd_reauthorize(d, NULL);
 }
 
-void pendd_reauth_expired(struct pendd *d, struct reauth_ranges *ranges)
+void pendd_reauth_expired(struct pendd *d, struct reauth_keys *keys)
 {
 	if (d->stopping) {
-		free(ranges);
+		free(keys);
 	} else {
 		reconsider(d, true);
-		reauth_jobs_add(&d->reauth_jobs, PEND_REASON_DECISION_EXPIRED, ranges);
+		reauth_jobs_add_ended(&d->reauth_jobs, keys);
 	}
 	start_next(d);
 }

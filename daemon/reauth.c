@@ -98,6 +98,27 @@ static void place(struct run *run, const struct flow *f, struct pend_values *v)
 
 /* ---- judging ---- */
 
+/* As those who remember decisions know it: ICMP has no ports. */
+static struct remembered_flow about(const struct flow *f)
+{
+	struct pend_values v;
+
+	flow_values(f, &v);
+	return (struct remembered_flow){.family = f->family,
+					.protocol = f->proto,
+					.source_port = f->sport,
+					.dest_port = v.dest_port,
+					.source = f->src,
+					.dest = f->dst};
+}
+
+static bool in_scope_of(const struct reauth_keys *keys, const struct flow *f)
+{
+	const struct remembered_flow flow = about(f);
+
+	return reauth_keys_cover(keys, &flow);
+}
+
 static bool is_asked_for(const struct reauth_job *job, const struct flow *f)
 {
 	const struct msg_reauth *w = &job->what;
@@ -109,6 +130,8 @@ static bool is_asked_for(const struct reauth_job *job, const struct flow *f)
 	if (w->dest_port && w->dest_port != f->dport)
 		return false;
 	if (w->family && w->prefix_len && !flow_addr_in(f->src, w->source, w->prefix_len))
+		return false;
+	if (job->keys && !in_scope_of(job->keys, f))
 		return false;
 	return !job->ranges || reauth_ranges_has(job->ranges, f->family, f->src) ||
 	       reauth_ranges_has(job->ranges, f->family, f->dst);
@@ -139,12 +162,7 @@ static const struct classify_listener *listener(void *arg, const struct pend_val
 /* One of its rules asks, and would have to ask again. */
 static bool forgotten(const struct run *run, const struct flow *f, const struct classify_result *r)
 {
-	const struct remembered_flow flow = {.family = f->family,
-					     .protocol = f->proto,
-					     .source_port = f->sport,
-					     .dest_port = f->dport,
-					     .source = f->src,
-					     .dest = f->dst};
+	const struct remembered_flow flow = about(f);
 	const struct reauth_judge *j = run->judge;
 	struct remembered_value v;
 

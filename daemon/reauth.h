@@ -23,8 +23,8 @@ struct reauth_judge {
 	struct mark_layout marks;
 	uint32_t clock, minute; /* as in struct classify_context */
 	uint32_t generation, revision;
-	/* With PEND_REASON_DECISION_EXPIRED: flows that no decision speaks for any more are ended, where
-	 * their rule says `remember ... end`. */
+	/* With PEND_REASON_DECISION_EXPIRED: flows that were in the scope of one that has ended, and for which
+	 * none speaks any more, are ended, where their rule says `remember ... end`. */
 	const struct remembered *remembered;
 	/* As in struct classify_context; NULL: nobody asks sockets. */
 	const struct classify_listener *(*listener)(void *arg, const struct pend_values *v,

@@ -49,12 +49,12 @@ bool reauth_ranges_has(const struct reauth_ranges *r, uint8_t family, const uint
 	return lo < r->n && r->edit[lo].family == family && memcmp(r->edit[lo].lo, addr, 16) <= 0;
 }
 
-/* Both are taken over. NULL: too many, or no memory: that is all addresses. */
+/* Both are taken over. NULL, which is all addresses: one of them is, they are too many, or there is no memory. */
 static struct reauth_ranges *ranges_join(struct reauth_ranges *a, struct reauth_ranges *b)
 {
 	struct reauth_ranges *r = NULL;
 
-	if ((uint64_t)a->n + b->n <= REAUTH_RANGES_MAX)
+	if (a && b && (uint64_t)a->n + b->n <= REAUTH_RANGES_MAX)
 		r = realloc(a, sizeof(*a) + (a->n + b->n) * sizeof(a->edit[0]));
 	if (r) {
 		memcpy(r->edit + r->n, b->edit, b->n * sizeof(b->edit[0]));
@@ -65,6 +65,57 @@ static struct reauth_ranges *ranges_join(struct reauth_ranges *a, struct reauth_
 	}
 	free(b);
 	return r;
+}
+
+/* ---- keys ---- */
+
+static int by_bytes(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct remembered_key));
+}
+
+void reauth_keys_sort(struct reauth_keys *k)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < k->n; i++)
+		k->key[i].rule = 0;
+	qsort(k->key, k->n, sizeof(k->key[0]), by_bytes);
+	for (uint32_t i = 0; i < k->n; i++)
+		if (!n || by_bytes(&k->key[n - 1], &k->key[i]) != 0)
+			k->key[n++] = k->key[i];
+	k->n = n;
+}
+
+bool reauth_keys_cover(const struct reauth_keys *k, const struct remembered_flow *f)
+{
+	for (uint8_t scope = 0; scope <= CLASSIFY_SCOPE_FLOW; scope++) {
+		const struct remembered_key about = remembered_key_of(
+			0, scope, f->family, f->protocol, f->source, f->source_port, f->dest,
+			f->dest_port);
+
+		if (bsearch(&about, k->key, k->n, sizeof(about), by_bytes))
+			return true;
+	}
+	return false;
+}
+
+/* As ranges_join. */
+static struct reauth_keys *keys_join(struct reauth_keys *a, struct reauth_keys *b)
+{
+	struct reauth_keys *k = NULL;
+
+	if (a && b && (uint64_t)a->n + b->n <= REAUTH_RANGES_MAX)
+		k = realloc(a, sizeof(*a) + (a->n + b->n) * sizeof(a->key[0]));
+	if (k) {
+		memcpy(k->key + k->n, b->key, b->n * sizeof(b->key[0]));
+		k->n += b->n;
+		reauth_keys_sort(k);
+	} else {
+		free(a);
+	}
+	free(b);
+	return k;
 }
 
 /* ---- the queue ---- */
@@ -89,22 +140,18 @@ void reauth_jobs_deinit(struct reauth_jobs *q)
 	if (!q->asked.next)
 		return; /* it never began */
 	reauth_jobs_forget(q);
-	for (unsigned i = 0; i < MSG_REASONS; i++)
+	for (unsigned i = 0; i < MSG_REASONS; i++) {
 		free(q->due[i].ranges);
+		free(q->due[i].keys);
+	}
 	reauth_jobs_init(q);
 }
 
-static void due_add(struct reauth_due *d, struct reauth_ranges *ranges, unsigned carried)
+static void due_add(struct reauth_due *d, struct reauth_ranges *ranges, struct reauth_keys *keys,
+		    unsigned carried)
 {
-	if (!d->due) {
-		d->ranges = ranges;
-	} else if (d->ranges && ranges) {
-		d->ranges = ranges_join(d->ranges, ranges);
-	} else {
-		free(d->ranges);
-		free(ranges);
-		d->ranges = NULL;
-	}
+	d->ranges = d->due ? ranges_join(d->ranges, ranges) : ranges;
+	d->keys = d->due ? keys_join(d->keys, keys) : keys;
 	d->due = true;
 	if (carried > d->carried)
 		d->carried = carried;
@@ -114,7 +161,14 @@ void reauth_jobs_add(struct reauth_jobs *q, enum pend_reason reason, struct reau
 {
 	if (ranges)
 		reauth_ranges_sort(ranges);
-	due_add(&q->due[reason], ranges, 0);
+	due_add(&q->due[reason], ranges, NULL, 0);
+}
+
+void reauth_jobs_add_ended(struct reauth_jobs *q, struct reauth_keys *keys)
+{
+	if (keys)
+		reauth_keys_sort(keys);
+	due_add(&q->due[PEND_REASON_DECISION_EXPIRED], NULL, keys, 0);
 }
 
 static struct reauth_job *job_new(void)
@@ -137,6 +191,7 @@ void reauth_job_free(struct reauth_job *j)
 	if (j->image >= 0)
 		close(j->image);
 	free(j->ranges);
+	free(j->keys);
 	free(j->result.flow);
 	free(j);
 }
@@ -199,6 +254,7 @@ static struct reauth_job *next_due(struct reauth_jobs *q)
 		return NULL;
 	j->what.reason = (uint8_t)(d - q->due);
 	j->ranges = d->ranges;
+	j->keys = d->keys;
 	j->carried = d->carried;
 	*d = (struct reauth_due){.due = false};
 	return j;
@@ -223,7 +279,8 @@ void reauth_jobs_back(struct reauth_jobs *q, struct reauth_job *j)
 		q->nasked++;
 		return;
 	}
-	due_add(&q->due[j->what.reason], j->ranges, j->carried);
+	due_add(&q->due[j->what.reason], j->ranges, j->keys, j->carried);
 	j->ranges = NULL;
+	j->keys = NULL;
 	reauth_job_free(j);
 }

@@ -11,7 +11,7 @@
 ns_pair
 need_queue
 control_start
-server tcp:{7001..7012}
+server tcp:{7001..7013}
 printf '#!/bin/sh\necho it failed\nexit 7\n' >"$WORK/fails"
 printf '#!/bin/sh\nexit 0\n' >"$WORK/permits"
 chmod 755 "$WORK" "$WORK/fails" "$WORK/permits"
@@ -28,7 +28,7 @@ policy()
 		pend proto tcp to port 7001 ask people complete buffer remember ${1:-1h}
 		pend proto tcp to port { 7002, 7003 } ask people complete buffer remember 1h scope source
 		pend proto tcp to port 7004 ask people complete buffer with reset remember 1h scope flow
-		pend proto tcp to port 7005 ask people complete buffer remember 4s end timeout 3s
+		pend proto tcp to port { 7005, 7013 } ask people complete buffer remember 4s end timeout 3s
 		pend proto tcp to port 7006 ask people complete buffer remember 1h timeout 1s
 		pend proto tcp to port 7007 ask people complete buffer remember 1h end
 		pend proto tcp to port 7008 ask people complete buffer
@@ -158,6 +158,10 @@ stream() { # name port
 		c timeout 20 ncat "$H4" "$2" >"$WORK/$1" 2>"$WORK/$1.err" &
 }
 stream kept 7003
+stream once 7013
+check "another flow of the rule with an end is asked about" wait_for 5 pending_is 1
+h_pendctl permit "$C4" --port 7013 --once >/dev/null
+check "... and let in alone" wait_for 5 eval 'h ss -tn state established | grep -q ":7013 "'
 stream gone 7005
 check "the flow with an end is asked about" wait_for 5 pending_is 1
 h_pendctl permit "$C4" >/dev/null
@@ -165,6 +169,7 @@ check "it is let in" wait_for 5 eval 'h ss -tn state established | grep -q ":700
 check "R34: it ends with the decision" wait_for 15 eval '! h ss -tn state established | grep -q ":7005 "'
 check "... at the client, too" wait_for 5 grep -q -i reset "$WORK/gone.err"
 check "the flow beside it goes on" eval 'h ss -tn state established | grep -q ":7003 "'
+check "... and that which the decision was not about" eval 'h ss -tn state established | grep -q ":7013 "'
 counted() { h_pendctl status --json | tr -d ' \n' | grep -qE '"decision-expired":.("ended":1,"runs":1|"runs":1,"ended":1).'; }
 holds 5 "... and counted by its reason" counted # at the end of the run that ended it
 

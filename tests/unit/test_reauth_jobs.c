@@ -146,6 +146,105 @@ START_TEST(own_jobs_are_joined_by_reason)
 }
 END_TEST
 
+static struct remembered_flow flow(uint16_t source_port, uint16_t dest_port)
+{
+	static const uint8_t source[16] = {10, 0, 0, 1}, dest[16] = {192, 0, 2, 1};
+
+	return (struct remembered_flow){.family = 4,
+					.protocol = 6,
+					.source_port = source_port,
+					.dest_port = dest_port,
+					.source = source,
+					.dest = dest};
+}
+
+/* The decision of a scope about such a flow. */
+static struct reauth_keys *ended(uint64_t rule, uint8_t scope, uint16_t source_port,
+				 uint16_t dest_port)
+{
+	struct reauth_keys *k = calloc(1, sizeof(*k) + sizeof(k->key[0]));
+	struct remembered_flow f = flow(source_port, dest_port);
+
+	ck_assert_ptr_nonnull(k);
+	k->n = 1;
+	k->key[0] = remembered_key_of(rule, scope, f.family, f.protocol, f.source, f.source_port,
+				      f.dest, f.dest_port);
+	return k;
+}
+
+static bool covers(const struct reauth_keys *k, uint16_t source_port, uint16_t dest_port)
+{
+	struct remembered_flow f = flow(source_port, dest_port);
+
+	return reauth_keys_cover(k, &f);
+}
+
+START_TEST(ended_keys_cover_their_scope)
+{
+	static const uint8_t other[16] = {10, 0, 0, 2};
+	struct remembered_flow f = flow(4000, 7005);
+	struct reauth_keys *k = ended(77, CLASSIFY_SCOPE_SERVICE, 4000, 7005);
+
+	reauth_keys_sort(k);
+	ck_assert(covers(k, 4000, 7005) && covers(k, 4001, 7005)); /* whatever the rule */
+	ck_assert(!covers(k, 4000, 7002));
+	f.protocol = 17;
+	ck_assert(!reauth_keys_cover(k, &f));
+	f = flow(4000, 7005);
+	f.source = other;
+	ck_assert(!reauth_keys_cover(k, &f));
+	f = flow(4000, 7005);
+	f.dest = other;
+	ck_assert(!reauth_keys_cover(k, &f));
+	f = flow(4000, 7005);
+	f.family = 6;
+	ck_assert(!reauth_keys_cover(k, &f));
+	free(k);
+	k = ended(77, CLASSIFY_SCOPE_FLOW, 4000, 7005);
+	reauth_keys_sort(k);
+	ck_assert(covers(k, 4000, 7005) && !covers(k, 4001, 7005));
+	free(k);
+	k = ended(77, CLASSIFY_SCOPE_SOURCE, 4000, 7005);
+	reauth_keys_sort(k);
+	ck_assert(covers(k, 4001, 7002));
+	f.family = 4;
+	f.source = other;
+	ck_assert(!reauth_keys_cover(k, &f));
+	free(k);
+}
+END_TEST
+
+START_TEST(ended_keys_are_joined)
+{
+	struct reauth_job *j;
+
+	reauth_jobs_add_ended(&q, ended(77, CLASSIFY_SCOPE_SERVICE, 4000, 7005));
+	reauth_jobs_add_ended(&q, ended(77, CLASSIFY_SCOPE_FLOW, 4000, 7002));
+	reauth_jobs_add_ended(&q, ended(78, CLASSIFY_SCOPE_SERVICE, 4000, 7005));
+	j = next(PEND_REASON_DECISION_EXPIRED);
+	ck_assert_uint_eq(j->keys->n, 2);
+	reauth_jobs_back(&q, j);
+	reauth_jobs_add_ended(&q, ended(77, CLASSIFY_SCOPE_SERVICE, 4000, 7001));
+	j = next(PEND_REASON_DECISION_EXPIRED);
+	ck_assert(covers(j->keys, 4001, 7005) && covers(j->keys, 4000, 7002));
+	ck_assert(covers(j->keys, 4001, 7001) && !covers(j->keys, 4001, 7002));
+	reauth_job_free(j);
+	/* what is not known is all of it */
+	reauth_jobs_add_ended(&q, ended(77, CLASSIFY_SCOPE_SERVICE, 4000, 7005));
+	reauth_jobs_add_ended(&q, NULL);
+	j = next(PEND_REASON_DECISION_EXPIRED);
+	ck_assert_ptr_null(j->keys);
+	ck_assert_ptr_null(j->ranges);
+	reauth_jobs_add_ended(&q, ended(77, CLASSIFY_SCOPE_SERVICE, 4000, 7005));
+	reauth_jobs_back(&q, j);
+	j = next(PEND_REASON_DECISION_EXPIRED);
+	ck_assert_ptr_null(j->keys);
+	reauth_job_free(j);
+	reauth_jobs_add_ended(&q,
+			      ended(77, CLASSIFY_SCOPE_SERVICE, 4000, 7005)); /* freed with it */
+}
+END_TEST
+
 START_TEST(what_was_cancelled_is_not_lost)
 {
 	struct reauth_job *j;
@@ -273,6 +372,8 @@ Suite *suite(void)
 	tcase_add_test(t, ranges_are_found);
 	tcase_add_test(t, ranges_at_random);
 	tcase_add_test(t, own_jobs_are_joined_by_reason);
+	tcase_add_test(t, ended_keys_cover_their_scope);
+	tcase_add_test(t, ended_keys_are_joined);
 	tcase_add_test(t, what_was_cancelled_is_not_lost);
 	tcase_add_test(t, too_many_ranges_are_all);
 	tcase_add_test(t, requests_keep_their_order_and_their_bound);
