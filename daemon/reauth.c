@@ -81,16 +81,21 @@ static const struct route *place_of(struct run *run, uint8_t family, const uint8
 
 /*
  * A rule that names an interface or a hook must not end the flows of all others, so the routes are asked.
- * What they do not know stays unknown, and equal to everything (R32).
+ * What they do not know stays unknown, and equal to everything (R32). To an address that is on every link they name
+ * any: which interfaces the flow has is then nothing to end it for.
  */
 static void place(struct run *run, const struct flow *f, struct pend_values *v)
 {
 	const struct route *r = place_of(run, f->family, f->dst);
+	bool any_link = flow_addr_link_scope(f->src, f->family) ||
+			flow_addr_link_scope(f->dst, f->family);
 
-	if (r) {
+	run->now.interfaces_unknown = any_link;
+	if (r)
 		v->hook = r->local ? HOOK_LOCAL_IN : HOOK_FORWARD;
-		v->out_interface = r->local ? 0 : r->interface;
-	}
+	if (any_link)
+		return;
+	v->out_interface = r && !r->local ? r->interface : 0;
 	r = place_of(run, f->family, f->src);
 	if (r)
 		v->in_interface = r->interface;

@@ -170,10 +170,11 @@ struct classify_listener {
 struct classify_context {
 	/* NULL: no name is known, and `in eth0` is false for every index but 0 (R32). */
 	const struct classify_ifaces *ifaces;
-	uint32_t clock;   /* classify_clock(); 0: unknown, and equal to every time (R32) */
-	uint32_t minute;  /* since 1970, UTC; 0: unknown, and before every end (R32) */
-	bool reauthorize; /* PEND_META_REAUTHORIZE */
-	uint8_t reason;   /* enum pend_reason */
+	uint32_t clock;          /* classify_clock(); 0: unknown, and equal to every time (R32) */
+	uint32_t minute;         /* since 1970, UTC; 0: unknown, and before every end (R32) */
+	bool reauthorize;        /* PEND_META_REAUTHORIZE */
+	uint8_t reason;          /* enum pend_reason */
+	bool interfaces_unknown; /* which ones they are: no condition on them is sure */
 	uint64_t
 		answered; /* bits of layers: what they ask was permitted, so that their pend is a permit */
 	/* Called for a rule that matches but for its limit, or is one of CLASSIFY_INSPECT. False: it
@@ -197,8 +198,9 @@ struct classify_context {
 /*
  * Decide. Constant state, no allocation, any number of threads. `malformed` never gets here. `now`
  * may be NULL: nothing is known. A condition on what is unknown of the packet itself (pend_values.mark_unknown,
- * tcp_flags_unknown) is taken as one on a LISTENER_UNKNOWN, when everything else in its rule matches; but a block
- * that is not sure gives way to what blocks or pends for sure behind it, or in another layer.
+ * tcp_flags_unknown), or of its interfaces (classify_context.interfaces_unknown), is taken as one on a
+ * LISTENER_UNKNOWN, when everything else in its rule matches; but a block that is not sure gives way to what blocks or
+ * pends for sure behind it, or in another layer.
  */
 void classify_with(const struct classifier *c, const struct classify_context *now,
 		   const struct pend_values *v, struct classify_result *r);

@@ -322,7 +322,8 @@ static inline void query_init(struct query *q, const struct classifier *c,
 	q->v = v;
 	q->listener = NULL;
 	q->unknown = (v->mark_unknown ? POL_BIT(COND_MARK) : 0) |
-		     (v->tcp_flags_unknown ? POL_BIT(COND_TCP_FLAGS) : 0);
+		     (v->tcp_flags_unknown ? POL_BIT(COND_TCP_FLAGS) : 0) |
+		     (q->now->interfaces_unknown ? POL_BIT(COND_IN) | POL_BIT(COND_OUT) : 0);
 	q->unsure = q->milder = false;
 	q->source4 = load32(v->source);
 	q->dest4 = load32(v->dest);

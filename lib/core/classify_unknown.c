@@ -19,6 +19,8 @@ enum holds unknown_holds(const struct query *q, const struct image_rule *r, enum
 	const struct pend_values *v = q->v;
 	bool negated = r->neg & POL_BIT(cond);
 
+	if (cond == COND_IN || cond == COND_OUT)
+		return HOLDS_PERHAPS;
 	if (cond == COND_MARK)
 		return masked(v->mark, UINT32_MAX, r->mark_mask, r->mark, negated);
 	return masked(v->tcp_flags, v->tcp_flags_unknown, r->tcp_mask, r->tcp_flags, negated);

@@ -91,6 +91,16 @@ bool flow_addr_loopback(const uint8_t addr[16], uint8_t family)
 	return family == FLOW_V4 ? addr[0] == 127 : !memcmp(addr, loopback6, sizeof(loopback6));
 }
 
+bool flow_addr_link_scope(const uint8_t addr[16], uint8_t family)
+{
+	unsigned scope = addr[1] & 0xf;
+
+	if (family != FLOW_V6)
+		return false;
+	return addr[0] == 0xff ? scope == 1 || scope == 2
+			       : addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
+}
+
 bool flow_addr_in(const uint8_t addr[16], const uint8_t prefix[16], unsigned len)
 {
 	unsigned bytes = len / 8, bits = len % 8;

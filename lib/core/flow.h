@@ -44,6 +44,8 @@ void flow_info_values(const struct pend_info *i, struct pend_values *v);
 
 /* Is dst (or src) in 127/8 or ::1? */
 bool flow_addr_loopback(const uint8_t addr[16], uint8_t family);
+/* Does it mean another host on every link (RFC 4291, 2.5.6 and 2.7: scopes 1 and 2)? The route to such a one names any. */
+bool flow_addr_link_scope(const uint8_t addr[16], uint8_t family);
 /* Does addr match prefix/len? len at most 32 or 128. */
 bool flow_addr_in(const uint8_t addr[16], const uint8_t prefix[16], unsigned len);
 /* Zero all bits behind the first `len`. */

@@ -104,6 +104,43 @@ pendd_config < <(policy "block mark 0x20; block proto tcp to port 8081; permit")
 h_pendctl reload >/dev/null
 check "what is blocked whatever its mark is ended" wait_for 5 grep -q reset "$WORK/marked.err"
 
+# A link-local address is one of every link, and the route to it names the same one for all.
+link "$H" link1 "$C" link1
+link_local() { ip -n "$1" -6 -o addr show dev "$2" scope link | awk '{sub("/.*", "", $4); print $4}'; }
+has_link_local() { [ -n "$(link_local "$H" "$1")" ] && [ -n "$(link_local "$C" "$1")" ]; }
+for dev in eth0 link1; do
+	check "$dev has link-local addresses" wait_for 5 has_link_local "$dev"
+done
+named() { ip -n "$H" -6 route get "$(link_local "$C" "$1")" | grep -oE 'dev [^ ]+' | cut -d' ' -f2; } # for the peer on a link
+other=eth0
+[ "$(named eth0)" != eth0 ] || other=link1
+isnt "$(named "$other")" "$other" "the route to a neighbour on $other names the other link"
+ip netns exec "$H" timeout 40 ncat -6 -lk 8082 -e /bin/cat &
+wait_for 5 eval 'h ss -ltn | grep -q ":8082 "'
+pendd_config < <(policy "permit in $other proto tcp to port 8082; block")
+h_pendctl reload >/dev/null
+(for ((i = 1; i <= 200; i++)); do echo "$i"; sleep 0.1; done) |
+	c timeout 30 ncat "$(link_local "$H" "$other")%$other" 8082 >"$WORK/near" 2>"$WORK/near.err" &
+check "a stream of this link is let in" wait_for 5 has_lines near 3
+near_goes_on() # policy text
+{
+	local at
+	pendd_config < <(policy "$1")
+	is "$(ends)" 0 "$2 ends nothing in a dry run"
+	h_pendctl reload >/dev/null
+	at=$(lines near)
+	check "... nor when it comes" wait_for 5 has_lines near $((at + 5))
+}
+near_goes_on "permit proto udp; permit in $other proto tcp to port 8082; block" "R32: a policy that permits it by its link"
+near_goes_on "block in $(named "$other") proto tcp; permit" "... and one that blocks the link which the route names"
+pendd_config < <(policy "permit in $other proto tcp to port 8083; block")
+is "$(ends)" 1 "what is blocked on every link is ended: a dry run"
+h_pendctl reload >/dev/null
+sleep 0.3
+near_at=$(lines near)
+sleep 1
+is "$(lines near)" "$near_at" "... and not another byte on it when it comes"
+
 # The flags are there when it completes (R27), and in a dry run.
 pendd_config < <(policy 'pend proto tcp to port 8080 tcp-flags syn,ece complete buffer timeout 20s; block')
 h_pendctl reload >/dev/null

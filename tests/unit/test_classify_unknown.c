@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is not known of a live flow: its mark, and some of its opener's flags (R32). */
+/* What is not known of a live flow: its mark, some of its opener's flags, sometimes its interfaces (R32). */
 #include "unit.h"
 #include "core/flow.h"
 #include "policy_loaded.h"
@@ -134,6 +134,60 @@ START_TEST(datagrams_have_no_flags)
 }
 END_TEST
 
+/* Of a live flow between addresses that are on every link. */
+static const struct {
+	const char *rules;
+	uint32_t rule;
+	uint8_t action;
+	bool unsure;
+} places[] = {
+	{"permit in lan0 to port 22; block", 1, CLASSIFY_BLOCK, true},
+	{"permit in !lan0; block", 1, CLASSIFY_BLOCK, true},
+	{"permit in lan*; block", 1, CLASSIFY_BLOCK, true},
+	{"block in lan0; permit", 0, CLASSIFY_BLOCK, true},
+	{"block in { lan0, wan0 }; block to port 22", 1, CLASSIFY_BLOCK, false},
+	{"pend in lan0; block", 0, CLASSIFY_PEND, true},
+	{"permit in lan0 to port 23; block", 1, CLASSIFY_BLOCK, false},
+	{"permit in lan0 mark 1; block", 1, CLASSIFY_BLOCK, true},
+	{"permit to port 22; block in lan0", 0, CLASSIFY_PERMIT, false},
+	/* a packet of hook input has no other interface */
+	{"permit hook forward out lan0; block", 1, CLASSIFY_BLOCK, false},
+	{"layer a { permit in lan0; block } layer b { block }", 2, CLASSIFY_BLOCK, false},
+	{"layer a { block in lan0; permit } layer b { permit }", 0, CLASSIFY_BLOCK, true},
+};
+
+START_TEST(with_interfaces)
+{
+	static const struct classify_ifaces ifaces = {
+		.n = 2, .iface = {{.index = 2, .name = "lan0"}, {.index = 3, .name = "wan0"}}};
+	struct classify_context now = {.ifaces = &ifaces, .interfaces_unknown = true};
+	struct pend_values v = live("tcp [fe80::7]:4000 > [fe80::1]:22");
+	struct classify_result r;
+
+	v.hook = 1;
+	r = decide(places[_i].rules, &v, &now);
+	ck_assert_msg(r.rule == places[_i].rule, "rule %u", r.rule);
+	ck_assert_uint_eq(r.action, places[_i].action);
+	ck_assert_int_eq(r.unsure, places[_i].unsure);
+	now.interfaces_unknown = false;
+	v.mark_unknown = false;
+	for (v.in_interface = 2; v.in_interface <= 4; v.in_interface++)
+		ck_assert(!decide(places[_i].rules, &v, &now).unsure);
+}
+END_TEST
+
+START_TEST(with_interfaces_of_a_forwarded_flow)
+{
+	const struct classify_context now = {.interfaces_unknown = true};
+	struct pend_values v = live("tcp [fe80::7]:4000 > [fe80::1]:22");
+	struct classify_result r;
+
+	v.hook = 2;
+	r = decide("permit hook forward out lan0; block", &v, &now);
+	ck_assert(r.rule == 1 && r.unsure);
+}
+END_TEST
+
 static unsigned asked;
 
 static const struct classify_listener *ask(void *arg, const struct pend_values *v, unsigned need)
@@ -198,6 +252,8 @@ Suite *suite(void)
 	tcase_add_loop_test(t, tcp, 0, sizeof(cases) / sizeof(*cases));
 	tcase_add_loop_test(t, known, 0, sizeof(cases) / sizeof(*cases));
 	tcase_add_test(t, datagrams_have_no_flags);
+	tcase_add_loop_test(t, with_interfaces, 0, sizeof(places) / sizeof(*places));
+	tcase_add_test(t, with_interfaces_of_a_forwarded_flow);
 	tcase_add_test(t, with_a_listener);
 	tcase_add_test(t, with_a_limit);
 	suite_add_tcase(s, t);

@@ -129,6 +129,29 @@ START_TEST(loopback_addresses)
 }
 END_TEST
 
+START_TEST(addresses_of_a_link)
+{
+	static const struct {
+		const char *text;
+		bool link;
+	} cases[] = {
+		{"fe80::1", true},      {"febf:ffff::1", true}, {"fec0::1", false},
+		{"fe7f::1", false},     {"fd80::1", false},     {"ff02::fb", true},
+		{"ff12::1:ff00", true}, {"ff01::1", true},      {"ff05::2", false},
+		{"ff0e::1", false},     {"2001:db8::1", false}, {"::1", false},
+		{"254.128.0.1", false}, {"169.254.0.1", false}, {"224.0.0.251", false},
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t a[16], family;
+
+		ck_assert_int_eq(flow_addr_parse(cases[i].text, a, &family), 0);
+		ck_assert_msg(flow_addr_link_scope(a, family) == cases[i].link, "%s",
+			      cases[i].text);
+	}
+}
+END_TEST
+
 /* Every length, every bit: a difference counts within the prefix and nowhere else. */
 START_TEST(prefix_of_every_length)
 {
@@ -428,6 +451,7 @@ Suite *suite(void)
 	tcase_add_test(tc, reverse_of_an_echo_is_its_reply);
 	tcase_add_test(tc, reverse_twice_is_the_same);
 	tcase_add_test(tc, loopback_addresses);
+	tcase_add_test(tc, addresses_of_a_link);
 	tcase_add_test(tc, prefix_of_every_length);
 	tcase_add_test(tc, mask_of_every_length);
 	tcase_add_test(tc, addresses_are_printed_canonically);
