@@ -152,7 +152,7 @@ END
 mkfifo "$WORK/go"
 ip netns exec "$C" bash "$WORK/mid.sh" &
 mid=$!
-wait_for 3 test -n "$(ct_mark 80)"
+wait_for 5 has_line "$WORK/server.out" '"event":"data"'
 sleep 0.2
 h conntrack -F 2>/dev/null
 echo >"$WORK/go"
@@ -176,8 +176,8 @@ c /usr/bin/python3 - <<-END 2>"$WORK/null" || skip "a RST for a held SYN" "no py
 	k.sendto(packet(2), ("$H4", 0))
 	k.sendto(packet(4), ("$H4", 0))
 END
-sleep 0.1
-is "$(hook packets)" $((before_rst + 2)) "a RST for a held SYN is queued too"
+queued() { [ "$(hook packets)" = "$1" ]; }
+holds 3 "a RST for a held SYN is queued too" queued $((before_rst + 2))
 hook hush >"$WORK/null"
 
 # ------------------------------------------------------------------ lo, foreign marks ----
