@@ -109,8 +109,9 @@ lt "$(ctl get remaining_ms port=2201 | tr ' ' '\n' | most)" 59100 "remaining_ms 
 is "$(answered 2201 2202 2203 2204)" 0 "T24: not one packet was answered while pended"
 is "$(server_accepted)" 2 "T24: nothing reached the server"
 is "$(h conntrack -L 2>/dev/null | grep -cE 'dport=22(0[1-9]|10) ')" 0 "R13: conntrack knows nothing of them"
-is "$(ctl status totals.held)" "$(kernel_queue 3)" "we hold what the kernel queues"
-is "$(kernel_queue 3)" 38 "one packet of each that is held, none of those absorbed"
+held_is_queued() { [ "$(ctl status totals.held)" = "$(kernel_queue 3)" ]; }
+holds 3 "we hold what the kernel queues" held_is_queued # a copy is among it until the daemon has read it
+holds 3 "one packet of each that is held, none of those absorbed" kernel_holds 38
 
 # ---- decided ----
 
