@@ -87,6 +87,7 @@ check "it is stopped when nobody has used it for a second" wait_for 4 silent -t 
 is "$(try "$H4" 7001)" connected "the next one wakes it again"
 is "$(starts cmd)" 2 "... by a second start"
 kill -KILL "$(cat "$WORK/cmd.pid")"
+wait_for 3 silent -t 7001
 is "$(try "$H4" 7001)" connected "so it is when it was killed"
 is "$(starts cmd)" 3 "... by a third"
 kill -STOP "$(cat "$WORK/cmd.pid")"
@@ -99,7 +100,7 @@ check "it is found again, and stopped" wait_for 4 silent -t 7002
 is "$(try "$H4" 7002)" connected "and started again"
 back=$(cat "$WORK/back.pid")
 check "the program that serves it starts anew" agent_again back
-check "... and takes it along" gone "$back"
+check "... and takes it along" wait_for 3 gone "$back"
 
 # ---- units ----
 
@@ -140,6 +141,6 @@ try "$H4" 7001 >/dev/null
 udp=$(cat "$WORK/udp.pid") cmd=$(cat "$WORK/cmd.pid")
 pendd_stop
 is "$PENDD_STATUS" 0 "pendd ends"
-check "... and takes along what was started" gone "$udp"
-check "... all of it" gone "$cmd"
+check "... and takes along what was started" wait_for 3 gone "$udp"
+check "... all of it" wait_for 3 gone "$cmd"
 finish

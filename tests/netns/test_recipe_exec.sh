@@ -40,8 +40,10 @@ client_wait out
 is "$(of out result)" timeout "who is kept out does not"
 is "$(try 203.0.113.3)" connected "others do by day"
 policy "0 0" | pendd_config
+old=$(pgrep -P "$PENDD_PID" -f -- '--authority hours$')
+another() { [ -n "$old" ] && gone "$old" && serves; }
 check "at night" h_pendctl reload
-check "... the program is another one" wait_for 5 serves
+check "... the program is another one" wait_for 5 another
 client_bg night -t 9000 -s 203.0.113.4 "$H4" 22
 check "somebody is asked" wait_for 5 pending_is 1
 check "... and says yes" h_pendctl permit --all
