@@ -39,17 +39,17 @@ pendd_start <<-END
 END
 
 both() { # name port
-	client_bg "${1}4" -n 3 -t "$(ms 9000)" -l 10 $S4 "$2"
-	client_bg "${1}6" -n 3 -t "$(ms 9000)" -l 10 $S6 "$2"
+	client_bg "${1}4" -n 3 -t "$(ms 20000)" -l 10 $S4 "$2"
+	client_bg "${1}6" -n 3 -t "$(ms 20000)" -l 10 $S6 "$2"
 }
 
 both buffer 80
 both flush 81
 both absorb 82
 both reset 83
-client_bg nat -n 3 -t "$(ms 9000)" -l 10 $H4 8080
-client_bg natflush -n 3 -t "$(ms 9000)" -l 10 $H4 8081
-client_bg udp -u -d 3 -t "$(ms 4000)" -g 50 $S4 85
+client_bg nat -n 3 -t "$(ms 20000)" -l 10 $H4 8080
+client_bg natflush -n 3 -t "$(ms 20000)" -l 10 $H4 8081
+client_bg udp -u -d 3 -t "$(ms 20000)" -g 50 $S4 85
 client_wait reset4; client_wait reset6
 is "$(ended reset4 refused)" 3 "T17 IPv4: a forwarded connection is refused"
 is "$(ended reset6 refused)" 3 "T17 IPv6: a forwarded connection is refused"

@@ -175,6 +175,7 @@ if [ -x /usr/sbin/sshd ] && command -v ssh-keygen >/dev/null; then
 	ssh-keygen -q -t ed25519 -N '' -f "$WORK/hostkey"
 	mkdir -p /run/sshd
 	ip netns exec "$H" /usr/sbin/sshd -D -f /dev/null -h "$WORK/hostkey" -p 2222 -o PidFile=none >/dev/null 2>&1 &
+	wait_for 5 eval 'h ss -Hltn | grep -q ":2222 "'
 	after_permit ssh 'Permission denied|Host key|publickey' ip netns exec "$C" ssh -p 2222 -o BatchMode=yes \
 		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=8 nobody@$H4 true
 fi

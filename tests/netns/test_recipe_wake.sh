@@ -45,7 +45,7 @@ nginx_conf box 80
 # What runs containers, and takes its time; the program that serves the authority has no rights itself.
 mkfifo -m 622 "$WORK/manager"
 while read -r _; do
-	sleep 0.5
+	sleep 2
 	ip netns exec "$S" nginx -c "$WORK/box.conf" -g 'daemon off;' 2>/dev/null &
 done <>"$WORK/manager" &
 MANAGER=$!
@@ -58,7 +58,7 @@ pendd_start <<-END
 		command "$(command -v nginx) -c $WORK/web.conf -g 'daemon off;'";
 		user 65534; group 65534;
 		ready tcp 8080;
-		idle-stop 1s;
+		idle-stop 3s;
 		timeout 20s;
 	}
 	authority box {
@@ -81,8 +81,8 @@ check "nothing runs at first" asleep
 is "$(get "http://$H4:8080/")" "it is awake" "the first connection wakes it and gets the page"
 like "$(get "http://[$H6]:8080/" 2>&1)" 'refused|Could.*t connect' "where it does not listen, at IPv6, the kernel refuses at once"
 like "$(cat "$WORK/web/access")" "^$C4 " "nginx sees the client's own address"
-lt "$(get -o /dev/null -w '%{time_connect}' "http://$H4:8080/")" 0.2 "the next one does not wait"
-check "it is stopped when nobody uses it" wait_for 6 asleep
+lt "$(get -o /dev/null -w '%{time_connect}' "http://$H4:8080/")" 0.9 "the next one does not wait"
+check "it is stopped when nobody uses it" wait_for 8 asleep
 for ((i = 1; i <= 8; i++)); do
 	ip netns exec "$C" curl -sS --max-time 15 --interface "203.0.113.$i" -o "$WORK/page.$i" "http://$H4:8080/" &
 	CURL[i]=$!
@@ -98,7 +98,7 @@ done
 wait "${CURL[@]}"
 is "$(cat "$WORK"/box.[1-4] | sort | uniq -c | xargs)" "4 it is awake" "connections through this host wake what is behind it"
 like "$(cat "$WORK/box/access")" "^$C4 " "... with the client's own address"
-lt "$(get -o /dev/null -w '%{time_connect}' "http://198.51.100.2/")" 0.3 "the next one does not wait"
+lt "$(get -o /dev/null -w '%{time_connect}' "http://198.51.100.2/")" 0.9 "the next one does not wait"
 
 pendd_stop
 check "what was started here ends with the daemon" wait_for 4 asleep
