@@ -71,8 +71,8 @@ check "... to nobody" pending_is 3
 screen_keys top x z F5 Tab
 check "keys without a meaning do nothing" pending_is 3
 screen_keys top Down
-sleep 0.2
-like "$(screen_colors top)" $'\033\\[(1|7)(;[0-9]+)?m.*203\\.0\\.113\\.1:' "the oldest is chosen, and seen to be"
+chosen() { screen_colors top | grep -qE $'\033\\[(1|7)(;[0-9]+)?m.*203\\.0\\.113\\.1:'; }
+holds 3 "the oldest is chosen, and seen to be" chosen
 screen_keys top y
 client_wait one
 is "$(of one result)" connected "y permits it"
