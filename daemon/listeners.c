@@ -21,8 +21,10 @@ struct listeners {
 	int fd;           /* -1: no resolver */
 	uint64_t seq;
 	mono_t quiet_until;
-	mono_t second;   /* the one that is being counted, */
-	uint64_t waited; /* ... and of it so much */
+	mono_t second;     /* the one that is being counted, */
+	uint64_t waited;   /* ... and of it so much */
+	uint64_t patience; /* left of it, and what is told since then holds */
+	mono_t patient_since;
 	bool late;
 	_Atomic uint64_t lookups, cached, asked, unknown;
 	struct classify_listener found; /* what the last find returned */
@@ -71,6 +73,14 @@ void listeners_connect(struct listeners *l, int fd)
 
 	if (unused >= 0)
 		close(unused);
+}
+
+void listeners_patient(struct listeners *l, uint64_t patience_ns)
+{
+	if (!l)
+		return;
+	l->patience = patience_ns;
+	l->patient_since = loop_clock();
 }
 
 static void take_channel(struct listeners *l)
@@ -123,19 +133,30 @@ static bool read_answers(struct listeners *l, mono_t now)
 	return ours;
 }
 
-static bool fresh(const struct resolver_answer *a, uint64_t cookie, uint32_t need, mono_t now)
+static bool fresh(const struct listeners *l, const struct resolver_answer *a, uint64_t cookie,
+		  uint32_t need, mono_t now)
 {
-	return a->cookie == cookie && a->seq && !(need & ~a->asked) &&
-	       mono_since(now, mono_ns(a->at_ns)) < LISTENERS_FRESH_NS;
+	if (a->cookie != cookie || !a->seq || need & ~a->asked)
+		return false;
+	return mono_since(now, mono_ns(a->at_ns)) < LISTENERS_FRESH_NS ||
+	       (l->patient_since.ns && a->at_ns >= l->patient_since.ns);
 }
 
-static bool may_wait(struct listeners *l, mono_t now)
+static uint64_t least(uint64_t a, uint64_t b)
 {
+	return a < b ? a : b;
+}
+
+/* How long; 0: not at all. */
+static uint64_t may_wait(struct listeners *l, mono_t now)
+{
+	if (l->patience)
+		return least(l->patience, LISTENERS_PATIENT_NS);
 	if (mono_since(now, l->second) >= MONO_NS_PER_S) {
 		l->second = now;
 		l->waited = 0;
 	}
-	return l->waited < LISTENERS_SHARE_NS;
+	return l->waited < LISTENERS_SHARE_NS ? LISTENERS_WAIT_NS : 0;
 }
 
 static void await(struct listeners *l, mono_t until)
@@ -149,6 +170,7 @@ static void await(struct listeners *l, mono_t until)
 		now = loop_clock();
 	}
 	l->waited += mono_since(now, begin);
+	l->patience -= least(l->patience, mono_since(now, begin));
 	if (!mono_before(now, until))
 		l->quiet_until = mono_add(now, LISTENERS_QUIET_NS);
 }
@@ -162,7 +184,7 @@ static void ask(struct listeners *l, const struct listener_socket *s, uint32_t n
 				      .need = need};
 
 	mono_t *last = &l->asked_at[s->cookie % CACHE];
-	bool wait = may_wait(l, now);
+	uint64_t wait = may_wait(l, now);
 
 	if (l->fd < 0 || (!wait && mono_since(now, *last) < LISTENERS_WAIT_NS))
 		return;
@@ -174,7 +196,7 @@ static void ask(struct listeners *l, const struct listener_socket *s, uint32_t n
 	*last = now;
 	count(&l->asked);
 	if (wait)
-		await(l, mono_add(now, LISTENERS_WAIT_NS));
+		await(l, mono_add(now, wait));
 }
 
 /* What is known of it beyond its user, or NULL. */
@@ -185,19 +207,19 @@ static const struct resolver_answer *details(struct listeners *l, const struct l
 	mono_t now = loop_clock();
 
 	take_channel(l);
-	if (!fresh(a, s->cookie, need, now))
+	if (!fresh(l, a, s->cookie, need, now))
 		read_answers(l, now); /* to an earlier packet, too late for it */
-	if (fresh(a, s->cookie, need, now)) {
+	if (fresh(l, a, s->cookie, need, now)) {
 		count(&l->cached);
 		return a;
 	}
-	if (mono_before(now, l->quiet_until))
+	if (!l->patience && mono_before(now, l->quiet_until))
 		return NULL;
 	/* Fields of one socket are asked together, or two rules would push out each other's. */
 	if (a->cookie == s->cookie)
 		need |= a->asked;
 	ask(l, s, need, now);
-	return fresh(a, s->cookie, need, loop_clock()) ? a : NULL;
+	return fresh(l, a, s->cookie, need, loop_clock()) ? a : NULL;
 }
 
 static void fill(struct classify_listener *f, const struct resolver_answer *a)

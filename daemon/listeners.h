@@ -22,12 +22,20 @@
  * waiting, and a peer's next packet finds the answer. */
 #define LISTENERS_SHARE_NS (200 * MONO_NS_PER_MS)
 
+/* No packet stands behind who is patient: one wait may take so long. */
+#define LISTENERS_PATIENT_NS (200 * MONO_NS_PER_MS)
+
 struct listeners;
 
 int listeners_new(struct listeners **out); /* 0 or -ENOMEM */
 void listeners_free(struct listeners *l);  /* NULL is allowed */
 /* A channel to a new resolver; taken over. From any thread; the others are the owner's. */
 void listeners_connect(struct listeners *l, int fd);
+/*
+ * What follows is one look at many flows: until `patience_ns` is waited up there is no share and no quiet time, and what
+ * is told to it holds until the next such call. NULL is allowed.
+ */
+void listeners_patient(struct listeners *l, uint64_t patience_ns);
 /* For struct classify_context.listener; `listeners` may be NULL: nothing is known. */
 const struct classify_listener *listeners_find(void *listeners, const struct pend_values *v,
 					       unsigned need);

@@ -20,10 +20,13 @@
 #include <unistd.h>
 
 #define PATIENCE_MS 200
+/* ... for what the resolver tells, in all: a hundred services on a busy machine. */
+#define LISTENERS_PATIENCE_NS (5 * MONO_NS_PER_S)
 
 /* What the thread gets; the job is d->reauth_job, which the main thread leaves alone meanwhile. */
 struct task {
 	struct reauth_judge judge;
+	struct listeners *listeners;
 	struct reauth_job *job;
 	const _Atomic bool *cancel, *stop;
 	int mail;
@@ -40,12 +43,18 @@ static void *run(void *arg)
 	struct background b;
 
 	background_begin(&b, PATIENCE_MS);
+	listeners_patient(t->listeners, LISTENERS_PATIENCE_NS);
 	reauth_run(&t->judge, t->job, t->cancel, t->stop);
 	background_end(&b);
 	while (write(t->mail, &m, sizeof(m)) < 0 && (errno == EAGAIN || errno == EINTR))
 		usleep(1000);
 	free(t);
 	return NULL;
+}
+
+static bool late(const void *listeners)
+{
+	return listeners_late(listeners);
 }
 
 static struct task *task_new(struct pendd *d, struct reauth_job *job)
@@ -60,7 +69,8 @@ static struct task *task_new(struct pendd *d, struct reauth_job *job)
 	t->judge.clock = pendd_clock(d);
 	t->judge.minute = (uint32_t)(time(NULL) / 60);
 	t->judge.listener = listeners_find;
-	t->judge.arg = d->listeners;
+	t->judge.late = late;
+	t->judge.arg = t->listeners = d->listeners;
 	t->judge.remembered = d->remembered;
 	t->judge.generation = d->snapshot->generation;
 	t->judge.revision = d->snapshot->revision;

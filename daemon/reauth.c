@@ -17,6 +17,9 @@ enum { HOOK_LOCAL_IN = 1, HOOK_FORWARD = 2 };
 
 #define IMAGE_MAX (1ull << 30)
 #define PLACES    4096u /* a power of two */
+/* Looks at flows whose sockets were not told of in time, in one run: a resolver that ended is back by then. */
+#define LOOKS   100u
+#define LOOK_US 20000u
 
 /* Where an address is; kept while a job runs, for most flows share theirs. */
 struct place {
@@ -47,7 +50,10 @@ struct run {
 	struct doomed *doomed;
 	size_t n, cap;
 	bool oom;
-	bool unsure; /* the last decision was made without knowing the flow's socket */
+	/* Of the last decision. */
+	bool unsure; /* it was made without knowing the flow's socket */
+	bool late;   /* ... which may be known in a moment, and then it may be another */
+	unsigned looks;
 };
 
 static bool over(const struct run *run)
@@ -161,6 +167,7 @@ static const struct classify_listener *listener(void *arg, const struct pend_val
 
 	run->unsure = l->state == LISTENER_UNKNOWN ||
 		      (l->state == LISTENER_FOUND && need & ~(unsigned)l->known);
+	run->late = run->judge->late && run->judge->late(run->judge->arg);
 	return l;
 }
 
@@ -202,13 +209,15 @@ static bool condemned(struct run *run, const struct flow *f, uint32_t *rule)
 	struct classify_result r;
 	struct pend_values v;
 
-	run->unsure = false;
+	run->unsure = run->late = false;
 	flow_values(f, &v);
 	if (run->place)
 		place(run, f, &v);
 	run->now.answered = 0;
 	classify_with(run->classifier, &run->now, &v, &r);
 	*rule = r.rule;
+	/* What permits does so for sure: unknown, a rule matches unless it permits. */
+	run->late &= r.action != CLASSIFY_PERMIT && !r.unsure;
 	if (r.unsure) /* for what nobody will ever know: no second look as for its socket */
 		return false;
 	if (r.action == CLASSIFY_BLOCK)
@@ -246,7 +255,7 @@ static bool judge(void *ctx, const struct ct_flow *f)
 	if (!is_asked_for(run->job, &f->seen))
 		return !over(run);
 	run->job->result.examined++;
-	if (condemned(run, &f->seen, &rule))
+	if (condemned(run, &f->seen, &rule) || run->late)
 		remember(run, f, rule);
 	return !over(run);
 }
@@ -273,9 +282,35 @@ static void list_flow(struct reauth_result *res, const struct doomed *d, bool fa
 	memcpy(out->dest, f->dst, 16);
 }
 
+static bool look_again(struct run *run)
+{
+	if (!run->late || run->looks == LOOKS || over(run))
+		return false;
+	run->looks++;
+	usleep(LOOK_US);
+	return true;
+}
+
+/* A second look, at what the dump could not wait for. With run->late: it has not been told yet. */
 static bool spared(struct run *run, struct doomed *d)
 {
-	return d->unsure && (!condemned(run, &d->flow.seen, &d->rule) || run->unsure);
+	bool spare;
+
+	run->late = false;
+	if (!d->unsure)
+		return false;
+	do
+		spare = !condemned(run, &d->flow.seen, &d->rule) || run->unsure;
+	while (look_again(run));
+	return spare;
+}
+
+/* 0, or why it goes on. */
+static int end_one(struct run *run, struct reauth_end *e, struct doomed *d)
+{
+	if (run->late) /* nothing is ended for what is not known */
+		return -EAGAIN;
+	return e ? reauth_end_flow(e, &d->flow) : 0;
 }
 
 static void end_all(struct run *run)
@@ -288,9 +323,9 @@ static void end_all(struct run *run)
 	for (size_t i = 0; i < run->n && !res->error && !over(run); i++) {
 		int r;
 
-		if (spared(run, &run->doomed[i]))
+		if ((spared(run, &run->doomed[i]) && !run->late) || over(run))
 			continue;
-		r = e ? reauth_end_flow(e, &run->doomed[i].flow) : 0;
+		r = end_one(run, e, &run->doomed[i]);
 		res->failed += r != 0;
 		res->ended += r == 0;
 		list_flow(res, &run->doomed[i], r != 0);

@@ -29,6 +29,7 @@ struct reauth_judge {
 	/* As in struct classify_context; NULL: nobody asks sockets. */
 	const struct classify_listener *(*listener)(void *arg, const struct pend_values *v,
 						    unsigned need);
+	bool (*late)(const void *arg); /* the last one lacks what the next may have; NULL: never */
 	void *arg;
 };
 

@@ -193,6 +193,27 @@ fi
 
 end good tcp:5003
 serve good beta 65534 65533 tcp:5003
+pendd_config <<<"layer default { permit proto tcp to port 5003; block with reset }"
+check "reload" h_pendctl reload
+client_bg late -k 30000 "$H4" 5003
+wait_for 5 established 5003
+kill -STOP "$(resolver)"
+pendd_config <<<"layer default { pend proto tcp executable \"/nonexistent\"; block with reset }"
+check "reload, and the resolver is stuck" h_pendctl reload
+sleep 1
+check "nothing is ended for what is not known" established 5003
+kill -CONT "$(resolver)"
+holds 5 "it is, when the resolver tells it late" not_established 5003
+pendd_config <<<"layer default { permit proto tcp to port 5003; block with reset }"
+check "reload" h_pendctl reload
+client_bg unjudged -k 60000 "$H4" 5003
+wait_for 5 established 5003
+kill -STOP "$(resolver)"
+sleep 1.1 # what is known of the socket is forgotten
+pendd_config <<<"layer default { block proto tcp executable \"$WORK/beta\"; permit }"
+check "reload" h_pendctl reload
+holds 20 "who could not be judged is counted" has_line "$WORK/pendd.log" 'live flows looked at, 0 ended, [1-9][0-9]* could not'
+kill -CONT "$(resolver)"
 pendd_config <<-END
 	layer default {
 		permit proto tcp to port 5001 user 65534

@@ -201,15 +201,11 @@ static pid_t slow_resolver(unsigned ms)
 	_exit(0);
 }
 
-/* Connections to many sockets, and a resolver that takes its time: those who wait do not take up all of it. */
-START_TEST(a_slow_resolver)
+enum { SOCKETS = 12 };
+
+static void open_sockets(int fd[SOCKETS], uint16_t port[SOCKETS])
 {
-	enum { SOCKETS = 12 };
 	struct sockaddr_in sa = {.sin_family = AF_INET};
-	int fd[SOCKETS];
-	uint16_t port[SOCKETS];
-	unsigned late = 0;
-	pid_t pid = slow_resolver(40);
 
 	inet_pton(AF_INET, "127.0.0.1", &sa.sin_addr);
 	for (unsigned i = 0; i < SOCKETS; i++) {
@@ -221,22 +217,81 @@ START_TEST(a_slow_resolver)
 		ck_assert_int_eq(getsockname(fd[i], (struct sockaddr *)&sa, &len), 0);
 		port[i] = ntohs(sa.sin_port);
 	}
+}
+
+/* Of look-ups of all of them. */
+static unsigned how_many_late(const uint16_t port[SOCKETS])
+{
+	unsigned late = 0;
+
 	for (unsigned i = 0; i < SOCKETS; i++) {
 		v.dest_port = port[i];
 		listeners_find(l, &v, ALL);
 		late += listeners_late(l);
 	}
-	ck_assert_uint_ge(late, 1); /* of 480 ms that all would take */
+	return late;
+}
+
+static void close_sockets(const int fd[SOCKETS], pid_t resolver)
+{
+	for (unsigned i = 0; i < SOCKETS; i++)
+		close(fd[i]);
+	listeners_connect(l, -1);
+	kill(resolver, SIGKILL);
+	waitpid(resolver, NULL, 0);
+}
+
+/* Connections to many sockets, and a resolver that takes its time: those who wait do not take up all of it. */
+START_TEST(a_slow_resolver)
+{
+	int fd[SOCKETS];
+	uint16_t port[SOCKETS];
+	pid_t pid = slow_resolver(40);
+
+	open_sockets(fd, port);
+	ck_assert_uint_ge(how_many_late(port), 1); /* of 480 ms that all would take */
 	/* What was not waited for comes, and is there for the next packet. */
 	v.dest_port = port[SOCKETS - 1];
 	for (unsigned i = 0; i < 200 && listeners_find(l, &v, ALL)->known != ALL; i++)
 		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
 	ck_assert_uint_eq(listeners_find(l, &v, ALL)->known, ALL);
-	for (unsigned i = 0; i < SOCKETS; i++)
-		close(fd[i]);
-	listeners_connect(l, -1);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	close_sockets(fd, pid);
+}
+END_TEST
+
+/* A live flow that is not judged now is not judged again: who looks at them waits for all, and has no quiet time. */
+START_TEST(a_slow_resolver_of_a_patient_one)
+{
+	int fd[SOCKETS];
+	uint16_t port[SOCKETS];
+	uint64_t asked;
+	pid_t pid = slow_resolver(60);
+
+	open_sockets(fd, port);
+	listeners_patient(l, 10 * MONO_NS_PER_S);
+	ck_assert_uint_eq(how_many_late(port), 0);
+	asked = counts().asked;
+	nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+	ck_assert_uint_eq(how_many_late(port), 0); /* it holds for the whole look, */
+	ck_assert_uint_eq(counts().asked, asked);
+	listeners_patient(l, 10 * MONO_NS_PER_S);
+	ck_assert_uint_eq(how_many_late(port), 0);
+	ck_assert_uint_eq(counts().asked, asked + SOCKETS); /* ... and not for the next */
+	close_sockets(fd, pid);
+}
+END_TEST
+
+START_TEST(a_silent_resolver_of_a_patient_one)
+{
+	uint64_t start = loop_clock().ns, waited;
+
+	listeners_patient(l, 300 * MONO_NS_PER_MS);
+	for (int i = 0; i < 1000; i++) {
+		ck_assert_uint_eq(listeners_find(l, &v, ALL)->known, LISTENER_USER);
+		ck_assert(listeners_late(l));
+	}
+	waited = loop_clock().ns - start;
+	ck_assert(waited >= 300 * MONO_NS_PER_MS && waited < 3 * MONO_NS_PER_S);
 }
 END_TEST
 
@@ -288,6 +343,8 @@ Suite *suite(void)
 	tcase_add_test(tc, a_silent_resolver);
 	tcase_add_test(tc, a_dead_resolver);
 	tcase_add_test(tc, a_slow_resolver);
+	tcase_add_test(tc, a_slow_resolver_of_a_patient_one);
+	tcase_add_test(tc, a_silent_resolver_of_a_patient_one);
 	tcase_add_test(tc, wrong_answers);
 	tcase_add_test(tc, nobody);
 	suite_add_tcase(s, tc);
