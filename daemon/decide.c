@@ -246,7 +246,9 @@ static void block(const struct visit *at, bool live, enum pend_block how,
 		if (at->v->mark_unknown) /* its opener's next packet has the mark */
 			out->rights |= PEND_OUT_ONCE;
 	} else if (at->late) {
-		pend_out_block(out, PEND_BLOCK_DROP); /* the peer comes again, and it is known */
+		/* The peer comes again, or what somebody has permitted is judged again, and it is known. */
+		pend_out_block(out, PEND_BLOCK_DROP);
+		out->rights |= PEND_OUT_ONCE;
 	} else {
 		pend_out_block(out, how);
 	}

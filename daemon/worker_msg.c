@@ -158,8 +158,8 @@ static enum pend_status decide(struct worker *w, pend_context ctx, uint8_t verdi
 }
 
 /*
- * The same for what somebody has said. A permit may wait for the kernel's word (completing), and its
- * event with it; what was said holds from now on.
+ * The same for what somebody has said. A permit may wait for the kernel's word (completing) or for that of a
+ * completion pass (pended), and its event with it; what was said holds from now on.
  */
 static enum pend_status say(struct worker *w, struct saying *by, uint8_t verdict, uint8_t block,
 			    uint32_t reason)
@@ -171,7 +171,7 @@ static enum pend_status say(struct worker *w, struct saying *by, uint8_t verdict
 	s = decide(w, by->context, verdict, block, reason);
 	w->saying = NULL;
 	if (s == PEND_OK && !by->told && pend_context_info(w->engine, by->context, &i) == PEND_OK &&
-	    i.state == PEND_STATE_COMPLETING)
+	    (i.state == PEND_STATE_COMPLETING || i.state == PEND_STATE_PENDED))
 		remember(w, by, &i, loop_clock().ns);
 	return s;
 }

@@ -67,6 +67,8 @@ static enum pend_status complete(struct pend_engine *e, pend_context context,
 		own.block = (enum pend_block)c->block;
 	refresh(e);
 	if (c->state == PEND_STATE_PENDED) {
+		if (c->flags & PCTX_UNTOLD)
+			return PEND_E_ALREADY;
 		if (e->notifying >= ENGINE_NOTIFY_DEPTH ||
 		    (e->depth >= ENGINE_DEPTH && own.verdict != PEND_VERDICT_BLOCK))
 			return PEND_E_BUSY;

@@ -50,7 +50,7 @@ static void combine(struct arbiter_result *run, const struct pend_classify_out *
 	run->block = out->block;
 	run->rule = out->rule;
 	run->write = run->write && (out->rights & PEND_RIGHT_ACTION_WRITE);
-	run->once = run->once || (out->rights & PEND_OUT_ONCE);
+	run->once = out->rights & PEND_OUT_ONCE || (run->once && out->action == PEND_ACTION_PERMIT);
 	run->event = run->event || (out->rights & PEND_OUT_EVENT);
 }
 
@@ -186,7 +186,7 @@ static void second_look(struct pend_engine *e, struct engine_call *call, struct 
 	pop_call(e);
 }
 
-bool arbiter_stands(struct pend_engine *e, struct pctx *c)
+enum arbiter_word arbiter_stands(struct pend_engine *e, struct pctx *c)
 {
 	struct engine_call call = {.ctx = c}; /* no token: nobody can pend */
 	struct pend_packet p;
@@ -198,7 +198,11 @@ bool arbiter_stands(struct pend_engine *e, struct pctx *c)
 	packet_of(c, &p);
 	values_of(c, &e->marks, &v);
 	second_look(e, &call, c, &v, &m, &p, e->callouts, &r);
-	return (r.action == PEND_ACTION_PERMIT) == (c->verdict == PEND_VERDICT_PERMIT);
+	if (r.action == PEND_ACTION_BLOCK && r.once)
+		return ARBITER_UNTOLD;
+	return (r.action == PEND_ACTION_PERMIT) == (c->verdict == PEND_VERDICT_PERMIT)
+		       ? ARBITER_STANDS
+		       : ARBITER_FALLS;
 }
 
 static void loop_block(struct pend_engine *e, struct pctx *c, struct arbiter_result *r)

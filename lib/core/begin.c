@@ -56,7 +56,7 @@ static void set_options(struct pend_engine *e, struct pctx *c, const struct engi
 			const struct pend_options *o)
 {
 	c->state = PEND_STATE_STORED;
-	c->flags &= (uint16_t)~PCTX_EARLY; /* of the pend before this one */
+	c->flags &= (uint16_t) ~(PCTX_EARLY | PCTX_UNTOLD); /* of the pend before this one */
 	c->pender = (uint8_t)call->callout;
 	c->aggregate = call->aggregate;
 	c->deadline = mono_add(e->now, o->timeout_ns);

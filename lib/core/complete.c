@@ -15,6 +15,9 @@ enum { PROTO_TCP = 6, HOOK_LOCAL_IN = 1 };
 /* A datagram flow is quiet when nothing came for this long: stamping it cannot reorder it. */
 #define QUIET_MS       20u
 #define INJECT_WAIT_NS MONO_NS_PER_S
+/* A permit that the completion pass could not judge is put to it again so often, and for so long. */
+#define UNTOLD_NS     (100 * MONO_NS_PER_MS)
+#define UNTOLD_MAX_NS (2 * MONO_NS_PER_S)
 
 static bool is_tcp(const struct pctx *c)
 {
@@ -34,7 +37,7 @@ void complete_settle(struct pend_engine *e, struct pctx *c, enum pend_state stat
 	pctx_retire(&e->table, c);
 	engine_event(e, PEND_EVENT_COMPLETED, c);
 	if (state == PEND_STATE_ABANDONED || state == PEND_STATE_LOST ||
-	    state == PEND_STATE_DRAINED) {
+	    state == PEND_STATE_DRAINED || c->flags & PCTX_UNTOLD) {
 		pctx_free(&e->table, c);
 		return;
 	}
@@ -257,9 +260,36 @@ static void blocked_against(struct pend_engine *e, struct pctx *c)
 	c->verdict = PEND_VERDICT_BLOCK;
 	c->state = PEND_STATE_COMPLETING; /* as in a completion pass */
 	e->callout[c->pender].live--;
-	if (!arbiter_stands(e, c))
+	if (arbiter_stands(e, c) == ARBITER_FALLS)
 		c->flags |= PCTX_AGAINST;
 	e->callout[c->pender].live++;
+}
+
+/*
+ * A callout of the completion pass blocks for now, and may know better in a moment: the permit stands until then, and
+ * its packets wait on. When it never does, nothing lingers, so that the peer's next copy is classified anew.
+ */
+static bool put_off(struct pend_engine *e, struct pctx *c, const struct decision *d,
+		    const struct arbiter_result *r)
+{
+	bool first = !(c->flags & PCTX_UNTOLD);
+
+	c->flags &= (uint16_t)~PCTX_UNTOLD;
+	if (r->action == PEND_ACTION_PERMIT || !r->once)
+		return false;
+	c->flags |= PCTX_UNTOLD;
+	if (d->verdict != PEND_VERDICT_PERMIT || d->flush || e->draining ||
+	    d->outcome == PEND_STATE_DRAINED)
+		return false;
+	if (first)
+		c->deadline = mono_add(e->now, UNTOLD_MAX_NS);
+	else if (!mono_before(e->now, c->deadline))
+		return false;
+	if (d->outcome == PEND_STATE_TIMED_OUT)
+		c->flags |= PCTX_EXPIRED;
+	c->state = PEND_STATE_PENDED;
+	wheel_arm(&e->table.wheel, &c->timer, mono_add(e->now, UNTOLD_NS));
+	return true;
 }
 
 enum pend_status complete_decide(struct pend_engine *e, struct pctx *c,
@@ -270,6 +300,7 @@ enum pend_status complete_decide(struct pend_engine *e, struct pctx *c,
 	struct arbiter_result r;
 
 	if (d.verdict == PEND_VERDICT_BLOCK && !d.pass) {
+		c->flags &= (uint16_t)~PCTX_UNTOLD;
 		blocked_against(e, c);
 		carry_out(e, c, &d);
 		return PEND_OK;
@@ -284,6 +315,8 @@ enum pend_status complete_decide(struct pend_engine *e, struct pctx *c,
 		return PEND_OK;
 	}
 	e->callout[c->pender].live++;
+	if (put_off(e, c, &d, &r))
+		return PEND_OK;
 	d.verdict = PEND_VERDICT_PERMIT;
 	if (r.action != PEND_ACTION_PERMIT)
 		refused_by_pass(e, &r, &d);
@@ -382,6 +415,20 @@ static void not_returned(struct pend_engine *e, struct pctx *c)
 	conclude(e, c, true);
 }
 
+static struct decision due(const struct pctx *c)
+{
+	if (c->flags & PCTX_UNTOLD)
+		return (struct decision){.verdict = PEND_VERDICT_PERMIT,
+					 .block = (enum pend_block)c->block,
+					 .outcome = c->flags & PCTX_EXPIRED ? PEND_STATE_TIMED_OUT
+									    : PEND_STATE_FREE,
+					 .reason = c->reason};
+	return (struct decision){.verdict = (enum pend_verdict)c->on_timeout,
+				 .block = (enum pend_block)c->block,
+				 .outcome = PEND_STATE_TIMED_OUT,
+				 .reason = PEND_CODE_DEADLINE};
+}
+
 void complete_timer(void *engine, struct wheel_timer *t)
 {
 	struct pend_engine *e = engine;
@@ -393,10 +440,7 @@ void complete_timer(void *engine, struct wheel_timer *t)
 	}
 	switch ((enum pend_state)c->state) {
 	case PEND_STATE_PENDED: {
-		struct decision d = {.verdict = (enum pend_verdict)c->on_timeout,
-				     .block = (enum pend_block)c->block,
-				     .outcome = PEND_STATE_TIMED_OUT,
-				     .reason = PEND_CODE_DEADLINE};
+		struct decision d = due(c);
 
 		complete_decide(e, c, &d);
 		return;

@@ -224,6 +224,16 @@ static void join(struct pend_engine *e, struct pctx *c, const struct engine_inpu
 	engine_verdict(e, in->id, ENGINE_DROP, in->mark, NULL);
 }
 
+/* Untold: its peer comes again, to what is known then. */
+static void late_or_dropped(struct pend_engine *e, struct pctx *c, const struct engine_input *in,
+			    enum arbiter_word word)
+{
+	if (word == ARBITER_STANDS)
+		linger_late(e, c, in);
+	else
+		engine_verdict(e, in->id, ENGINE_DROP, in->mark, NULL);
+}
+
 /*
  * A packet whose flow has a context. False: the old context is gone, for the packet opens a new attempt, or what
  * decided that one would decide otherwise by now. Nothing of a pended flow passes, whatever it is (R13).
@@ -232,21 +242,20 @@ static bool known(struct pend_engine *e, struct pctx *c, const struct engine_inp
 		  const struct packet *p)
 {
 	bool pended = c->state == PEND_STATE_PENDED || c->state == PEND_STATE_STORED;
+	enum arbiter_word word;
 
 	if (p->kind == PACKET_TCP_RST && pended && p->isn == c->isn + 1) {
 		complete_abandon(e, c); /* R16 */
 		engine_verdict(e, in->id, ENGINE_DROP, in->mark, NULL);
 		return true;
 	}
-	if (!pended && !linger_stands(e, c)) {
+	word = pended ? ARBITER_STANDS : linger_stands(e, c);
+	if (word == ARBITER_FALLS) {
 		complete_abandon(e, c);
 		return false;
 	}
 	if ((c->flags & PCTX_ISN) && p->kind != PACKET_TCP_SYN && p->kind != PACKET_SCTP_INIT) {
-		if (!pended)
-			linger_late(e, c, in);
-		else
-			engine_verdict(e, in->id, ENGINE_DROP, in->mark, NULL);
+		late_or_dropped(e, c, in, pended ? ARBITER_UNTOLD : word);
 		return true;
 	}
 	if ((c->flags & PCTX_ISN) && p->isn != c->isn) {
@@ -256,7 +265,7 @@ static bool known(struct pend_engine *e, struct pctx *c, const struct engine_inp
 	if (pended)
 		join(e, c, in);
 	else
-		linger_late(e, c, in);
+		late_or_dropped(e, c, in, word);
 	return true;
 }
 
@@ -267,14 +276,11 @@ static bool known(struct pend_engine *e, struct pctx *c, const struct engine_inp
 static void returned(struct pend_engine *e, struct pctx *c, const struct engine_input *in)
 {
 	bool decided = c && c->state != PEND_STATE_PENDED && c->state != PEND_STATE_STORED;
+	enum arbiter_word word = decided ? linger_stands(e, c) : ARBITER_UNTOLD;
 
-	if (decided && linger_stands(e, c)) {
-		linger_late(e, c, in);
-		return;
-	}
-	if (decided)
+	if (word == ARBITER_FALLS)
 		complete_abandon(e, c);
-	engine_verdict(e, in->id, ENGINE_DROP, in->mark, NULL);
+	late_or_dropped(e, c, in, word);
 }
 
 static void malformed(struct pend_engine *e, const struct engine_input *in, const struct packet *p)

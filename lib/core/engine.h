@@ -205,7 +205,7 @@ struct arbiter_result {
 	bool dangling; /* it was pended, but the callout answered something else (R4) */
 	bool deferred; /* drop it: above the watermark */
 	bool event, early, loop;
-	bool once;                /* a permit of the packet, not of its flow */
+	bool once;                /* a permit of the packet, not of its flow; a block for now */
 	bool write;               /* lower callouts may still change it */
 	struct decision decision; /* early */
 };
@@ -217,8 +217,10 @@ void arbiter_classify(struct pend_engine *e, struct engine_call *call, const str
  * PEND_VERDICT_CONTINUE the pass alone decides. */
 void arbiter_complete(struct pend_engine *e, struct pctx *c, enum pend_verdict asked, bool reinvoke,
 		      struct arbiter_result *r);
-/* Would the callouts of now decide a context that lingers as it was decided? Nobody may pend. */
-bool arbiter_stands(struct pend_engine *e, struct pctx *c);
+enum arbiter_word { ARBITER_FALLS, ARBITER_STANDS, ARBITER_UNTOLD };
+/* Would the callouts of now decide a context that lingers as it was decided? Nobody may pend. UNTOLD: one of them
+ * cannot say yet. */
+enum arbiter_word arbiter_stands(struct pend_engine *e, struct pctx *c);
 void arbiter_values(const struct engine_input *in, const struct packet *p,
 		    const struct mark_layout *marks, struct pend_values *v);
 
@@ -259,8 +261,9 @@ void stamp_timer(struct pend_engine *e);
 
 /* core/linger.c */
 void linger_begin(struct pend_engine *e, struct pctx *c);
-/* Is it decided as it would be by the callouts of now? If not, it decides nothing any more. */
-bool linger_stands(struct pend_engine *e, struct pctx *c);
+/* Is it decided as it would be by the callouts of now? If it falls, it decides nothing any more; untold, it decides
+ * nothing about this packet. */
+enum arbiter_word linger_stands(struct pend_engine *e, struct pctx *c);
 /* Another copy or datagram of a context that is COMPLETING or lingers. */
 void linger_late(struct pend_engine *e, struct pctx *c, const struct engine_input *in);
 void linger_timer(struct pend_engine *e, struct pctx *c);

@@ -84,18 +84,20 @@ static bool taken_up(const struct pctx *c)
 	return c->state == PEND_STATE_PERMITTED || c->flags & PCTX_USED;
 }
 
-bool linger_stands(struct pend_engine *e, struct pctx *c)
+enum arbiter_word linger_stands(struct pend_engine *e, struct pctx *c)
 {
 	bool permit = c->verdict == PEND_VERDICT_PERMIT;
+	enum arbiter_word word = ARBITER_STANDS;
 
 	if (c->turn == e->turn)
-		return true;
+		return ARBITER_STANDS;
 	if (permit && taken_up(c) && e->forgotten && (int16_t)(c->turn - e->forgotten) < 0)
-		return false;
-	if (!(c->flags & PCTX_AGAINST) && !arbiter_stands(e, c))
-		return false;
-	c->turn = e->turn;
-	return true;
+		return ARBITER_FALLS;
+	if (!(c->flags & PCTX_AGAINST))
+		word = arbiter_stands(e, c);
+	if (word == ARBITER_STANDS)
+		c->turn = e->turn;
+	return word;
 }
 
 void linger_late(struct pend_engine *e, struct pctx *c, const struct engine_input *in)

@@ -39,6 +39,8 @@ enum pctx_flags {
 	PCTX_ENDED =
 		1u
 		<< 10, /* conntrack has its flow marked BLOCKED, by an end before this beginning */
+	PCTX_UNTOLD =
+		1u << 12, /* decided, but a callout of the completion pass could not tell for now */
 };
 
 #define PCTX_NOBODY UINT8_MAX /* a pender that is not registered any more */

@@ -201,7 +201,9 @@ enum {
 				  << 0, /* FWPS_RIGHT_ACTION_WRITE: without it only a veto (R7) */
 	PEND_OUT_ABSORB = 1u << 1,      /* FWPS_CLASSIFY_OUT_FLAG_ABSORB: silent (R5) */
 	PEND_OUT_EVENT = 1u << 2,       /* tell the notify function of this permit or block */
-	/* With PEND_META_REAUTHORIZE: a permit of this packet alone, the flow's next one is asked about again */
+	/* With PEND_META_REAUTHORIZE: a permit of this packet alone, the flow's next one is asked about again. A block
+	 * that is not known to be right yet: in the completion pass of a permit, the context waits some two seconds
+	 * more (PEND_E_ALREADY to others), and the pass is done again until it is known. */
 	PEND_OUT_ONCE = 1u << 3,
 };
 

@@ -135,9 +135,11 @@ static void classify(struct sim_callout *c, const struct pend_values *v,
 	if (m->flags & PEND_META_COMPLETION) {
 		if (how < 16)
 			pend_out_block(out, (enum pend_block)(how % 3));
-		else if (how < 24)
+		if (how < 8)
+			out->rights |= PEND_OUT_ONCE;
+		else if (how >= 16 && how < 24)
 			complete_some(d);
-		else if (how < 48)
+		else if (how >= 24 && how < 48)
 			pend_out_permit(out);
 		return;
 	}
@@ -153,6 +155,8 @@ static void classify(struct sim_callout *c, const struct pend_values *v,
 		break;
 	case 3:
 		pend_out_block(out, (enum pend_block)(how >> 4) % 3);
+		if (how & 0x80)
+			out->rights |= PEND_OUT_ONCE;
 		break;
 	case 4:
 		out->action = PEND_ACTION_BLOCK;

@@ -263,6 +263,10 @@ static void act(struct sim_callout *c, const struct pend_values *v, const struct
 	case DO_BLOCK:
 		pend_out_block(out, c->how);
 		break;
+	case DO_BLOCK_ONCE:
+		pend_out_block(out, c->how);
+		out->rights |= PEND_OUT_ONCE;
+		break;
 	case DO_SOFT_BLOCK:
 		out->action = PEND_ACTION_BLOCK;
 		break;

@@ -22,6 +22,7 @@ enum sim_do {
 	DO_PERMIT,
 	DO_HARD_PERMIT, /* and take the right to change it from those below */
 	DO_BLOCK,       /* as pend_out_block does */
+	DO_BLOCK_ONCE,  /* ... for now */
 	DO_SOFT_BLOCK,  /* the right is left to those below */
 	DO_PEND,        /* opt; what pend_operation said is in pend_status */
 	DO_PEND_DANGLE, /* pend, then answer permit (R4) */

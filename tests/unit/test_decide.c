@@ -3,12 +3,16 @@
 #include "daemon/decide.h"
 #include "core/policy.h"
 #include "daemon/msg.h"
+#include "daemon/resolver.h"
 #include "daemon/worker.h"
+#include "io/loop.h"
 #include "io/policyfile.h"
 #include "tests/unit/engine_sim.h"
 #include "unit.h"
 #include "tests/unit/policy_help.h"
+#include <netinet/in.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define S         UINT64_C(1000000000)
@@ -79,6 +83,7 @@ static void end(void)
 	chan_free(w.chan);
 	close(other);
 	remembered_free(w.remembered);
+	listeners_free(w.listeners);
 	snapshot_free(w.snapshot);
 }
 
@@ -539,6 +544,84 @@ START_TEST(a_later_policy_permits)
 }
 END_TEST
 
+/* ---- who listens, with a resolver played here ---- */
+
+static uint64_t cookie;
+static uint16_t port;
+static int service, resolver;
+
+static void begin_listening(const char *text)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET};
+	socklen_t len = sizeof(sa), size = sizeof(cookie);
+	int pair[2];
+
+	begin(text);
+	service = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(service, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	ck_assert_int_eq(listen(service, 1), 0);
+	ck_assert_int_eq(getsockname(service, (struct sockaddr *)&sa, &len), 0);
+	ck_assert_int_eq(getsockopt(service, SOL_SOCKET, SO_COOKIE, &cookie, &size), 0);
+	port = ntohs(sa.sin_port);
+	ck_assert_int_eq(listeners_new(&w.listeners), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	listeners_connect(w.listeners, pair[0]);
+	resolver = pair[1];
+}
+
+static void end_listening(void)
+{
+	end();
+	close(service);
+	close(resolver);
+}
+
+static void resolve(uint64_t age_ns)
+{
+	struct resolver_answer a = {.seq = 1,
+				    .cookie = cookie,
+				    .at_ns = loop_clock().ns - age_ns,
+				    .asked = LISTENER_EXECUTABLE,
+				    .known = LISTENER_EXECUTABLE,
+				    .executable = "/usr/sbin/sshd"};
+
+	ck_assert_int_eq(send(resolver, &a, sizeof(a), 0), sizeof(a));
+}
+
+static uint32_t arrive(enum sim_kind kind, uint32_t mark)
+{
+	struct sim_tuple t = sim_peer(4000);
+	uint8_t buf[256];
+	struct engine_input in = {.data = buf, .hook = 1, .iif = 2, .mark = mark};
+
+	t.dport = port;
+	in.len = in.total = sim_make(buf, kind, &t, 1, 0, 0);
+	return sim_input(s, &in);
+}
+
+/* What somebody has permitted is not lost to a resolver that is late for the completion pass. */
+START_TEST(a_permit_waits_for_the_resolver)
+{
+	uint32_t id;
+
+	begin_listening("layer l {\n"
+			"block proto tcp executable \"/usr/bin/nc\"\n"
+			"pend timeout 8s remember 1h complete buffer }\n");
+	resolve(LISTENERS_FRESH_NS - 200 * MONO_NS_PER_MS);
+	id = arrive(SIM_SYN, 0);
+	ASKED(1);
+	nanosleep(&(struct timespec){.tv_nsec = 250000000}, NULL); /* that is old now */
+	say(PEND_VERDICT_PERMIT, HOUR_NS);
+	ck_assert(sim_undecided(s, id));
+	ck_assert_uint_eq(remembered_stats(w.remembered)->kept, 1);
+	resolve(0);
+	sim_wait(s, 150);
+	ck_assert(sim_accepted(s, id));
+	ck_assert_uint_eq(n, 0);
+	end_listening();
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *su = suite_create("decide");
@@ -562,6 +645,7 @@ Suite *suite(void)
 	tcase_add_test(t, limits_of_a_later_policy_do_not_ask);
 	tcase_add_test(t, a_later_policy_permits);
 	tcase_add_test(t, who_got_past_a_quota_is_past_it);
+	tcase_add_test(t, a_permit_waits_for_the_resolver);
 	suite_add_tcase(su, t);
 	return su;
 }

@@ -69,6 +69,35 @@ START_TEST(R21_it_stands_where_the_policy_would_ask_still)
 }
 END_TEST
 
+/* What is owed is not lost to a filter that cannot say for now. */
+START_TEST(T20_an_authorization_waits_for_who_cannot_tell_yet)
+{
+	flush_permit();
+	policy(DO_PEND, DO_BLOCK_ONCE);
+	ck_assert(sim_dropped(s, sim_syn(s, 4000, 100)));
+	ck_assert(sim_dropped(s, sim_syn(s, 4000, 100)));
+	top.pass = DO_CONTINUE;
+	ck_assert(sim_accepted(s, sim_syn(s, 4000, 100)));
+	ck_assert_uint_eq(top.calls, 1);
+	/* Another attempt is none of its. */
+	policy(DO_PEND, DO_BLOCK_ONCE);
+	ck_assert(sim_undecided(s, sim_syn(s, 4000, 200)));
+	ck_assert_uint_eq(top.calls, 2);
+}
+END_TEST
+
+START_TEST(R31_a_block_waits_for_who_cannot_tell_yet)
+{
+	sim_udp(s, 4000, 1);
+	sim_complete(s, top.ctx, PEND_VERDICT_BLOCK);
+	sim_round(s);
+	policy(DO_PERMIT, DO_BLOCK_ONCE);
+	ck_assert(sim_dropped(s, sim_udp(s, 4000, 2)));
+	top.pass = DO_PERMIT;
+	ck_assert(sim_accepted(s, sim_udp(s, 4000, 3)));
+}
+END_TEST
+
 START_TEST(R34_datagrams_of_a_permit_stop)
 {
 	sim_udp(s, 4000, 1);
@@ -287,6 +316,8 @@ Suite *suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, R51_an_authorization_ends_with_its_policy);
 	tcase_add_test(tc, R21_it_stands_where_the_policy_would_ask_still);
+	tcase_add_test(tc, T20_an_authorization_waits_for_who_cannot_tell_yet);
+	tcase_add_test(tc, R31_a_block_waits_for_who_cannot_tell_yet);
 	tcase_add_test(tc, R34_datagrams_of_a_permit_stop);
 	tcase_add_test(tc, R31_datagrams_of_a_block_are_let_in);
 	tcase_add_test(tc, R46_a_flow_that_is_never_quiet_is_asked_about_again);

@@ -132,6 +132,115 @@ START_TEST(R21_new_callout_seen_by_completion_pass)
 }
 END_TEST
 
+/* A filter above the pender cannot say yet whether it would block what was permitted. */
+static uint32_t put_off(struct sim_callout *above)
+{
+	uint32_t id;
+
+	sim_callout(s, above, 200, DO_CONTINUE);
+	above->pass = DO_BLOCK_ONCE;
+	id = sim_syn(s, 4000, 1);
+	ck_assert_int_eq(sim_complete(s, top.ctx, PEND_VERDICT_PERMIT), PEND_OK);
+	sim_wait(s, 300);
+	ck_assert(sim_undecided(s, id));
+	ck_assert_int_eq(sim_state(s, top.ctx), PEND_STATE_PENDED);
+	return id;
+}
+
+START_TEST(T7_a_permit_waits_for_who_cannot_tell_yet)
+{
+	struct sim_callout above;
+	uint32_t first = put_off(&above), id;
+
+	ck_assert_int_eq(pend_complete(&s->e, top.ctx, PEND_VERDICT_BLOCK, 0), PEND_E_ALREADY);
+	id = sim_syn(s, 4000, 1);
+	ck_assert(sim_dropped(s, first) && sim_undecided(s, id));
+	above.pass = DO_CONTINUE;
+	sim_wait(s, 150);
+	ck_assert(sim_accepted(s, id));
+	ck_assert_int_eq(ended(PEND_STATE_PERMITTED), 1);
+	ck_assert_int_eq(top.calls, 1);
+	ck_assert_int_eq(sim_stats(s).completion_blocked, 0);
+	pend_callout_unregister(&s->e, above.id, false);
+}
+END_TEST
+
+START_TEST(T7_who_never_tells_is_asked_anew)
+{
+	struct sim_callout above;
+	uint32_t id = put_off(&above);
+
+	sim_wait(s, 2000);
+	ck_assert(sim_dropped(s, id));
+	ck_assert_int_eq(ended(PEND_STATE_BLOCKED), 1);
+	ck_assert_int_eq(sim_stats(s).lingering, 0);
+	ck_assert(sim_undecided(s, sim_syn(s, 4000, 1)));
+	ck_assert_int_eq(top.calls, 2);
+	/* Nor does what is at its end wait. */
+	id = sim_syn(s, 4001, 1);
+	pend_engine_drain(&s->e, PEND_VERDICT_PERMIT, 0);
+	sim_round(s);
+	ck_assert(sim_dropped(s, id));
+	pend_callout_unregister(&s->e, above.id, false);
+}
+END_TEST
+
+START_TEST(T7_who_tells_a_block_means_it)
+{
+	struct sim_callout above;
+	uint32_t id = put_off(&above);
+
+	above.pass = DO_BLOCK;
+	sim_wait(s, 150);
+	ck_assert(sim_dropped(s, id));
+	ck_assert(sim_dropped(s, sim_syn(s, 4000, 1)));
+	ck_assert_int_eq(top.calls, 1);
+	ck_assert_int_eq(sim_stats(s).completion_blocked, 1);
+	pend_callout_unregister(&s->e, above.id, false);
+}
+END_TEST
+
+START_TEST(R20_a_deadline_that_permits_waits_too)
+{
+	struct sim_callout above;
+	uint32_t id;
+
+	s->trace = false;
+	sim_callout(s, &above, 200, DO_CONTINUE);
+	above.pass = DO_BLOCK_ONCE;
+	top.opt.timeout_ns = MONO_NS_PER_S;
+	top.opt.on_timeout = PEND_VERDICT_PERMIT;
+	id = sim_syn(s, 4000, 1);
+	sim_wait(s, 1500);
+	ck_assert(sim_undecided(s, id));
+	above.pass = DO_CONTINUE;
+	sim_wait(s, 150);
+	ck_assert(sim_accepted(s, id));
+	ck_assert_int_eq(ended(PEND_STATE_TIMED_OUT), 1);
+	pend_callout_unregister(&s->e, above.id, false);
+}
+END_TEST
+
+/* The second question is one like the first, and what is asked behind it is asked when it can tell. */
+START_TEST(R18_a_callout_below_cannot_tell_yet)
+{
+	uint32_t id;
+
+	sim_callout(s, &low, 50, DO_BLOCK_ONCE);
+	id = sim_syn(s, 4000, 1);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	sim_wait(s, 300);
+	ck_assert(sim_undecided(s, id));
+	low.first = DO_PEND;
+	sim_wait(s, 150);
+	ck_assert(sim_undecided(s, id));
+	ck_assert_int_eq(sim_state(s, low.ctx), PEND_STATE_PENDED);
+	ck_assert_int_eq(sim_complete(s, low.ctx, PEND_VERDICT_PERMIT), PEND_OK);
+	sim_round(s);
+	ck_assert(sim_accepted(s, id));
+}
+END_TEST
+
 START_TEST(R22_complete_operation_without_packet)
 {
 	uint32_t id = sim_syn(s, 4000, 1);
@@ -551,6 +660,11 @@ Suite *suite(void)
 	tcase_add_test(tc, T22_storm_after_suspend);
 	tcase_add_test(tc, R21_new_policy_seen_by_completion_pass);
 	tcase_add_test(tc, R21_new_callout_seen_by_completion_pass);
+	tcase_add_test(tc, T7_a_permit_waits_for_who_cannot_tell_yet);
+	tcase_add_test(tc, T7_who_never_tells_is_asked_anew);
+	tcase_add_test(tc, T7_who_tells_a_block_means_it);
+	tcase_add_test(tc, R20_a_deadline_that_permits_waits_too);
+	tcase_add_test(tc, R18_a_callout_below_cannot_tell_yet);
 	tcase_add_test(tc, R22_complete_operation_without_packet);
 	tcase_add_test(tc, R22_complete_operation_with_clone);
 	tcase_add_test(tc, R23_codes);
