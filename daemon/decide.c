@@ -238,13 +238,20 @@ static struct classify_context context_of(struct visit *at)
 	};
 }
 
+/* A stamp is for the whole epoch: while the next packet may find more to judge it by, there is none. */
+static void permit_live(bool for_now, struct pend_classify_out *out)
+{
+	pend_out_permit(out);
+	if (for_now)
+		out->rights |= PEND_OUT_ONCE;
+}
+
 static void block(const struct visit *at, bool live, enum pend_block how,
 		  struct pend_classify_out *out)
 {
 	if (live && at->unsure) {
-		pend_out_permit(out); /* nothing is ended for what is not known; as in reauth.c */
-		if (at->v->mark_unknown) /* its opener's next packet has the mark */
-			out->rights |= PEND_OUT_ONCE;
+		/* Nothing is ended for what is not known; as in reauth.c. Its opener's packets have the mark. */
+		permit_live(at->v->mark_unknown || at->late, out);
 	} else if (at->late) {
 		/* The peer comes again, or what somebody has permitted is judged again, and it is known. */
 		pend_out_block(out, PEND_BLOCK_DROP);
@@ -400,7 +407,7 @@ void decide_classify(void *context, const struct pend_values *v, const struct pe
 		/* In the completion pass: asked, and answered. The decision stands (T7), and whoever else
 		 * is to be asked comes in decide_next. */
 		if (live)
-			pend_out_permit(out);
+			permit_live(at.late, out);
 		else if (!(meta->flags & PEND_META_COMPLETION))
 			pend(&at, &now, &r, out);
 		break;

@@ -599,6 +599,36 @@ static uint32_t arrive(enum sim_kind kind, uint32_t mark)
 	return sim_input(s, &in);
 }
 
+static enum engine_verdict live_packet(void)
+{
+	uint32_t id = arrive(SIM_ACK, mark_put(&s->e.marks, 0, mark_value_again(false)));
+
+	return s->ledger[id - 1].verdict;
+}
+
+/* A stamp would keep them until the policy changes again. */
+START_TEST(a_live_flow_is_not_stamped_before_the_resolver_tells)
+{
+	static const char *const policy[] = {
+		"layer l { block proto tcp executable \"/usr/bin/nc\"; permit }",
+		"layer l { pend proto tcp executable \"/usr/bin/nc\" complete buffer; permit }"};
+
+	for (unsigned i = 0; i < 2; i++) {
+		begin_listening(policy[i]);
+		ck_assert_int_eq(live_packet(), ENGINE_ACCEPT_ONCE);
+		ck_assert_int_eq(live_packet(), ENGINE_ACCEPT_ONCE);
+		resolve(0);
+		ck_assert_int_eq(live_packet(), ENGINE_ACCEPT);
+		end_listening();
+	}
+	begin_listening("layer l { block proto tcp executable \"/usr/sbin/\"; permit }");
+	ck_assert_int_eq(live_packet(), ENGINE_ACCEPT_ONCE);
+	resolve(0);
+	ck_assert_int_eq(live_packet(), ENGINE_END);
+	end_listening();
+}
+END_TEST
+
 /* What somebody has permitted is not lost to a resolver that is late for the completion pass. */
 START_TEST(a_permit_waits_for_the_resolver)
 {
@@ -646,6 +676,7 @@ Suite *suite(void)
 	tcase_add_test(t, a_later_policy_permits);
 	tcase_add_test(t, who_got_past_a_quota_is_past_it);
 	tcase_add_test(t, a_permit_waits_for_the_resolver);
+	tcase_add_test(t, a_live_flow_is_not_stamped_before_the_resolver_tells);
 	suite_add_tcase(su, t);
 	return su;
 }
