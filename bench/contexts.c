@@ -135,7 +135,7 @@ static void send_verdicts(struct bench *b)
 	if (!b->e.barrier_wanted)
 		return;
 	b->e.barrier_wanted = false;
-	complete_barrier(&b->e, b->e.barrier++, true);
+	complete_acknowledged(&b->e, b->e.barrier++);
 }
 
 /* ---- the rounds ---- */

@@ -339,8 +339,10 @@ static void conclude(struct pend_engine *e, struct pctx *c, bool sure)
 		complete_settle(e, c, (enum pend_state)c->outcome);
 }
 
-void complete_barrier(struct pend_engine *e, uint32_t barrier, bool sure)
+/* All verdicts of sends up to `barrier` are settled. */
+static void settle_sends(struct pend_engine *e, uint32_t barrier, bool sure)
 {
+	e->acked = barrier;
 	while (!list_empty(&e->table.completing)) {
 		struct pctx *c = container_of(e->table.completing.next, struct pctx, link);
 
@@ -348,6 +350,27 @@ void complete_barrier(struct pend_engine *e, uint32_t barrier, bool sure)
 			break;
 		conclude(e, c, sure);
 	}
+}
+
+/*
+ * They come in the order in which they were asked for. Those before it that did not come were dropped by an
+ * overrun, perhaps with the errors they stand behind, so what they were to confirm is not known to have happened.
+ */
+void complete_acknowledged(struct pend_engine *e, uint32_t barrier)
+{
+	uint32_t missing = barrier - e->acked - 1;
+
+	if (missing >= e->barrier - 1 - e->acked) /* none that is out */
+		return;
+	if (missing)
+		settle_sends(e, barrier - 1, false);
+	settle_sends(e, barrier, true);
+}
+
+void complete_unacknowledged(struct pend_engine *e, uint32_t barrier)
+{
+	if (e->acked != barrier)
+		settle_sends(e, barrier, false);
 }
 
 void complete_kernel_lost(struct pend_engine *e, uint32_t seq, uint32_t id)

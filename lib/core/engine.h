@@ -155,6 +155,7 @@ struct pend_engine {
 	uint16_t turn;       /* changes with what the callouts would say */
 	uint16_t forgotten;  /* permits of earlier turns that were taken up are over; 0: none are */
 	uint32_t barrier;    /* number of the send being gathered, from 1 */
+	uint32_t acked;      /* ... and of the last one that is settled */
 	bool barrier_wanted; /* a context waits for it */
 	bool started, draining;
 	mono_t limit_told; /* the last PEND_EVENT_LIMIT */
@@ -242,8 +243,10 @@ enum pend_status complete_decide(struct pend_engine *e, struct pctx *c, const st
 void complete_abandon(struct pend_engine *e, struct pctx *c);
 /* The kernel did not know packet `id` of this slot (ENOENT). */
 void complete_kernel_lost(struct pend_engine *e, uint32_t seq, uint32_t id);
-/* All verdicts of sends up to `barrier` are settled; `sure`: its acknowledgement was read. */
-void complete_barrier(struct pend_engine *e, uint32_t barrier, bool sure);
+/* The acknowledgement of send `barrier` was read. */
+void complete_acknowledged(struct pend_engine *e, uint32_t barrier);
+/* ... and none comes any more of those up to `barrier`. */
+void complete_unacknowledged(struct pend_engine *e, uint32_t barrier);
 void complete_timer(void *engine, struct wheel_timer *t);
 /* A copy of ours came back, and its verdict is sent. */
 void complete_returned(struct pend_engine *e, struct pctx *c);

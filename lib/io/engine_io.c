@@ -19,7 +19,7 @@
 enum { PROTO_TCP = 6 };
 
 #define DISPATCH_BUDGET 256u
-#define BARRIERS_OUT    64u /* a power of two */
+#define BARRIERS_OUT    63u
 #define EXPIRE_BUDGET   1024u
 
 struct engine_io {
@@ -29,9 +29,6 @@ struct engine_io {
 	struct ct *ct;
 	int diag; /* to end local sockets; -1: not open */
 	struct nfqueue_item items[NFQ_BATCH];
-	/* Barriers acked + 1 to asked are out; what their acknowledgements will quote. */
-	uint32_t acked, asked;
-	uint32_t quote[BARRIERS_OUT];
 };
 
 static struct engine_io *io_of(struct pend_engine *e)
@@ -253,26 +250,6 @@ uint64_t pend_engine_next(const struct pend_engine *e)
 	return wheel_next(&e->table.wheel).ns;
 }
 
-/*
- * An acknowledgement was read. They come in the order in which they were asked for; those before
- * it that did not come were dropped by an overrun, perhaps with the errors they stand behind, so what they
- * were to confirm is not known to have happened.
- */
-static void on_barrier(struct pend_engine *e, uint32_t seq)
-{
-	struct engine_io *io = io_of(e);
-
-	for (uint32_t b = io->acked + 1; b != io->asked + 1; b++) {
-		if (io->quote[b % BARRIERS_OUT] != seq)
-			continue;
-		if (b != io->acked + 1)
-			complete_barrier(e, b - 1, false);
-		io->acked = b;
-		complete_barrier(e, b, true);
-		return;
-	}
-}
-
 static void on_error(struct pend_engine *e, const struct nfqueue_item *it)
 {
 	if (it->error == ENOENT)
@@ -280,7 +257,7 @@ static void on_error(struct pend_engine *e, const struct nfqueue_item *it)
 	else if (it->error)
 		e->stats.verdict_errors++;
 	if (it->seq & ENGINE_SEQ_BARRIER)
-		on_barrier(e, it->seq);
+		complete_acknowledged(e, it->barrier);
 }
 
 /* One batch. The number of packets in it, or -errno. */
@@ -288,7 +265,7 @@ static int receive(struct pend_engine *e, bool *drained)
 {
 	struct engine_io *io = io_of(e);
 	const struct engine_input *in[ENGINE_BATCH];
-	uint32_t asked = io->asked;
+	uint32_t asked = e->barrier - 1;
 	unsigned gathered = 0;
 	int packets = 0;
 	int n = nfqueue_receive(io->nfq, io->items, drained);
@@ -316,10 +293,8 @@ static int receive(struct pend_engine *e, bool *drained)
 	}
 	/* All that was sent before this read has been answered; an answer that is missing was
 	 * dropped by an overrun, and what it stood for is not known to have happened. */
-	if (*drained && io->acked != asked) {
-		io->acked = asked;
-		complete_barrier(e, asked, false);
-	}
+	if (*drained)
+		complete_unacknowledged(e, asked);
 	return packets;
 }
 
@@ -337,16 +312,14 @@ enum pend_status pend_engine_flush(struct pend_engine *e)
 	if (!nfqueue_pending(io->nfq))
 		return PEND_OK;
 	/* With too many out, the contexts wait for the barrier of a later send. */
-	ask = e->barrier_wanted && io->asked - io->acked < BARRIERS_OUT - 1;
-	if (ask)
-		io->quote[(io->asked + 1) % BARRIERS_OUT] = nfqueue_barrier_seq(io->nfq);
-	r = nfqueue_send(io->nfq, ask);
+	ask = e->barrier_wanted && e->barrier - 1 - e->acked < BARRIERS_OUT;
+	r = nfqueue_send(io->nfq, ask, e->barrier);
 	if (r) {
 		snprintf(e->error, sizeof(e->error), "cannot send verdicts: %s", strerror(-r));
 		return status_of(r);
 	}
 	if (ask) {
-		io->asked = e->barrier++;
+		e->barrier++;
 		e->barrier_wanted = false;
 	}
 	return PEND_OK;
@@ -354,7 +327,6 @@ enum pend_status pend_engine_flush(struct pend_engine *e)
 
 enum pend_status pend_engine_dispatch(struct pend_engine *e, unsigned budget, bool *more)
 {
-	const struct engine_io *io;
 	bool drained = false;
 	unsigned done = 0;
 	int n = 0;
@@ -365,7 +337,6 @@ enum pend_status pend_engine_dispatch(struct pend_engine *e, unsigned budget, bo
 		return PEND_E_NOT_READY;
 	if (e->depth || e->notifying)
 		return PEND_E_BUSY;
-	io = io_of(e);
 	e->now = loop_clock();
 	if (!budget)
 		budget = DISPATCH_BUDGET;
@@ -376,7 +347,7 @@ enum pend_status pend_engine_dispatch(struct pend_engine *e, unsigned budget, bo
 			break;
 		done += (unsigned)n;
 		pend_engine_flush(e);
-	} while ((!drained || io->asked != io->acked) && done < budget);
+	} while ((!drained || e->barrier - 1 != e->acked) && done < budget);
 	engine_expire(e, EXPIRE_BUDGET);
 	if (more)
 		*more = n >= 0 && !drained;

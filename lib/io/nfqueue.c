@@ -241,7 +241,7 @@ int nfqueue_start(struct nfqueue *q, const struct nfqueue_config *c, struct err 
 	if (!r)
 		r = set_params(q, c, err);
 	if (!r) {
-		(void)nfqueue_send(q, false);
+		(void)nfqueue_send(q, false, 0);
 		return 0;
 	}
 	if (q->sk)
@@ -270,21 +270,32 @@ bool nfqueue_pending(const struct nfqueue *q)
 	return q->tx_len > 0;
 }
 
-uint32_t nfqueue_barrier_seq(const struct nfqueue *q)
+/* The kernel knows the sender by its socket; the port id of the header it only quotes (netlink_ack). */
+static void ask(struct nlmsghdr *nlh, uint32_t barrier)
 {
-	return q->tx_last->nlmsg_seq | ENGINE_SEQ_BARRIER;
+	nlh->nlmsg_flags |= NLM_F_ACK;
+	nlh->nlmsg_seq |= ENGINE_SEQ_BARRIER;
+	nlh->nlmsg_pid = barrier;
 }
 
-int nfqueue_send(struct nfqueue *q, bool ack)
+static void ask_not(struct nlmsghdr *nlh)
+{
+	nlh->nlmsg_flags &= (uint16_t)~NLM_F_ACK;
+	nlh->nlmsg_seq &= ~ENGINE_SEQ_BARRIER;
+}
+
+int nfqueue_send(struct nfqueue *q, bool ack, uint32_t barrier)
 {
 	if (!q->tx_len)
 		return 0;
-	if (ack) {
-		q->tx_last->nlmsg_flags |= NLM_F_ACK;
-		q->tx_last->nlmsg_seq |= ENGINE_SEQ_BARRIER;
+	if (ack)
+		ask(q->tx_last, barrier);
+	if (mnl_socket_sendto(q->sk, q->tx, q->tx_len) < 0) {
+		int r = -errno;
+
+		ask_not(q->tx_last); /* it may not be the last one at the next try */
+		return r;
 	}
-	if (mnl_socket_sendto(q->sk, q->tx, q->tx_len) < 0)
-		return -errno;
 	q->tx_len = 0;
 	return 0;
 }
@@ -296,7 +307,7 @@ bool nfqueue_verdict(struct nfqueue *q, uint32_t id, uint32_t verdict, uint32_t 
 	/* The kernel takes these one after the other before the call returns; it fails only for
 	 * want of memory, and then there is nothing to do but to ask again. */
 	for (int i = 0; q->tx_len + TX_ONE > TX_SIZE && i < SEND_TRIES; i++)
-		(void)nfqueue_send(q, false);
+		(void)nfqueue_send(q, false, 0);
 	if (q->tx_len + TX_ONE > TX_SIZE)
 		return false;
 	nlh = nfq_nlmsg_put((char *)q->tx + q->tx_len, NFQNL_MSG_VERDICT, q->queue);

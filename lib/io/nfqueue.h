@@ -43,7 +43,8 @@ struct nfqueue_item {
 	enum nfqueue_item_type type;
 	struct engine_input in; /* PACKET; its data are valid until the next receive */
 	uint32_t seq, id;       /* ERROR: of the verdict */
-	int error;              /* ERROR: 0 = an acknowledgement, else errno */
+	uint32_t barrier; /* ERROR: the number it was sent with, if seq has ENGINE_SEQ_BARRIER */
+	int error;        /* ERROR: 0 = an acknowledgement, else errno */
 };
 
 /*
@@ -55,11 +56,9 @@ int nfqueue_receive(struct nfqueue *q, struct nfqueue_item items[NFQ_BATCH], boo
 /* Append a verdict; sends by itself when the buffer is full. `mark`: the packet's whole new mark.
  * False: the kernel has no memory to take any, and this one is not given. */
 bool nfqueue_verdict(struct nfqueue *q, uint32_t id, uint32_t verdict, uint32_t mark, uint32_t seq);
-/* Send what was appended; with `ack` the last one is acknowledged (ENGINE_SEQ_BARRIER in its seq).
- * 0, or -errno: the rest is kept for the next call. */
-int nfqueue_send(struct nfqueue *q, bool ack);
-/* The sequence number that an acknowledgement of the next send would quote. */
-uint32_t nfqueue_barrier_seq(const struct nfqueue *q);
+/* Send what was appended; with `ack` the last one is acknowledged (ENGINE_SEQ_BARRIER in its seq), under the
+ * number `barrier`. 0, or -errno: the rest is kept for the next call. */
+int nfqueue_send(struct nfqueue *q, bool ack, uint32_t barrier);
 bool nfqueue_pending(const struct nfqueue *q);
 
 #endif

@@ -56,8 +56,10 @@ static bool parse_error(const struct nlmsghdr *nlh, struct nfqueue_item *item)
 
 	if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*e)))
 		return false;
-	*item = (struct nfqueue_item){
-		.type = NFQ_ERROR, .seq = e->msg.nlmsg_seq, .error = errno_of(e)};
+	*item = (struct nfqueue_item){.type = NFQ_ERROR,
+				      .seq = e->msg.nlmsg_seq,
+				      .barrier = e->msg.nlmsg_pid,
+				      .error = errno_of(e)};
 	if (e->msg.nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT))
 		return false;
 	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(int) + e->msg.nlmsg_len ||

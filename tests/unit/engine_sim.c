@@ -440,12 +440,12 @@ uint32_t sim_udp(struct sim *s, uint16_t sport, uint8_t fill)
 
 /* ---- the kernel ---- */
 
-static void kernel_answer(struct sim *s, uint32_t seq, uint32_t id, bool enoent)
+static void kernel_answer(struct sim *s, const struct sim_answer *a)
 {
 	if (s->lose_answers)
 		return;
 	s->in = grow(s->in, sizeof(*s->in), s->ins, &s->in_room);
-	s->in[s->ins++] = (struct sim_answer){seq, id, enoent};
+	s->in[s->ins++] = *a;
 }
 
 static void deliver(struct sim *s, const struct sim_verdict *v)
@@ -481,9 +481,11 @@ void sim_flush(struct sim *s)
 		if (!p->lost)
 			deliver(s, v);
 		if (p->lost || ask)
-			kernel_answer(s, v->seq | (ask ? ENGINE_SEQ_BARRIER : 0), v->id, p->lost);
+			kernel_answer(s,
+				      &(struct sim_answer){v->seq | (ask ? ENGINE_SEQ_BARRIER : 0),
+							   v->id, s->e.barrier, p->lost});
 		if (ask) {
-			s->asked = s->e.barrier++;
+			s->e.barrier++;
 			s->e.barrier_wanted = false;
 		}
 	}
@@ -499,13 +501,10 @@ void sim_read(struct sim *s)
 		if (a.enoent)
 			complete_kernel_lost(&s->e, a.seq, a.id);
 		if (a.seq & ENGINE_SEQ_BARRIER)
-			complete_barrier(&s->e, ++s->acked, true);
+			complete_acknowledged(&s->e, a.barrier);
 	}
 	s->ins = 0;
-	if (s->acked != s->asked) {
-		s->acked = s->asked;
-		complete_barrier(&s->e, s->asked, false);
-	}
+	complete_unacknowledged(&s->e, s->e.barrier - 1);
 }
 
 void sim_round(struct sim *s)

@@ -74,7 +74,7 @@ struct sim_verdict {
 };
 
 struct sim_answer {
-	uint32_t seq, id;
+	uint32_t seq, id, barrier;
 	bool enoent;
 };
 
@@ -95,7 +95,6 @@ struct sim {
 	unsigned outs, out_room;
 	struct sim_answer *in; /* the kernel's, not read */
 	unsigned ins, in_room;
-	uint32_t asked, acked;
 	struct sim_bytes *injected; /* on their way over lo */
 	unsigned injections, inject_room;
 	bool inject_fails, answer_fails, end_fails, lose_answers;

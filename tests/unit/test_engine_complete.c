@@ -525,6 +525,41 @@ START_TEST(R28_unanswered_barrier_is_not_permitted)
 }
 END_TEST
 
+/* Of two that are out the first is dropped, with the word that the kernel has lost what it stands for. */
+START_TEST(R28_an_acknowledgement_says_nothing_of_the_one_before)
+{
+	pend_context first, second;
+
+	sim_lose(s, sim_syn(s, 4000, 1));
+	first = top.ctx;
+	s->lose_answers = true; /* the socket was overrun */
+	sim_complete(s, first, PEND_VERDICT_PERMIT);
+	sim_flush(s);
+	s->lose_answers = false;
+	sim_syn(s, 4001, 1);
+	second = top.ctx;
+	sim_complete(s, second, PEND_VERDICT_PERMIT);
+	sim_flush(s);
+	ck_assert_int_eq(sim_state(s, first), PEND_STATE_COMPLETING);
+	sim_read(s);
+	ck_assert_int_eq(sim_state(s, first), PEND_STATE_FLUSHED);
+	ck_assert_int_eq(ended(PEND_STATE_PERMITTED), 1);
+	ck_assert_int_eq(ended(PEND_STATE_FLUSHED), 1);
+}
+END_TEST
+
+START_TEST(R28_an_acknowledgement_of_nothing_settles_nothing)
+{
+	sim_syn(s, 4000, 1);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	complete_acknowledged(&s->e, s->e.barrier); /* which is not sent */
+	complete_acknowledged(&s->e, s->e.acked);
+	ck_assert_int_eq(sim_state(s, top.ctx), PEND_STATE_COMPLETING);
+	sim_round(s);
+	ck_assert_int_eq(ended(PEND_STATE_PERMITTED), 1);
+}
+END_TEST
+
 START_TEST(R29_continue_capped)
 {
 	uint32_t id = sim_syn(s, 4000, 1);
@@ -677,6 +712,8 @@ Suite *suite(void)
 	tcase_add_test(tc, R28_retransmission_reattaches);
 	tcase_add_test(tc, R28_loss_of_an_old_copy_says_nothing_of_the_new_one);
 	tcase_add_test(tc, R28_unanswered_barrier_is_not_permitted);
+	tcase_add_test(tc, R28_an_acknowledgement_says_nothing_of_the_one_before);
+	tcase_add_test(tc, R28_an_acknowledgement_of_nothing_settles_nothing);
 	tcase_add_test(tc, R29_continue_capped);
 	tcase_add_test(tc, R29_continue_sees_the_policy_above);
 	tcase_add_test(tc, R29_continue_without_an_opinion_is_the_default);

@@ -124,7 +124,8 @@ END_TEST
 
 static void put_error(int error, uint32_t seq, uint32_t id, bool quote)
 {
-	struct nlmsghdr inner = {.nlmsg_type = 3 << 8 | NFQNL_MSG_VERDICT, .nlmsg_seq = seq};
+	struct nlmsghdr inner = {
+		.nlmsg_type = 3 << 8 | NFQNL_MSG_VERDICT, .nlmsg_seq = seq, .nlmsg_pid = 4711};
 	struct nlmsghdr h = {.nlmsg_type = NLMSG_ERROR};
 	uint8_t v[8] = {0};
 	uint32_t at, family = 0;
@@ -154,9 +155,11 @@ START_TEST(errors_and_acknowledgements)
 	ck_assert_int_eq(it.error, ENOENT);
 	ck_assert_uint_eq(it.seq, 0x80000005);
 	ck_assert_uint_eq(it.id, 77);
+	ck_assert_uint_eq(it.barrier, 4711);
 	put_error(0, 0x80000009, 0, false); /* quotes the header only */
 	ck_assert_int_eq(parse(&it), 1);
 	ck_assert(it.error == 0 && it.seq == 0x80000009 && it.id == 0);
+	ck_assert_uint_eq(it.barrier, 4711);
 	/* Of a configuration message: none of ours. */
 	put_error(0, 1, 0, false);
 	m[16 + 4 + 4] = NFQNL_MSG_CONFIG;
