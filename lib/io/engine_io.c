@@ -19,7 +19,6 @@
 enum { PROTO_TCP = 6 };
 
 #define DISPATCH_BUDGET 256u
-#define BARRIERS_OUT    63u
 #define EXPIRE_BUDGET   1024u
 
 struct engine_io {
@@ -301,7 +300,6 @@ static int receive(struct pend_engine *e, bool *drained)
 enum pend_status pend_engine_flush(struct pend_engine *e)
 {
 	struct engine_io *io;
-	bool ask;
 	int r;
 
 	if (!e)
@@ -311,17 +309,13 @@ enum pend_status pend_engine_flush(struct pend_engine *e)
 	io = io_of(e);
 	if (!nfqueue_pending(io->nfq))
 		return PEND_OK;
-	/* With too many out, the contexts wait for the barrier of a later send. */
-	ask = e->barrier_wanted && e->barrier - 1 - e->acked < BARRIERS_OUT;
-	r = nfqueue_send(io->nfq, ask, e->barrier);
+	r = nfqueue_send(io->nfq, e->barrier_wanted, e->barrier);
 	if (r) {
 		snprintf(e->error, sizeof(e->error), "cannot send verdicts: %s", strerror(-r));
 		return status_of(r);
 	}
-	if (ask) {
-		e->barrier++;
-		e->barrier_wanted = false;
-	}
+	e->barrier += e->barrier_wanted;
+	e->barrier_wanted = false;
 	return PEND_OK;
 }
 
