@@ -102,6 +102,9 @@ enum arbiter_word linger_stands(struct pend_engine *e, struct pctx *c)
 
 void linger_late(struct pend_engine *e, struct pctx *c, const struct engine_input *in)
 {
+	/* A packet of the peer's own that comes before them is none of those that went out (R26). */
+	bool ours = c->flags & PCTX_INJECTED && mark_is_inject(&e->marks, in->mark);
+
 	e->stats.late_copies++;
 	if (c->verdict != PEND_VERDICT_PERMIT) {
 		engine_refuse(e, in, &c->flow, c->isn, (enum pend_block)c->block);
@@ -109,10 +112,9 @@ void linger_late(struct pend_engine *e, struct pctx *c, const struct engine_inpu
 			c->linger = linger_end(e, c);
 		return;
 	}
-	engine_verdict(e, in->id, engine_accept(e, in, &c->flow), in->mark,
-		       c->flags & PCTX_INJECTED ? c : NULL);
+	engine_verdict(e, in->id, engine_accept(e, in, &c->flow), in->mark, ours ? c : NULL);
 	if (c->state == PEND_STATE_COMPLETING) {
-		if (c->flags & PCTX_INJECTED)
+		if (ours)
 			complete_returned(e, c);
 		return;
 	}

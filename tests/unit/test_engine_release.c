@@ -91,6 +91,34 @@ START_TEST(R26_some_of_the_copies_do_not_come_back)
 }
 END_TEST
 
+/* What the peer sends meanwhile is let in, and is no copy that came back. */
+START_TEST(R26_the_peers_own_packet_is_no_copy)
+{
+	uint32_t id;
+
+	top.opt.mode = PEND_MODE_ABSORB;
+	sim_udp(s, 4000, 1);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	id = sim_udp(s, 4000, 2);
+	ck_assert(sim_accepted(s, id));
+	free(s->injected[--s->injections].data); /* dropped on lo */
+	sim_round(s);
+	ck_assert_int_eq(sim_state(s, top.ctx), PEND_STATE_COMPLETING);
+	sim_wait(s, 1100);
+	ck_assert_uint_eq(ended(PEND_STATE_PERMITTED), 0);
+	ck_assert_uint_eq(ended(PEND_STATE_FLUSHED), 1);
+	/* Nor does it count as one where the copy comes, and the kernel has lost it. */
+	sim_syn(s, 4001, 100);
+	sim_complete(s, top.ctx, PEND_VERDICT_PERMIT);
+	ck_assert(sim_accepted(s, sim_syn(s, 4001, 100)));
+	sim_arrive(s);
+	sim_lose(s, s->packets);
+	sim_round(s);
+	ck_assert_uint_eq(ended(PEND_STATE_PERMITTED), 0);
+	ck_assert_uint_eq(ended(PEND_STATE_FLUSHED), 2);
+}
+END_TEST
+
 START_TEST(R45_udp_flush_leaves_an_entry)
 {
 	uint32_t a, b;
@@ -582,6 +610,7 @@ Suite *suite(void)
 	tcase_add_test(tc, R43_fifo_of_copies);
 	tcase_add_test(tc, R26_a_lost_copy_is_not_permitted);
 	tcase_add_test(tc, R26_some_of_the_copies_do_not_come_back);
+	tcase_add_test(tc, R26_the_peers_own_packet_is_no_copy);
 	tcase_add_test(tc, R45_udp_flush_leaves_an_entry);
 	tcase_add_test(tc, R46_later_datagrams_pass_unclassified);
 	tcase_add_test(tc, T15_many_udp_pends_with_buffer_lose_nothing);
