@@ -43,6 +43,7 @@ enum engine_track { TRACK_NONE, TRACK_OPENING, TRACK_ESTABLISHED, TRACK_CLOSED, 
 enum engine_stamp {
 	STAMP_SET,
 	STAMP_NO_FLOW, /* it is not there, or not yet: its verdict is on its way */
+	STAMP_NOT_NOW, /* for want of memory */
 	STAMP_CANNOT,
 };
 

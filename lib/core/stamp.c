@@ -66,11 +66,12 @@ bool stamp_later(struct pend_engine *e, const struct flow *f)
 	return true;
 }
 
+/* NOT_NOW: it waits, and is as it was. */
 static enum engine_stamp stamp(struct pend_engine *e, struct stamp_flow *at)
 {
 	enum engine_stamp done = e->ops->stamp(e->io, &at->flow);
 
-	at->waits = false;
+	at->waits = done == STAMP_NOT_NOW;
 	e->stats.stamped_later += done == STAMP_SET;
 	if (done == STAMP_CANNOT)
 		e->stamps.off = true; /* not to be had here: from now on all are stamped at once */
@@ -102,8 +103,15 @@ void stamp_timer(struct pend_engine *e)
 		struct stamp_flow *at = &s->slot[s->ring[s->head]];
 
 		if (is_due(e, at)) {
+			enum engine_stamp done = stamp(e, at);
+
+			if (done == STAMP_NOT_NOW) {
+				/* Nor would the others get theirs. */
+				wheel_arm(&e->table.wheel, &s->timer, mono_add(e->now, QUIET_NS));
+				return;
+			}
 			pop(s);
-			if (stamp(e, at) == STAMP_NO_FLOW)
+			if (done == STAMP_NO_FLOW)
 				try_again(e, at);
 		} else if (mono_since(e->now, at->first) >= QUIET_NS) {
 			push(s, pop(s)); /* it goes on: look again later */
@@ -122,7 +130,11 @@ void stamp_owe(struct pend_engine *e)
 
 void stamp_all(struct pend_engine *e)
 {
-	while (e->stamps.n)
-		stamp(e, &e->stamps.slot[pop(&e->stamps)]);
+	while (e->stamps.n) {
+		struct stamp_flow *at = &e->stamps.slot[pop(&e->stamps)];
+
+		stamp(e, at);
+		at->waits = false;
+	}
 	wheel_cancel(&e->table.wheel, &e->stamps.timer);
 }

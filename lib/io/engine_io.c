@@ -118,6 +118,22 @@ static bool op_end(void *ctx, const struct flow *f)
 	       ct_set_mark(io->ct, &info.orig, mark_blocked(l), l->mask) == 0;
 }
 
+static enum engine_stamp stamp_result(int r)
+{
+	switch (r) {
+	case 0:
+		return STAMP_SET;
+	case -ENOENT:
+		return STAMP_NO_FLOW;
+	case -ENOMEM:
+	case -ENOBUFS: /* netlink's word for it */
+	case -EAGAIN:
+		return STAMP_NOT_NOW;
+	default:
+		return STAMP_CANNOT;
+	}
+}
+
 /* What was blocked since, or stamped by a packet behind, stays as it is. */
 static enum engine_stamp op_stamp(void *ctx, const struct flow *f)
 {
@@ -128,7 +144,7 @@ static enum engine_stamp op_stamp(void *ctx, const struct flow *f)
 
 	if (!r && mark_value_kind(mark_get(l, info.mark)) == MARK_NONE)
 		r = ct_set_mark(io->ct, &info.orig, mark_permit(l, io->engine.cfg.epoch), l->mask);
-	return !r ? STAMP_SET : r == -ENOENT ? STAMP_NO_FLOW : STAMP_CANNOT;
+	return stamp_result(r);
 }
 
 static const struct engine_ops ops = {op_verdict, op_inject, op_answer, op_track,

@@ -132,6 +132,8 @@ static enum engine_stamp op_stamp(void *io, const struct flow *f)
 
 	if (s->stamp_fails)
 		return STAMP_CANNOT;
+	if (s->stamp_lacks_memory)
+		return STAMP_NOT_NOW;
 	if (s->stamp_misses) {
 		s->stamp_misses--;
 		return STAMP_NO_FLOW;

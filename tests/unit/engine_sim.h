@@ -112,7 +112,7 @@ struct sim {
 	unsigned stamps; /* set behind a verdict, and the last of them */
 	struct flow stamped;
 	unsigned stamp_misses; /* so many more find no flow */
-	bool stamp_fails;
+	bool stamp_fails, stamp_lacks_memory;
 	struct pend_event last[16]; /* of each type */
 	unsigned events[16];
 	struct {

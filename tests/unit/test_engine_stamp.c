@@ -171,6 +171,29 @@ START_TEST(R46_stamps_without_room_come_at_once)
 }
 END_TEST
 
+/* For a moment only: what waits for its stamp gets it then, and a policy that changes waits for that. */
+START_TEST(R46_stamps_wait_for_memory)
+{
+	uint32_t id;
+
+	top.first = DO_PERMIT;
+	s->stamp_lacks_memory = true;
+	sim_udp(s, 4000, 1);
+	sim_udp(s, 4001, 1);
+	sim_wait(s, 1000);
+	ck_assert_uint_eq(s->stamps, 0);
+	id = sim_udp(s, 4002, 1);
+	ck_assert_int_eq(s->ledger[id - 1].verdict, ENGINE_ACCEPT_ONCE);
+	ck_assert_int_eq(pend_engine_policy_changed(&s->e, false), PEND_OK);
+	sim_wait(s, 1000);
+	ck_assert(!pend_engine_settled(&s->e));
+	s->stamp_lacks_memory = false;
+	sim_wait(s, 50);
+	ck_assert_uint_eq(s->stamps, 3);
+	ck_assert(pend_engine_settled(&s->e));
+}
+END_TEST
+
 START_TEST(malformed_is_never_stamped)
 {
 	struct sim_tuple t = sim_peer(4000);
@@ -201,6 +224,7 @@ Suite *suite(void)
 	tcase_add_test(tc, R46_a_stamp_comes_when_the_flow_is_quiet);
 	tcase_add_test(tc, R46_stamps_of_released_and_late_datagrams);
 	tcase_add_test(tc, R46_stamps_without_room_come_at_once);
+	tcase_add_test(tc, R46_stamps_wait_for_memory);
 	tcase_add_test(tc, malformed_is_never_stamped);
 	suite_add_tcase(su, tc);
 	return su;
