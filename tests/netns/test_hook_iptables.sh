@@ -73,7 +73,8 @@ test_variant() # nft|legacy
 	is "$(of reset result)/$(hook packets)" timeout/1 "$v: a reset is not to be had: dropped, no loop"
 
 	hook listen 20 repeat $PERMIT >"$WORK/null"
-	client_bg stream -u -d 10 -g 60 -l 10 $H4 53
+	# A listener that waits for the processor has answered the first before the second comes.
+	client_bg stream -u -d 4 -g $((500 * ${WAIT_FACTOR:-1})) -l 10 $H4 53
 	client_wait stream
 	is "$(hook packets)" 1 "$v: a stream of datagrams is queued once"
 	is "$(h "$BIN/tests/netns/client" 127.0.0.1 80 | field result | head -n 1)" connected "$v: lo"

@@ -6,6 +6,8 @@
 . "${0%/*}/lib.sh"
 . "${0%/*}/hook.sh"
 
+WAIT=${WAIT_FACTOR:-1}
+GAP=$((500 * WAIT)) # ms: a listener that waits for the processor has answered one datagram before the next comes
 server_knows() { server_report; server_saw "$1"; }
 
 ns_pair 8
@@ -81,13 +83,13 @@ for a in $H4 $H6; do
 	client_bg reset $a 80
 	client_wait reset
 	is "$(of reset result)" refused "$a: reset"
-	lt "$(of reset ms)" 200 "$a: at once"
+	lt "$(of reset ms)" $((900 * WAIT)) "$a: at its first SYN"
 done
 hook listen 10 repeat $UNREACH >"$WORK/null"
 client_bg unreach -t 3000 $H4 80
 client_wait unreach
 unlike "$(of unreach result)" 'connected|timeout' "unreachable: an error"
-lt "$(of unreach ms)" 500 "at once"
+lt "$(of unreach ms)" $((900 * WAIT)) "at its first SYN"
 client_bg unreach6 -t 3000 $H6 80
 client_wait unreach6
 unlike "$(of unreach6 result)" 'connected|timeout' "unreachable, IPv6: an error"
@@ -96,13 +98,13 @@ is "$(noted reset)/$(noted unreachable)" 2/2 "their counters"
 # ------------------------------------------------------------------ UDP and ICMP ----
 
 hook listen 10 accept $PERMIT >"$WORK/null"
-client_bg stream -u -d 10 -g 60 -l 10 -P 4001 $H4 53
+client_bg stream -u -d 4 -g $GAP -l 10 -P 4001 $H4 53
 client_wait stream
 is "$(hook packets)" 1 "a permitted stream of datagrams is queued once"
 is "$(ct_mark 53)" $PERMIT "and stamped"
 
 # The blocked mark ends a live flow: its opener's datagrams are asked about, one by one.
-client_bg doomed -u -d 60 -g 20 -t 2000 -l 10 -P 4002 $H4 53
+client_bg doomed -u -d 60 -g 50 -t 4000 -l 10 -P 4002 $H4 53
 sleep 0.4
 hook listen 10 drop 0 >"$WORK/null"
 h nft "add rule inet watch early udp sport 4002 ct mark set $BLOCKED"
@@ -112,20 +114,20 @@ lt "$(of doomed received)" 60 "a blocked flow is dead"
 gt "$(noted 'begun anew')" 10 "its datagrams are queued"
 is "$(h conntrack -L 2>/dev/null | grep -c "sport=4002 dport=53 .*mark=$((BLOCKED)) ")" 1 "and the mark stays"
 hook listen 10 accept $PERMIT >"$WORK/null"
-client_bg anew -u -d 10 -g 20 -l 10 -P 4002 $H4 53
+client_bg anew -u -d 4 -g $GAP -l 10 -P 4002 $H4 53
 client_wait anew
-is "$(of anew received)" 10 "a permit lets it in again"
+is "$(of anew received)" 4 "a permit lets it in again"
 is "$(hook packets)" 1 "it is asked about once"
 
 kill "$SERVER_PID"
 wait_for 3 gone "$SERVER_PID"
 server -s tcp:80 udp:53
 hook listen 10 accept $ONCE >"$WORK/null"
-client_bg once -u -d 5 -g 20 -t 300 -l 10 -P 4003 $H4 53
+client_bg once -u -d 5 -g 20 -t $((2000 * WAIT)) -l 10 -P 4003 $H4 53
 client_wait once
 is "$(hook packets)" 5 "permitted once: an unstamped one-way stream is asked for each time"
 hook listen 10 accept $PERMIT >"$WORK/null"
-client_bg oneway -u -d 5 -g 20 -t 300 -l 10 -P 4004 $H4 53
+client_bg oneway -u -d 3 -g $GAP -t $((1600 * WAIT)) -l 10 -P 4004 $H4 53
 client_wait oneway
 is "$(hook packets)" 1 "a stamped one-way stream is not"
 
@@ -261,7 +263,7 @@ is "$(hook epoch 63)" "PEND_E_INVALID" "63 is no epoch"
 is "$(hook epoch 0)" "PEND_E_INVALID" "nor is 0"
 
 hook listen 10 accept $PERMIT2 >"$WORK/null"
-client_bg renew -u -d 3 -g 20 -t 300 -l 10 -P 4004 $H4 53
+client_bg renew -u -d 3 -g $GAP -t $((1600 * WAIT)) -l 10 -P 4004 $H4 53
 client_wait renew
 is "$(hook packets)" 1 "a one-way flow of the old epoch is asked for again, once"
 
@@ -340,7 +342,7 @@ h nft -f - < <(echo 'table ip many {'; printf '\tchain c%d { ip saddr 192.0.2.9 
 h nft add table ip busy
 hook_start kind=nft decisions
 is "$(hook install)" PEND_OK "beside many chains"
-ip netns exec "$H" python3 "$TOP/tests/netns/busy_rules.py" busy $((5 * ${WAIT_FACTOR:-1} * ${WAIT_FACTOR:-1})) 2>"$WORK/busy.err" &
+ip netns exec "$H" python3 "$TOP/tests/netns/busy_rules.py" busy $((5 * WAIT * WAIT)) 2>"$WORK/busy.err" &
 BUSY=$!
 declare -A SAID=()
 for ((i = 0; i < 200; i++)); do
