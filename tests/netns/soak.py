@@ -9,6 +9,7 @@ import json
 import random
 import selectors
 import socket
+import statistics
 import sys
 import time
 
@@ -47,7 +48,7 @@ class Operator:
         self.batches = {}
         self.busy = 0
         self.counts = {"pended": 0, "ended": 0, "decided": 0, "refused": 0, "lost": 0}
-        self.overshoot_light = self.overshoot = 0
+        self.light, self.overshoot = [], 0
         self.status_max = 0.0
         self.status_sent = None
         self.follow()
@@ -66,7 +67,7 @@ class Operator:
             self.counts["ended"] += 1
             late = e["pended_ms"] - TIMEOUT_MS
             if e["dest_port"] == 81:
-                self.overshoot_light = max(self.overshoot_light, late)
+                self.light.append(late)
             elif e["state"] == "timed-out":
                 self.overshoot = max(self.overshoot, late)
 
@@ -126,11 +127,13 @@ class Operator:
 def main():
     path, seconds, seed = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     operator = Operator(path, random.Random(seed))
+    print("follows", 1, flush=True)
     operator.run(seconds)
     totals = operator.answer["totals"]
     ended = sum(v for k, v in totals.items() if k.startswith("ended_"))
     operator.counts.update(
-        status_ms=round(operator.status_max * 1000), overshoot_light_ms=operator.overshoot_light,
+        status_ms=round(operator.status_max * 1000), overshoot_light_ms=max(operator.light, default=0),
+        overshoot_median_ms=round(statistics.median(operator.light or [0])),
         overshoot_ms=operator.overshoot, unaccounted=totals["pended"] - ended - totals["pending"],
         pending=totals["pending"], held=totals["held"], verdict_errors=totals["verdict_errors"],
         copied=totals["copied_bytes"], total=totals["pended"], limited=totals["limit_contexts"],

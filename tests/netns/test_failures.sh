@@ -44,8 +44,8 @@ rules_left() { { h nft list ruleset; h iptables-save; h iptables-legacy-save; } 
 
 # ---- T5: unregister and stop in a storm of classifies ----
 
-storm() { # name port: 3,000 SYNs a second from everywhere, for 8 s, where nobody listens
-	ip netns exec "$C" "$BIN/tests/netns/synflood" -s 198.18.0.1 -S 60000 -n 24000 -r 3000 $H4 "$2" >"$WORK/$1" 2>&1 &
+storm() { # name port: 3,000 SYNs a second from everywhere, for 15 s, where nobody listens
+	ip netns exec "$C" "$BIN/tests/netns/synflood" -s 198.18.0.1 -S 60000 -n 45000 -r 3000 $H4 "$2" >"$WORK/$1" 2>&1 &
 	STORMS+=" $!"
 }
 SETTINGS='max-contexts 3000; high-watermark-percent 100; max-per-source 0;'
@@ -95,7 +95,7 @@ wait $STORMS
 ctl drop all >/dev/null
 holds 5 "T5: no context is left" stat_is totals.pending 0
 check "T5: each is accounted for" books_balance
-for name in storm80 storm83 storm86; do is "$(field sent <"$WORK/$name")" 24000 "$name was one"; done
+for name in storm80 storm83 storm86; do is "$(field sent <"$WORK/$name")" 45000 "$name was one"; done
 check "T5: and then it works as ever" connects $H4 83
 
 # ---- T6: the daemon is gone, its rules are left ----
@@ -207,6 +207,7 @@ OTHER=2001:db8:1::5 denied "IPv6" 84 $H6
 
 restart 'max-contexts 20000; high-watermark-percent 100; max-per-source 0; hold-max 20000;' 3s
 wait_for 2 kernel_holds 0
+from=$(now_ms)
 synflood -s 198.18.0.1 -S 20000 -n 3000 -r 15000 $H4 80 >/dev/null
 synflood -s 198.18.100.1 -S 20000 -n 2000 -r 15000 $H4 82 >/dev/null
 begin=$(now_ms)
@@ -216,11 +217,9 @@ first=$(now_ms)
 holds 5 "T22: a storm of expiries: all 5,000 end" stat_is totals.ended_timed_out 5000
 last=$(now_ms)
 lt $((last - begin)) "$(ms 4500)" "T22: in time: ms from the last SYN to the last end, with 3 s to wait"
-ge $((first - begin)) 2400 "T22: and not before"
-le "$(ctl events pended_ms completed | tr ' ' '\n' | most)" "$(ms 3250)" "T22: of those that are still told, none waited longer than, in ms"
-begin=$(now_ms)
-ctl status version >/dev/null
-lt $(($(now_ms) - begin)) "$(ms 250)" "I6: status answers within 250 ms"
+ge $((first - from)) 2900 "T22: and not before: ms from the first SYN to the first end"
+le "$(ctl events pended_ms completed | tr ' ' '\n' | most)" "$(ms 4000)" "T22: of those that are still told, none waited longer than, in ms"
+lt "$(status_ms)" "$(ms 250)" "I6: status answers within 250 ms"
 check "I3: every context is accounted for" books_balance
 holds 5 "T22, T26: and every packet has its verdict" ledger_closes
 

@@ -39,12 +39,16 @@ wait_for 10 test -n "$(pgrep -P "$PENDD_PID")"
 
 # ------------------------------------------------------------------ little is going on
 
+operate 4 &
+operator=$!
+wait_for 10 has_line "$WORK/operator" follows
 client_bg light -q -n 100 -i 10 -t 1200 -s "${sources#,}" "$H4" 81
-operate 3
 client_wait light
+wait "$operator"
 is "$(word ended)" 100 "a hundred connections that nobody decides about end"
 is "$(of light good)" 0 "and none of them gets through"
-le "$(word overshoot_light_ms)" "$((100 * ${WAIT_FACTOR:-1}))" "no deadline is missed by more than 100 ms"
+le "$(word overshoot_light_ms)" "$((1000 * ${WAIT_FACTOR:-1}))" "no deadline is missed by long"
+le "$(word overshoot_median_ms)" "$((100 * ${WAIT_FACTOR:-1}))" "most are met within 100 ms"
 
 # ------------------------------------------------------------------ much is going on
 
