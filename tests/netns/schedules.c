@@ -422,6 +422,7 @@ static void judge_expectation(struct schedule *s, uint64_t now)
 	if (s->expect == R_NONE)
 		return;
 	if (s->result == s->expect || s->result == R_CLOSED) {
+		g.slow += s->result == s->expect && s->result_at > s->expect_soon;
 		s->expect = R_NONE;
 	} else if (s->result != R_NONE) {
 		fail(s, "a permitted client was refused");
@@ -534,6 +535,7 @@ static void schedules_step(uint64_t now)
 
 		if (l->s) {
 			l->s->expect_by += late;
+			l->s->expect_soon += l->s->expect_soon < NEVER ? late : 0;
 			schedule_step(l->s, now);
 		} else if (g.started < g.schedules && g.listed && fresh) {
 			fresh--;
@@ -602,10 +604,13 @@ static void run(void)
 	for (last = now_ns() + ms(5000); !*g.status && now_ns() < last;)
 		round_once();
 	judge_status();
+	if (g.slow * 100 > g.finished * SLOW_PERCENT + 200)
+		fail(NULL, "%u of %u schedules were slow", g.slow, g.finished);
 }
 
 static void summary(void)
 {
+	printf("# %u were slow\n", g.slow);
 	printf("# connected %u, refused %u; contexts pended %u, permitted %u, flushed %u, blocked %u, "
 	       "timed out %u, abandoned %u, lost %u, unseen %u\n"
 	       "# %u retransmissions, %u kernel-lost, %u loads, %u wrong ones, %u second decisions, "

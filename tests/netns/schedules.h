@@ -36,7 +36,10 @@
 #define FAILURES    5
 #define STUCK_MS    60000
 #define NEVER       UINT64_MAX
-#define MS(ns)      ((double)(ns) / 1e6)
+/* A busy machine may not run pendd for a while: a limit is so many times what it promises, which all but a few keep. */
+#define GRACE        3
+#define SLOW_PERCENT 5
+#define MS(ns)       ((double)(ns) / 1e6)
 
 enum kind { A_DECIDE, A_DOUBLE, A_STALE, A_GARBAGE, A_OVERLAY, A_WRONG, A_CLOSE, A_AGAIN };
 static const char *const kind_names[] = {"decide",  "double", "stale", "garbage",
@@ -83,7 +86,7 @@ struct schedule {
 	unsigned effective_permits, effective_blocks;
 	bool blocked;       /* pendd says so */
 	enum result expect; /* R_NONE: nothing more */
-	uint64_t expect_by;
+	uint64_t expect_soon, expect_by;
 	unsigned foreign_then, extended;
 	uint64_t done_at; /* nothing is expected any more: watch until then */
 	bool gap;         /* events may be missing */
@@ -152,7 +155,7 @@ static struct {
 	/* counts for the summary */
 	unsigned events_pended, events_completed, kills, reloads, wrongs, doubles, stales, lost,
 		permitted, flushed, blocked, timed_out, abandoned, connected, refused, retransmits,
-		kernel_lost, unseen;
+		kernel_lost, unseen, slow;
 	char status[65536];
 } g;
 

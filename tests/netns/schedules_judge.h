@@ -154,14 +154,20 @@ static void on_pended(const char *json)
 	context_add(s, id);
 }
 
-static void expect(struct schedule *s, enum result r, uint64_t by)
+static void expect(struct schedule *s, enum result r, uint64_t soon, uint64_t by)
 {
 	s->expect = r;
+	s->expect_soon = soon;
 	s->expect_by = by;
 	s->foreign_then = g.foreigns;
 	s->extended = 0;
 	s->strict = strcmp(context_last(s)->state, "flushed") &&
 		    strcmp(context_last(s)->state, "timed-out");
+}
+
+static void expect_within(struct schedule *s, enum result r, uint64_t since, double limit)
+{
+	expect(s, r, since + ms(limit * g.factor), since + ms(limit * g.factor * GRACE));
 }
 
 /* The next retransmission of a client of age a comes before 2a + 1 s. */
@@ -179,8 +185,9 @@ static bool against_policy(const struct schedule *s, const struct context *c)
 
 	if (s->gap || !must_say(l, O_BLOCK))
 		return false;
-	return strcmp(c->state, "timed-out") ? s->solid_block
-					     : c->ended - l->solid_since > ms(300 * g.factor);
+	return strcmp(c->state, "timed-out")
+		       ? s->solid_block
+		       : c->ended - l->solid_since > ms(300 * g.factor * GRACE);
 }
 
 static void ended_permit(struct schedule *s, const struct context *c)
@@ -192,9 +199,9 @@ static void ended_permit(struct schedule *s, const struct context *c)
 	if (s->fd < 0 || s->result != R_NONE)
 		return; /* gone, or connected already */
 	if (!strcmp(c->state, "permitted"))
-		expect(s, R_CONNECTED, c->ended + ms(300 * g.factor));
+		expect_within(s, R_CONNECTED, c->ended, 300);
 	else
-		expect(s, R_CONNECTED, next_retransmit(s, c->ended));
+		expect(s, R_CONNECTED, NEVER, next_retransmit(s, c->ended));
 }
 
 static void ended_block(struct schedule *s, const struct context *c, const char *how)
@@ -208,16 +215,19 @@ static void ended_block(struct schedule *s, const struct context *c, const char 
 	if (s->fd < 0 || s->result != R_NONE)
 		return;
 	if (strcmp(how, "drop") != 0)
-		expect(s, R_REFUSED, c->ended + ms(200 * g.factor));
+		expect_within(s, R_REFUSED, c->ended, 200);
 	else
 		s->done_at = c->ended + ms(300 + roll(&s->rng, 2200));
 }
 
 static void judge_timeout(struct schedule *s, const struct context *c, long pended_ms)
 {
+	double over = (double)(pended_ms - s->slot->timeout_ms);
+
 	if (pended_ms < s->slot->timeout_ms - 5)
 		fail(s, "context %s timed out after %ld ms", c->id, pended_ms);
-	if (pended_ms > s->slot->timeout_ms + 300 * g.factor)
+	g.slow += over > 300 * g.factor;
+	if (over > 300 * g.factor * GRACE)
 		fail(s, "context %s outlived its deadline: %ld ms", c->id, pended_ms);
 }
 
