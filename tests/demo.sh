@@ -18,6 +18,7 @@ case $B in /*) ;; *) B=$top/$B ;; esac
 host=pend-demo-h$$ client=pend-demo-c$$
 work='' pendd='' failures=0 checks=0 decided=0
 wait_limit=30 # seconds, for anything to happen
+slack=${PEND_DEMO_SLACK:-0} # ms more for what has a limit, where a busy machine may not run somebody for a while
 
 # ------------------------------------------------------------------ telling ----
 
@@ -198,7 +199,7 @@ waits() # port text: it is held, and nothing reached the server
 # longer than the limit to start, from the time that pendd noted.
 within() # port limit-in-ms time-seen text
 {
-	local port=$1 limit=$2 took=$(($3 - decided)) own
+	local port=$1 limit=$(($2 + slack)) took=$(($3 - decided)) own
 	if [ "$took" -lt 0 ]; then
 		bad "$4 before the decision"
 		return
@@ -326,10 +327,10 @@ timed() # name port pattern text: what happened 2 s after the SYN came
 	seen=$(at "$1" "$3")
 	took=$((seen - $(<"$work/$1.start")))
 	line "$seen" client "$4"
-	# The start of nc is in that; pendd's own figure is not, and is 100 ms late at most.
+	# The start of nc is in that; pendd's own figure is not, and is 100 ms late at most, and the slack.
 	await eval '[ -n "$(ended "$port" pended_ms)" ]'
 	own=$(ended "$port" pended_ms)
-	if [ "$took" -ge 1990000 ] && [ "${own:-0}" -ge 1990 ] && [ "$own" -le 2100 ]; then
+	if [ "$took" -ge 1990000 ] && [ "${own:-0}" -ge 1990 ] && [ "$own" -le $((2100 + slack)) ]; then
 		good "$4 after $(span "$took"); pendd held it for $own ms"
 	else
 		bad "$4 after $(span "$took"); pendd held it for ${own:-?} ms, not 2 s"
