@@ -177,7 +177,7 @@ try_bad huge no "... a line that is too long ends its connection"
 like "$(cat "$WORK/wrong.says")" '"too-long"' "... it is told why"
 like "$(cat "$WORK/wrong.says")" '^closed|^error' "... and closed"
 try_bad odd no "... none of that is an answer"
-start wrong spare slow 300
+start wrong spare slow 150 # 1.2 s for all, of their 3
 is "$(client -n 8 -c 8 -t 9000 -q "$H4" 7004 | field good)" 8 "slow: its connections are let in, one after the other"
 stop wrong
 start wrong spare deaf
