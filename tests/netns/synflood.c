@@ -12,6 +12,7 @@
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ static const char usage_text[] =
 	"  -f FLAGS  of FSRPAUEC (S)\n"
 	"  -l BYTES  of payload, up to 1000 (0)\n"
 	"  -R SEED   of the random values (1)\n"
-	"Prints {\"sent\":N,\"seconds\":S}. Only inside a network namespace of its own.\n";
+	"Prints {\"sent\":N,\"seconds\":S}, on SIGTERM too. Only inside a network namespace of its own.\n";
 
 struct segment {
 	uint8_t bytes[1100]; /* the whole packet as sent */
@@ -56,6 +57,14 @@ struct flood {
 	struct sockaddr_storage to;
 	socklen_t to_len;
 };
+
+static volatile sig_atomic_t over;
+
+static void on_term(int signal)
+{
+	(void)signal;
+	over = 1;
+}
 
 static void die(const char *what)
 {
@@ -227,7 +236,7 @@ static void flood_run(struct flood *f)
 	double begin = now();
 	unsigned sent = 0;
 
-	while (sent < f->count) {
+	while (sent < f->count && !over) {
 		double due = (now() - begin) * f->rate + 1;
 		unsigned want = due < f->count ? (unsigned)due : f->count;
 
@@ -326,6 +335,7 @@ int main(int argc, char **argv)
 	f.fd = socket(f.family, SOCK_RAW, IPPROTO_RAW);
 	if (f.fd < 0)
 		die("synflood: socket");
+	sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term}, NULL);
 	flood_run(&f);
 	return 0;
 }

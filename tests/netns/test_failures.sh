@@ -44,12 +44,12 @@ rules_left() { { h nft list ruleset; h iptables-save; h iptables-legacy-save; } 
 
 # ---- T5: unregister and stop in a storm of classifies ----
 
-storm() { # name port: 3,000 SYNs a second from everywhere, for 15 s, where nobody listens
-	ip netns exec "$C" "$BIN/tests/netns/synflood" -s 198.18.0.1 -S 60000 -n 45000 -r 3000 $H4 "$2" >"$WORK/$1" 2>&1 &
+storm() { # name port: 3,000 SYNs a second from everywhere, for 8 s and while it is needed, where nobody listens
+	ip netns exec "$C" "$BIN/tests/netns/synflood" -s 198.18.0.1 -S 60000 -n 600000 -r 3000 $H4 "$2" >"$WORK/$1" 2>&1 &
 	STORMS+=" $!"
 }
 SETTINGS='max-contexts 3000; high-watermark-percent 100; max-per-source 0;'
-slowest=0 stuck=0 leaked='' STORMS=''
+slowest=0 stuck=0 leaked='' STORMS='' storms=$(now_ms)
 storm storm80 8080; storm storm83 8083; storm storm86 8086
 for how in TERM stop KILL INT stop TERM; do
 	restart "$SETTINGS"
@@ -90,12 +90,19 @@ for i in 1 2 3 4 5 6; do # the rule that holds them goes, and comes back
 	[ "$(ctl reload)" = "ok $((i + 1))" ] || wrong+=" $i"
 done
 is "$wrong" "" "T5: the rule and its authority unregistered three times with contexts pended"
+storms_long() { [ "$(now_ms)" -ge $((storms + 8000)) ]; }
+wait_for 9 storms_long
+over=''
+for pid in $STORMS; do running "$pid" || over+=" $pid"; done
+is "$over" "" "T5: the storm lasts until then"
 # shellcheck disable=SC2086  # words
+kill -TERM $STORMS
+# shellcheck disable=SC2086
 wait $STORMS
-ctl drop all >/dev/null
-holds 5 "T5: no context is left" stat_is totals.pending 0
+emptied() { ctl drop all >/dev/null; stat_is totals.pending 0; } # what was still queued is pended after a drop
+holds 5 "T5: no context is left" emptied
 check "T5: each is accounted for" books_balance
-for name in storm80 storm83 storm86; do is "$(field sent <"$WORK/$name")" 45000 "$name was one"; done
+for name in storm80 storm83 storm86; do ge "$(field sent <"$WORK/$name")" 12000 "$name was one"; done
 check "T5: and then it works as ever" connects $H4 83
 
 # ---- T6: the daemon is gone, its rules are left ----
