@@ -24,7 +24,7 @@ struct job {
 	size_t len;
 	const char *config;
 	const struct policyfile_sources *in_force;
-	struct policyfile_sources sources; /* what was read now */
+	struct policyfile_sources sources; /* what was read now, or is in force and was added to */
 	struct overlay *overlay;
 	struct overlay_plan plan;
 	char *journal; /* LOAD: goes with the image */
@@ -101,6 +101,13 @@ static int text_read(void *ctx, const char *from, const char *path, char **data,
 	return 0;
 }
 
+static int job_parse_again(struct job *j, struct policy **p)
+{
+	int r = policyfile_sources_copy(&j->sources, j->in_force);
+
+	return r < 0 ? r : policyfile_load_again(&j->sources, &j->plan.overlay, p, &j->diag);
+}
+
 static int job_parse(struct job *j, struct policy **p)
 {
 	struct policy_loader loader = {.read = text_read, .ctx = j};
@@ -110,7 +117,13 @@ static int job_parse(struct job *j, struct policy **p)
 		return policy_parse(p, "policy", &loader, &j->diag);
 	if (j->files)
 		return policyfile_load_with(j->config, &j->sources, &j->plan.overlay, p, &j->diag);
-	return policyfile_load_again(j->in_force, &j->plan.overlay, p, &j->diag);
+	return job_parse_again(j, p);
+}
+
+/* What was looked up besides may be lost; what is in force is not for that. */
+static bool job_has_sources(const struct job *j)
+{
+	return j->files || !j->sources.lost;
 }
 
 /* Something to classify with, and the difference. Takes the image. */
@@ -135,7 +148,7 @@ static int job_dry(struct job *j)
 /* The image, and all that another authority process needs to carry on. The descriptor or -errno. */
 static int job_file(struct job *j)
 {
-	const struct policyfile_sources *from = j->files ? &j->sources : j->in_force;
+	const struct policyfile_sources *from = job_has_sources(j) ? &j->sources : j->in_force;
 	struct policyfile_bytes part[POLICYFILE_PARTS] = {{0}};
 	char *overlay = NULL;
 	int ret = 0;
@@ -370,7 +383,7 @@ bool reload_answer(struct reload *r, const struct msg *m)
 	view_set_text(r->env.view, j->print);
 	j->classifier = NULL;
 	j->image = j->print = NULL;
-	if (j->files) {
+	if (job_has_sources(j)) {
 		policyfile_sources_deinit(&r->sources);
 		r->sources = j->sources;
 		j->sources = (struct policyfile_sources){0};

@@ -221,8 +221,8 @@ int policyfile_load(const char *path, struct policy **out, struct policy_diag *d
 
 #define SOURCES_MAX (512u << 20)
 
-/* COUNTRY: networks of the country `path` in the database `from`. */
-enum source_type { SOURCE_FILE = 1, SOURCE_LIST, SOURCE_COUNTRY };
+/* COUNTRY: networks of the country `path` in the database `from`. USER, GROUP: the number of `path`. */
+enum source_type { SOURCE_FILE = 1, SOURCE_LIST, SOURCE_COUNTRY, SOURCE_USER, SOURCE_GROUP };
 
 struct source_network {
 	uint8_t family, lo[16], hi[16];
@@ -267,6 +267,22 @@ static bool source_next(const char *data, size_t len, size_t *at, struct found *
 	return true;
 }
 
+static bool source_valid(const struct found *f)
+{
+	switch ((enum source_type)f->head.type) {
+	case SOURCE_FILE:
+		return true;
+	case SOURCE_LIST:
+		return !f->head.len || !f->data[f->head.len - 1];
+	case SOURCE_COUNTRY:
+		return f->head.len % sizeof(struct source_network) == 0;
+	case SOURCE_USER:
+	case SOURCE_GROUP:
+		return f->head.len == sizeof(uint32_t);
+	}
+	return false;
+}
+
 /* The first one is the file that names all others. */
 bool policyfile_sources_valid(const void *data, size_t len)
 {
@@ -274,11 +290,7 @@ bool policyfile_sources_valid(const void *data, size_t len)
 	size_t at = 0, n = 0;
 
 	while (source_next(data, len, &at, &f)) {
-		if (f.head.type < SOURCE_FILE || f.head.type > SOURCE_COUNTRY)
-			return false;
-		if (f.head.type == SOURCE_COUNTRY && f.head.len % sizeof(struct source_network))
-			return false;
-		if (f.head.type == SOURCE_LIST && f.head.len && f.data[f.head.len - 1])
+		if (!source_valid(&f))
 			return false;
 		if (!n++ && (f.head.type != SOURCE_FILE || f.head.has_from || !f.head.path_len))
 			return false;
@@ -388,24 +400,6 @@ static int again_glob(void *ctx, const char *from, const char *pattern, char ***
 	return 0;
 }
 
-/* One that was not asked for when the sources were kept is looked up in the file. */
-static int again_country(void *ctx, const char *database, const char *code, geo_add_fn *add,
-			 void *arg)
-{
-	const struct loading *l = ctx;
-	struct source_network net;
-	struct found f;
-
-	if (!source_find(l->sources, SOURCE_COUNTRY, database, code, &f))
-		return file_country(ctx, database, code, add, arg);
-	for (size_t at = 0; at < f.head.len; at += sizeof(net)) {
-		memcpy(&net, f.data + at, sizeof(net));
-		if (!add(arg, net.family, net.lo, net.hi))
-			break;
-	}
-	return 0;
-}
-
 static int keep_read(void *ctx, const char *from, const char *path, char **data, size_t *len)
 {
 	struct policyfile_sources *s = ((const struct loading *)ctx)->sources;
@@ -463,6 +457,42 @@ static int keep_country(void *ctx, const char *database, const char *code, geo_a
 	return err;
 }
 
+/* One that was not asked for when the sources were kept is looked up in the file. */
+static int again_country(void *ctx, const char *database, const char *code, geo_add_fn *add,
+			 void *arg)
+{
+	const struct loading *l = ctx;
+	struct source_network net;
+	struct found f;
+
+	if (!source_find(l->sources, SOURCE_COUNTRY, database, code, &f))
+		return keep_country(ctx, database, code, add, arg);
+	for (size_t at = 0; at < f.head.len; at += sizeof(net)) {
+		memcpy(&net, f.data + at, sizeof(net));
+		if (!add(arg, net.family, net.lo, net.hi))
+			break;
+	}
+	return 0;
+}
+
+/* An account that is gone by now, or has another number, is what it was. */
+static int keep_id(void *ctx, bool group, const char *name, uint32_t *id)
+{
+	struct policyfile_sources *s = ((const struct loading *)ctx)->sources;
+	enum source_type type = group ? SOURCE_GROUP : SOURCE_USER;
+	struct found f;
+	int err;
+
+	if (source_find(s, type, NULL, name, &f)) {
+		memcpy(id, f.data, sizeof(*id));
+		return 0;
+	}
+	err = policylookup_id(NULL, group, name, id);
+	if (!err)
+		source_keep(s, type, NULL, name, (const char *)id, sizeof(*id));
+	return err;
+}
+
 static int keep_glob(void *ctx, const char *from, const char *pattern, char ***paths, size_t *n)
 {
 	struct policyfile_sources *s = ((const struct loading *)ctx)->sources;
@@ -499,18 +529,28 @@ int policyfile_load_with(const char *path, struct policyfile_sources *keep,
 		loader.read = keep_read;
 		loader.glob = keep_glob;
 		loader.country = keep_country;
+		loader.id = keep_id;
 	}
 	err = policy_parse_with(out, path, &loader, overlay, diag);
 	geo_close(l.geo);
 	return err;
 }
 
-int policyfile_load_again(const struct policyfile_sources *sources,
-			  const struct policy_overlay *overlay, struct policy **out,
-			  struct policy_diag *diag)
+int policyfile_sources_copy(struct policyfile_sources *to, const struct policyfile_sources *from)
 {
-	struct policyfile_sources s = *sources;
-	struct loading l = {.sources = &s};
+	struct policyfile_sources s = {.lost = from->lost};
+
+	source_add(&s, from->data, from->len);
+	if (s.lost && !from->lost)
+		return -ENOMEM;
+	*to = s;
+	return 0;
+}
+
+int policyfile_load_again(struct policyfile_sources *sources, const struct policy_overlay *overlay,
+			  struct policy **out, struct policy_diag *diag)
+{
+	struct loading l = {.sources = sources};
 	struct policy_loader loader = file_loader(&l);
 	struct found f;
 	size_t at = 0;
@@ -518,7 +558,7 @@ int policyfile_load_again(const struct policyfile_sources *sources,
 	int err;
 
 	*diag = (struct policy_diag){0};
-	if (s.lost || !source_next(s.data, s.len, &at, &f))
+	if (sources->lost || !source_next(sources->data, sources->len, &at, &f))
 		return -ENODATA;
 	path = strndup(f.path, f.head.path_len);
 	if (!path)
@@ -526,6 +566,7 @@ int policyfile_load_again(const struct policyfile_sources *sources,
 	loader.read = again_read;
 	loader.glob = again_glob;
 	loader.country = again_country;
+	loader.id = keep_id;
 	err = policy_parse_with(out, path, &loader, overlay, diag);
 	geo_close(l.geo);
 	free(path);

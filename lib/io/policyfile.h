@@ -18,8 +18,8 @@
 int policyfile_load(const char *path, struct policy **out, struct policy_diag *diag);
 
 /*
- * All bytes that were read for a policy, so that the same policy can be parsed again whatever the
- * files hold by then. Flat: it travels as it is.
+ * All that was read and looked up for a policy, so that the same policy can be parsed again whatever the
+ * files hold by then, and whoever has an account. Flat: it travels as it is.
  */
 struct policyfile_sources {
 	char *data; /* malloced */
@@ -28,6 +28,8 @@ struct policyfile_sources {
 };
 
 void policyfile_sources_deinit(struct policyfile_sources *s);
+/* `to` is empty before. 0 or -ENOMEM. */
+int policyfile_sources_copy(struct policyfile_sources *to, const struct policyfile_sources *from);
 /* Can such bytes be asked for what is in them? For bytes that came from elsewhere. */
 bool policyfile_sources_valid(const void *data, size_t len);
 /* As policyfile_load, with changes of run time over it (NULL: none). `keep` (NULL, or empty) gets what was
@@ -35,10 +37,10 @@ bool policyfile_sources_valid(const void *data, size_t len);
 int policyfile_load_with(const char *path, struct policyfile_sources *keep,
 			 const struct policy_overlay *overlay, struct policy **out,
 			 struct policy_diag *diag);
-/* The same from what was kept; no file of the policy is looked at. */
-int policyfile_load_again(const struct policyfile_sources *sources,
-			  const struct policy_overlay *overlay, struct policy **out,
-			  struct policy_diag *diag);
+/* The same from what was kept; no file of the policy is looked at. Accounts and countries that only the overlay names
+ * are looked up, and kept from now on: `lost` says that they could not be. */
+int policyfile_load_again(struct policyfile_sources *sources, const struct policy_overlay *overlay,
+			  struct policy **out, struct policy_diag *diag);
 
 /* What goes with an image, each as bytes; an empty one is not there. */
 enum policyfile_part {

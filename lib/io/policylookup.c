@@ -60,7 +60,7 @@ static int account_find(struct account *a, bool group, const char *name, uint32_
  * system calls that the process which loads policies anew may not make, and a name has to mean the same at each
  * loading.
  */
-static int id_find(void *ctx, bool group, const char *name, uint32_t *out)
+int policylookup_id(void *ctx, bool group, const char *name, uint32_t *out)
 {
 	struct account a = {.buf = malloc(LINE_MAX_BYTES)};
 	int err = a.buf ? account_find(&a, group, name, out) : ENOMEM;
@@ -89,7 +89,7 @@ static uint32_t minute_of(void *ctx, int year, int month, int day, int hour, int
 
 void policylookup_init(struct policy_loader *loader)
 {
-	loader->id = id_find;
+	loader->id = policylookup_id;
 	loader->minute = minute_of;
 	loader->now = (uint32_t)(time(NULL) / 60);
 }

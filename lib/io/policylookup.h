@@ -7,5 +7,7 @@
 
 /* Fills in what the loader looks up; not read, glob and ctx, which nothing here uses. */
 void policylookup_init(struct policy_loader *loader);
+/* Its `id`, as of now; ctx is not used. */
+int policylookup_id(void *ctx, bool group, const char *name, uint32_t *out);
 
 #endif

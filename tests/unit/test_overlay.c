@@ -4,6 +4,7 @@
  * made-up verdict process and clock.
  */
 #include "changes_run.h"
+#include <pwd.h>
 
 /* ----------------------------------------------------------------------- rules ---- */
 
@@ -318,6 +319,69 @@ START_TEST(reloads_keep_changes)
 }
 END_TEST
 
+/* The only user that this host has, in place of what the C library reads. */
+static struct passwd account;
+
+int fgetpwent_r(FILE *f, struct passwd *pw, char *buf, size_t size, struct passwd **out)
+{
+	(void)buf;
+	(void)size;
+	*out = NULL;
+	if (ftell(f) || fgetc(f) == EOF)
+		return ENOENT;
+	*pw = account;
+	*out = pw;
+	return 0;
+}
+
+/* The clock goes on until what has an end is gone. */
+static void expire(unsigned ends)
+{
+	now_ms += 1000;
+	for (int i = 0; i < 300 && done + failed < ends; i++) {
+		spin(5);
+		if (sent.type)
+			answer(PEND_OK);
+	}
+}
+
+START_TEST(accounts_stay_what_they_were)
+{
+	void *image;
+	size_t size;
+
+	account = (struct passwd){.pw_name = (char[]){"web"}, .pw_uid = 33};
+	file("layer default {\n\tblock proto tcp user web\n\tpermit\n}\n");
+	ck_assert_int_eq(changes_add(c, amend_new(AMEND_RELOAD)), 0);
+	settle(1);
+	size = view.size;
+	image = malloc(size);
+	ck_assert_ptr_nonnull(image);
+	memcpy(image, view.image, size);
+	ck_assert_int_eq(changes_add(c, rule("permit from 192.0.2.9", 0, now_ms / 1000 + 1)), 0);
+	settle(2);
+	/* the name is another's by then */
+	account.pw_uid = 34;
+	expire(3);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 0);
+	ck_assert_uint_eq(view.size, size);
+	ck_assert_mem_eq(view.image, image, size);
+	free(image);
+	/* and so for the accounts that changes name, until the next reload */
+	account.pw_name = (char[]){"late"};
+	add_rule("block proto tcp user late");
+	ck_assert_int_eq(changes_add(c, rule("permit from 192.0.2.9", 0, now_ms / 1000 + 1)), 0);
+	settle(5);
+	account.pw_name = (char[]){"nobody-else"};
+	expire(6);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 1);
+	ck_assert_uint_eq(failed, 0);
+	ck_assert_int_eq(changes_add(c, amend_new(AMEND_RELOAD)), 0);
+	settle(7);
+	ck_assert_uint_eq(failed, 1);
+}
+END_TEST
+
 /* ------------------------------------------------------------- the next process ---- */
 
 START_TEST(another_process_carries_on)
@@ -519,6 +583,7 @@ Suite *suite(void)
 	tcase_add_test(t, a_connection_that_ends_meanwhile);
 	tcase_add_test(t, ends_by_the_clock);
 	tcase_add_test(t, reloads_keep_changes);
+	tcase_add_test(t, accounts_stay_what_they_were);
 	tcase_add_test(t, another_process_carries_on);
 	tcase_add_test(t, another_process_knows_what_ends);
 	tcase_add_test(t, wrong_handovers);

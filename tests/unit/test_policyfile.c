@@ -37,8 +37,9 @@ static void setup(void)
 	strcpy(dir, "/tmp/pend-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(main_path, sizeof(main_path), "%s/p.conf", dir);
-	file("p.conf", "include \"*.inc\"\nset a { file \"list\", 192.0.2.1 }\n"
-		       "set b { file \"list\" }\nlayer l { block from { @a, @b } }\n");
+	file("p.conf",
+	     "include \"*.inc\"\nset a { file \"list\", 192.0.2.1 }\n"
+	     "set b { file \"list\" }\nlayer l { block from { @a, @b } user root group root }\n");
 	file("1.inc", "layer one { permit }\n");
 	file("2.inc", "layer two { permit proto 6 }\n");
 	file("list", "10.0.0.0/8\n");
@@ -158,7 +159,7 @@ START_TEST(damaged_sources)
 		t.data = malloc(i ? i : 1);
 		ck_assert_ptr_nonnull(t.data);
 		memcpy(t.data, s.data, i);
-		t.len = i;
+		t.len = t.cap = i;
 		if (policyfile_sources_valid(t.data, t.len)) {
 			policy_diag_deinit(&diag);
 			if (policyfile_load_again(&t, NULL, &p, &diag) == 0)
