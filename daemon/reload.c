@@ -16,6 +16,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define RESTART_TEXT 256 /* has the names of all settings that a restart takes */
+
 /* One run. The thread owns it between pthread_create and its write to the eventfd. */
 struct job {
 	enum reload_kind kind;
@@ -40,7 +42,7 @@ struct job {
 	char *old;                     /* DRY: that of the policy in force; NULL: not known */
 	char *diff;                    /* DRY: NULL: too much */
 	struct candidate *candidate;
-	char restart[MSG_TEXT];
+	char restart[RESTART_TEXT];
 };
 
 struct reload {
@@ -294,6 +296,12 @@ static void settings_restart(const struct settings *a, const struct settings *b,
 		{"multicast", DIFFERS(multicast)},
 		{"fail", DIFFERS(fail_open)},
 		{"raw", DIFFERS(raw_reinject)},
+		{"kernel-decisions", DIFFERS(kernel_decisions)},
+		{"track-established", DIFFERS(track_established)},
+		{"reauthorize", DIFFERS(reauthorize)},
+		{"on-limit", DIFFERS(on_limit)},
+		{"on-malformed", DIFFERS(on_malformed)},
+		{"on-stop", DIFFERS(on_stop)},
 		{"state", strcmp(a->state, b->state) != 0},
 		{"history", DIFFERS(history) || DIFFERS(history_keep) || DIFFERS(history_max)},
 		{"busy-poll", DIFFERS(busy_poll)},

@@ -20,7 +20,7 @@ static uint64_t now_ms;
 static struct msg sent, kept;
 static int sent_fd, kept_fd = -1;
 static unsigned posted, done, failed, generation, revision;
-static char codes[4096], texts[8192];
+static char codes[4096], texts[8192], restarts[256]; /* restarts: of the last reload */
 static uint32_t last_object;
 static bool last_same;
 static bool dead; /* the verdict process does not take messages */
@@ -53,6 +53,8 @@ static inline void ended(void *ctx, const struct amend *ch, const struct amend_r
 
 	(void)ctx;
 	snprintf(codes + n, sizeof(codes) - n, "%s%s", n ? " " : "", res->code ? res->code : "ok");
+	if (res->reload)
+		snprintf(restarts, sizeof(restarts), "%s", res->reload->restart);
 	if (res->reload)
 		snprintf(texts + t, sizeof(texts) - t, "%s|%s", res->text,
 			 res->reload->diagnostics);

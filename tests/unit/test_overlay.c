@@ -319,6 +319,109 @@ START_TEST(reloads_keep_changes)
 }
 END_TEST
 
+/* Each with a value that is not its default. */
+static const struct starred {
+	const char *word, *value, *told; /* told: NULL: by the word itself */
+} starred[] = {
+	{"control", "\"/run/other.sock\"", NULL},
+	{"control-group", "other", NULL},
+	{"observe-group", "other", NULL},
+	{"user", "other", NULL},
+	{"queues", "7", NULL},
+	{"mark-mask", "0xff", NULL},
+	{"hookup", "nft", NULL},
+	{"table", "other", NULL},
+	{"hooks", "input", "hookup"},
+	{"priority", "30", "hookup"},
+	{"iptables", "nft", "hookup"},
+	{"loopback", "yes", NULL},
+	{"multicast", "yes", NULL},
+	{"fail", "open", NULL},
+	{"raw", "no", NULL},
+	{"kernel-decisions", "no", NULL},
+	{"track-established", "no", NULL},
+	{"reauthorize", "no", NULL},
+	{"max-contexts", "17", "limits"},
+	{"max-per-source", "17", "limits"},
+	{"max-per-service", "17", "limits"},
+	{"max-packets", "17", "limits"},
+	{"max-bytes", "1M", "limits"},
+	{"hold-max", "17", "limits"},
+	{"high-watermark-percent", "17", "limits"},
+	{"kernel-queue", "17", "limits"},
+	{"receive-buffer", "1M", "limits"},
+	{"busy-poll", "17", NULL},
+	{"max-clients", "17", "limits"},
+	{"on-limit", "permit", NULL},
+	{"on-malformed", "permit", NULL},
+	{"on-stop", "permit", NULL},
+	{"state", "\"/var/other.db\"", NULL},
+	{"history", "none", NULL},
+	{"history-keep", "1d", "history"},
+	{"history-max", "17", "history"},
+};
+
+#define STARRED (sizeof(starred) / sizeof(starred[0]))
+
+static void reload(const char *text)
+{
+	unsigned ends = done + failed + 1;
+
+	file(text);
+	ck_assert_int_eq(changes_add(c, amend_new(AMEND_RELOAD)), 0);
+	settle(ends);
+	ck_assert_msg(!failed, "%s%s", text, texts);
+}
+
+START_TEST(what_a_restart_takes_is_told)
+{
+	char text[4096] = "settings {\n", one[128];
+	size_t n = strlen(text);
+
+	for (size_t i = 0; i < STARRED; i++) {
+		const struct starred *s = &starred[i];
+
+		snprintf(one, sizeof(one), "settings { %s %s; }\n", s->word, s->value);
+		reload(one);
+		ck_assert_str_eq(restarts, s->told ? s->told : s->word);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %s;\n", s->word, s->value);
+	}
+	snprintf(text + n, sizeof(text) - n, "}\n");
+	reload(text);
+	for (size_t i = 0; i < STARRED; i++) {
+		const char *want = starred[i].told ? starred[i].told : starred[i].word;
+
+		ck_assert_msg(strstr(restarts, want) != NULL, "%s: %s", want, restarts);
+	}
+	reload("settings { timeout 7s; }\n");
+	ck_assert_str_eq(restarts, "");
+}
+END_TEST
+
+/* The page's stars are these. */
+START_TEST(what_a_restart_takes_is_starred)
+{
+	FILE *f = fopen("man/pend.conf.5", "r");
+	char line[1024], word[64];
+	unsigned stars = 0;
+	size_t i;
+
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof(line), f)) {
+		char *star = strstr(line, " *\n");
+
+		if (sscanf(line, ".It Cm %63s", word) != 1)
+			continue;
+		for (i = 0; i < STARRED && strcmp(starred[i].word, word) != 0; i++) {
+		}
+		ck_assert_msg(!star || i < STARRED, "%s has a star", word);
+		stars += star != NULL;
+	}
+	fclose(f);
+	ck_assert_uint_eq(stars, STARRED);
+}
+END_TEST
+
 /* The only user that this host has, in place of what the C library reads. */
 static struct passwd account;
 
@@ -583,6 +686,8 @@ Suite *suite(void)
 	tcase_add_test(t, a_connection_that_ends_meanwhile);
 	tcase_add_test(t, ends_by_the_clock);
 	tcase_add_test(t, reloads_keep_changes);
+	tcase_add_test(t, what_a_restart_takes_is_told);
+	tcase_add_test(t, what_a_restart_takes_is_starred);
 	tcase_add_test(t, accounts_stay_what_they_were);
 	tcase_add_test(t, another_process_carries_on);
 	tcase_add_test(t, another_process_knows_what_ends);
