@@ -322,17 +322,42 @@ static void fail_batch(struct changes *c, const struct reload_result *res)
 	soon(c);
 }
 
+static bool has_reload(struct changes *c)
+{
+	struct list *p, *tmp;
+
+	list_foreach(p, tmp, &c->batch)
+		if (container_of(p, struct amend, link)->kind == AMEND_RELOAD)
+			return true;
+	return false;
+}
+
+/*
+ * With how many of the batch to try again; 0: it is not for one of them that all have failed. What only a
+ * reload meets, a file that cannot be read, is left to the reload, which is the last.
+ */
+static size_t fewer(struct changes *c, int status)
+{
+	size_t n = list_count(&c->batch);
+
+	if (n < 2 || status == -ENOMEM)
+		return 0;
+	if (status == -EINVAL || status == -E2BIG)
+		return (n + 1) / 2;
+	return has_reload(c) ? n - 1 : 0;
+}
+
 static void compiled(void *ctx, enum reload_kind kind, const struct reload_result *res)
 {
 	struct changes *c = ctx;
-	size_t n = list_count(&c->batch);
+	size_t n = fewer(c, res->status);
 
 	(void)kind;
 	if (res->status == 0) {
 		commit(c, res);
-	} else if (res->status == -EINVAL && n > 1) {
+	} else if (n) {
 		c->stats.halved++;
-		c->limit = (n + 1) / 2;
+		c->limit = n;
 		put_back(c);
 	} else {
 		fail_batch(c, res);
@@ -345,16 +370,6 @@ static void start_failed(struct changes *c, int err)
 
 	snprintf(res.text, sizeof(res.text), "cannot start: %s", strerror(-err));
 	fail_batch(c, &res);
-}
-
-static bool has_reload(struct changes *c)
-{
-	struct list *p, *tmp;
-
-	list_foreach(p, tmp, &c->batch)
-		if (container_of(p, struct amend, link)->kind == AMEND_RELOAD)
-			return true;
-	return false;
 }
 
 static void compile(struct changes *c)

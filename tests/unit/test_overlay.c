@@ -89,6 +89,27 @@ START_TEST(only_the_wrong_ones_fail)
 }
 END_TEST
 
+/* A file that cannot be read is the reload's alone, as one that is wrong. */
+START_TEST(a_reload_fails_for_itself)
+{
+	for (int there = 0; there < 2; there++) {
+		unlink(config);
+		if (there)
+			file("nonsense\n");
+		done = failed = 0;
+		codes[0] = '\0';
+		add_rule("permit from 192.0.2.1");
+		ck_assert_int_eq(changes_add(c, elements(OVERLAY_ADD, "8.8.8.8", 0, 0)), 0);
+		ck_assert_int_eq(changes_add(c, amend_new(AMEND_RELOAD)), 0);
+		add_rule("permit from 192.0.2.2");
+		settle(4);
+		ck_assert_str_eq(codes, "ok ok policy ok");
+	}
+	ck_assert_uint_eq(changes_overlay(c)->objects, 4);
+	ck_assert(in("8.8.8.8"));
+}
+END_TEST
+
 START_TEST(the_verdict_process_refuses)
 {
 	add_rule("permit from 192.0.2.1");
@@ -677,6 +698,7 @@ Suite *suite(void)
 	tcase_add_test(t, all_or_nothing);
 	tcase_add_test(t, what_waits_is_put_in_force_together);
 	tcase_add_test(t, only_the_wrong_ones_fail);
+	tcase_add_test(t, a_reload_fails_for_itself);
 	tcase_add_test(t, the_verdict_process_refuses);
 	tcase_add_test(t, bounds);
 	tcase_add_test(t, sets_change_without_a_policy);
