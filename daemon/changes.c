@@ -143,6 +143,38 @@ static uint64_t wall_s(const struct changes *c)
 	return c->env.wall_ms() / 1000;
 }
 
+static void arm(struct changes *c)
+{
+	uint64_t end = overlay_next_end(c->master), now = wall_s(c), ms = TIMER_MS;
+
+	loop_timer_cancel(c->env.loop, &c->timer);
+	if (!end)
+		return;
+	if (end <= now)
+		ms = 1;
+	else if ((end - now) * 1000 < ms)
+		ms = (end - now) * 1000;
+	loop_timer_arm(c->env.loop, &c->timer,
+		       mono_add(loop_now(c->env.loop), ms * MONO_NS_PER_MS));
+}
+
+static void postpone(struct changes *c, struct amend *ch)
+{
+	list_del(&ch->link);
+	list_add_tail(&c->later, &ch->link);
+	loop_timer_arm(c->env.loop, &c->retry,
+		       mono_add(loop_now(c->env.loop), RETRY_MS * MONO_NS_PER_MS));
+}
+
+/* It changes nothing. For ends, the clock may have been set back since the timer: nothing else looks at it again. */
+static void nothing(struct changes *c, struct amend *ch)
+{
+	if (ch->kind == AMEND_EXPIRED)
+		arm(c);
+	list_del(&ch->link);
+	amend_free(ch);
+}
+
 /* The change becomes part of c->next, or is over. */
 static void take(struct changes *c, struct amend *ch)
 {
@@ -158,12 +190,12 @@ static void take(struct changes *c, struct amend *ch)
 		return;
 	}
 	overlay_put(o);
-	if (r < 0) {
+	if (r < 0 && is_end(ch))
+		postpone(c, ch);
+	else if (r < 0)
 		fail(c, ch, r, e.text);
-		return;
-	}
-	list_del(&ch->link);
-	amend_free(ch);
+	else
+		nothing(c, ch);
 }
 
 static bool alone(const struct amend *ch)
@@ -191,23 +223,6 @@ static void gather(struct changes *c)
 }
 
 /* --------------------------------------------------------------------- putting in force ---- */
-
-static void on_timer(void *ctx);
-
-static void arm(struct changes *c)
-{
-	uint64_t end = overlay_next_end(c->master), now = wall_s(c), ms = TIMER_MS;
-
-	loop_timer_cancel(c->env.loop, &c->timer);
-	if (!end)
-		return;
-	if (end <= now)
-		ms = 1;
-	else if ((end - now) * 1000 < ms)
-		ms = (end - now) * 1000;
-	loop_timer_arm(c->env.loop, &c->timer,
-		       mono_add(loop_now(c->env.loop), ms * MONO_NS_PER_MS));
-}
 
 static void soon(struct changes *c)
 {
@@ -288,14 +303,6 @@ static void put_back(struct changes *c)
 	overlay_put(c->next);
 	c->next = NULL;
 	soon(c);
-}
-
-static void postpone(struct changes *c, struct amend *ch)
-{
-	list_del(&ch->link);
-	list_add_tail(&c->later, &ch->link);
-	loop_timer_arm(c->env.loop, &c->retry,
-		       mono_add(loop_now(c->env.loop), RETRY_MS * MONO_NS_PER_MS));
 }
 
 /* What people asked for fails; what must go is tried again. */

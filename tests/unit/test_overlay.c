@@ -280,6 +280,17 @@ START_TEST(a_connection_that_ends_meanwhile)
 }
 END_TEST
 
+/* The clock goes on until what has an end is gone. */
+static void expire(unsigned ends)
+{
+	now_ms += 1000;
+	for (int i = 0; i < 300 && done + failed < ends; i++) {
+		spin(5);
+		if (sent.type)
+			answer(PEND_OK);
+	}
+}
+
 START_TEST(ends_by_the_clock)
 {
 	uint64_t s = now_ms / 1000;
@@ -290,16 +301,33 @@ START_TEST(ends_by_the_clock)
 	settle(3);
 	spin(5);
 	ck_assert(in("8.8.4.4"));
-	now_ms += 1000;
-	for (int i = 0; i < 300 && done < 4; i++) {
-		spin(5);
-		if (sent.type)
-			answer(PEND_OK);
-	}
+	expire(4);
 	ck_assert(!in("8.8.4.4") && in("8.8.8.8"));
 	ck_assert_uint_eq(last_entry()->kind, JOURNAL_EXPIRED);
 	ck_assert_uint_eq(changes_overlay(c)->objects, 1);
 	ck_assert_uint_eq(overlay_next_end(changes_overlay(c)), s + 3600);
+}
+END_TEST
+
+/* Between the timer and what it asks for, which has to wait for another change. */
+START_TEST(the_clock_is_set_back)
+{
+	uint64_t end = now_ms / 1000 + 1;
+
+	ck_assert_int_eq(changes_add(c, rule("permit from 192.0.2.9", 0, end)), 0);
+	settle(1);
+	add_rule("permit from 192.0.2.1");
+	ck_assert(sends(2));
+	now_ms += 1000;
+	for (int i = 0; i < 12; i++)
+		spin(100);
+	now_ms -= 1000;
+	answer(PEND_E_SYSTEM);
+	settle(2);
+	spin(5);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 1);
+	expire(3);
+	ck_assert_uint_eq(changes_overlay(c)->objects, 0);
 }
 END_TEST
 
@@ -456,17 +484,6 @@ int fgetpwent_r(FILE *f, struct passwd *pw, char *buf, size_t size, struct passw
 	*pw = account;
 	*out = pw;
 	return 0;
-}
-
-/* The clock goes on until what has an end is gone. */
-static void expire(unsigned ends)
-{
-	now_ms += 1000;
-	for (int i = 0; i < 300 && done + failed < ends; i++) {
-		spin(5);
-		if (sent.type)
-			answer(PEND_OK);
-	}
 }
 
 START_TEST(accounts_stay_what_they_were)
@@ -707,6 +724,7 @@ Suite *suite(void)
 	tcase_add_test(t, a_connection_takes_its_own_with_it);
 	tcase_add_test(t, a_connection_that_ends_meanwhile);
 	tcase_add_test(t, ends_by_the_clock);
+	tcase_add_test(t, the_clock_is_set_back);
 	tcase_add_test(t, reloads_keep_changes);
 	tcase_add_test(t, what_a_restart_takes_is_told);
 	tcase_add_test(t, what_a_restart_takes_is_starred);
