@@ -399,20 +399,28 @@ int flow_parse(const char *s, struct flow *out)
 	return 0;
 }
 
+/* Of others, connection tracking may keep something else there: the call of PPTP's GRE, which no packet's
+ * values have. */
+static bool has_ports(uint8_t proto, uint16_t sport, uint16_t dport)
+{
+	return proto_has_ports(proto) && (sport || dport);
+}
+
 void flow_values(const struct flow *f, struct pend_values *v)
 {
 	bool icmp = f->proto == IPPROTO_ICMP || f->proto == IPPROTO_ICMPV6;
+	bool ports = has_ports(f->proto, f->sport, f->dport);
 	bool tcp = f->proto == IPPROTO_TCP;
 
 	*v = (struct pend_values){
 		.family = f->family,
 		.protocol = f->proto,
-		.source_port = icmp ? 0 : f->sport,
-		.dest_port = icmp ? 0 : f->dport,
+		.source_port = ports ? f->sport : 0,
+		.dest_port = ports ? f->dport : 0,
 		.icmp_type = icmp ? (uint8_t)(f->dport >> 8) : 0,
 		.icmp_code = icmp ? (uint8_t)f->dport : 0,
 		.tcp_flags = tcp ? TCP_SYN : 0,
-		.has_ports = !icmp && (f->sport || f->dport),
+		.has_ports = ports,
 		.mark_unknown = true,
 		.tcp_flags_unknown = tcp ? (uint8_t) ~(TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK) : 0,
 	};
@@ -422,17 +430,17 @@ void flow_values(const struct flow *f, struct pend_values *v)
 
 void flow_info_values(const struct pend_info *i, struct pend_values *v)
 {
-	bool icmp = i->protocol == IPPROTO_ICMP || i->protocol == IPPROTO_ICMPV6;
+	bool ports = has_ports(i->protocol, i->source_port, i->dest_port);
 
 	*v = (struct pend_values){
 		.family = i->family,
 		.protocol = i->protocol,
-		.source_port = icmp ? 0 : i->source_port,
-		.dest_port = i->dest_port,
+		.source_port = ports ? i->source_port : 0,
+		.dest_port = ports ? i->dest_port : 0,
 		.icmp_type = i->icmp_type,
 		.icmp_code = i->icmp_code,
 		.tcp_flags = i->tcp_flags,
-		.has_ports = !icmp && (i->source_port || i->dest_port),
+		.has_ports = ports,
 		.in_interface = i->in_interface,
 		.out_interface = i->out_interface,
 		.mark = i->mark,

@@ -2,6 +2,7 @@
 /* The flow key: hash, compare, reverse, prefixes, and the text that must read back. */
 #include "unit.h"
 #include "core/flow.h"
+#include "pend.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
@@ -441,6 +442,40 @@ START_TEST(random_flows_read_back)
 }
 END_TEST
 
+/* Of packets, and of what connection tracking keeps of them: the call of PPTP's GRE, the number of an echo. */
+START_TEST(ports_are_those_of_protocols_that_have_them)
+{
+	static const struct {
+		uint8_t proto;
+		uint16_t sport, dport;
+		bool ports;
+	} cases[] = {{6, 4000, 22, true}, {17, 4000, 53, true},  {132, 4000, 36412, true},
+		     {33, 0, 5001, true}, {136, 9, 0, true},     {17, 0, 0, false},
+		     {47, 7, 9, false},   {1, 7, 8 << 8, false}, {50, 0, 0, false}};
+	struct pend_values v;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct flow f = {.family = FLOW_V4,
+				 .proto = cases[i].proto,
+				 .sport = cases[i].sport,
+				 .dport = cases[i].dport};
+		struct pend_info info = {.family = 4,
+					 .protocol = cases[i].proto,
+					 .source_port = cases[i].sport,
+					 .dest_port = cases[i].dport};
+
+		flow_values(&f, &v);
+		ck_assert(v.has_ports == cases[i].ports);
+		ck_assert_uint_eq(v.source_port, cases[i].ports ? cases[i].sport : 0);
+		ck_assert_uint_eq(v.dest_port, cases[i].ports ? cases[i].dport : 0);
+		flow_info_values(&info, &v);
+		ck_assert(v.has_ports == cases[i].ports);
+		ck_assert_uint_eq(v.source_port, cases[i].ports ? cases[i].sport : 0);
+		ck_assert_uint_eq(v.dest_port, cases[i].ports ? cases[i].dport : 0);
+	}
+}
+END_TEST
+
 Suite *suite(void)
 {
 	Suite *s = suite_create("flow");
@@ -464,6 +499,7 @@ Suite *suite(void)
 	tcase_add_test(tc, shorter_texts);
 	tcase_add_test(tc, bad_texts_change_nothing);
 	tcase_add_test(tc, random_flows_read_back);
+	tcase_add_test(tc, ports_are_those_of_protocols_that_have_them);
 	tcase_set_timeout(tc, 60); /* valgrind */
 	suite_add_tcase(s, tc);
 	return s;
