@@ -515,6 +515,8 @@ bool pol_is(const struct pol_parser *ps, const char *word);
 bool pol_accept(struct pol_parser *ps, enum pol_tok type);
 /* "expected WHAT, found ..." unless the token was reported already. */
 bool pol_expected(struct pol_parser *ps, const char *what);
+/* A blank beside a '/' or '-' has made several words of one. */
+bool pol_blank(struct pol_parser *ps, const struct pol_loc *at, char joins);
 bool pol_expect(struct pol_parser *ps, enum pol_tok type, const char *what);
 /* A word, or a string; NULL after an error. */
 const char *pol_value(struct pol_parser *ps, const char *what, struct pol_loc *loc);

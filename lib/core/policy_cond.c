@@ -44,6 +44,8 @@ static bool flag_word(struct pol_parser *ps, struct pol_rule *r, bool *masked)
 		return flag_name(ps, &loc, s, strlen(s), *masked ? &r->tcp_mask : &r->tcp_flags);
 	if (*masked)
 		return pol_error(ps, &loc, "TCP flags have one mask");
+	if (slash == s || !slash[1])
+		return pol_blank(ps, &loc, '/');
 	*masked = true;
 	return flag_name(ps, &loc, s, (size_t)(slash - s), &r->tcp_flags) &&
 	       flag_name(ps, &loc, slash + 1, strlen(slash + 1), &r->tcp_mask);

@@ -542,6 +542,8 @@ static bool rule_unknown(struct pol_parser *ps, const char *word, const struct p
 		return pol_error(ps, at, "\"port\" stands behind \"from\" or \"to\"");
 	if (!conditions)
 		return pol_error(ps, at, "a default takes only \"with\" and \"log\"");
+	if (word[0] == '/' || !strcmp(word, "-"))
+		return pol_blank(ps, at, word[0]);
 	if (conditions)
 		pol_rule_guess(&g);
 	return pol_unknown(ps, at, "condition or option", word, g.best);

@@ -152,12 +152,19 @@ static const char *token_text(const struct pol_token *t, char buf[POL_SHOW_MAX +
 	return buf;
 }
 
+bool pol_blank(struct pol_parser *ps, const struct pol_loc *at, char joins)
+{
+	return pol_error(ps, at, "what '%c' joins is one word, write it without blanks", joins);
+}
+
 bool pol_expected(struct pol_parser *ps, const char *what)
 {
 	char buf[POL_SHOW_MAX + 8];
 
 	if (ps->tok.type == TOK_BAD)
 		return false;
+	if (pol_is(ps, "/") || pol_is(ps, "-"))
+		return pol_blank(ps, &ps->tok.loc, ps->tok.text[0]);
 	return pol_error(ps, &ps->tok.loc, "expected %s, found %s", what,
 			 token_text(&ps->tok, buf));
 }
