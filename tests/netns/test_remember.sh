@@ -36,6 +36,7 @@ policy()
 		pend proto tcp to port 7010 ask blocks complete buffer with reset remember 1h scope source
 		pend proto tcp to port 7011 ask all { fails, permits } complete buffer remember 1h
 		pend proto tcp to port 7012 ask lists complete buffer remember 1h
+		pend proto icmp ask people complete buffer remember 1h end
 		permit
 	}
 	END
@@ -157,6 +158,9 @@ stream() { # name port
 	(for ((i = 1; i <= 150; i++)); do echo "$i"; sleep 0.1; done) |
 		c timeout 20 ncat "$H4" "$2" >"$WORK/$1" 2>"$WORK/$1.err" &
 }
+c ping -q -i 0.3 -w 60 "$H4" >"$WORK/ping" &
+check "pings are asked about" wait_for 5 pending_is 1
+h_pendctl permit "$C4" >/dev/null
 stream kept 7003
 stream once 7013
 check "another flow of the rule with an end is asked about" wait_for 5 pending_is 1
@@ -171,7 +175,7 @@ check "... at the client, too" wait_for 5 grep -q -i reset "$WORK/gone.err"
 check "the flow beside it goes on" eval 'h ss -tn state established | grep -q ":7003 "'
 check "... and that which the decision was not about" eval 'h ss -tn state established | grep -q ":7013 "'
 counted() { h_pendctl status --json | tr -d ' \n' | grep -qE '"decision-expired":.("ended":1,"runs":1|"runs":1,"ended":1).'; }
-holds 5 "... and counted by its reason" counted # at the end of the run that ended it
+holds 5 "... alone, and counted by its reason" counted # at the end of the run that ended it
 
 # Another word about the same scope takes the permit's place, and its flows end with it.
 pending_id() { h_pendctl pending --json | grep "\"source_port\":$1[,}]" | field id; }
