@@ -136,10 +136,11 @@ near_goes_on "block in $(named "$other") proto tcp; permit" "... and one that bl
 pendd_config < <(policy "permit in $other proto tcp to port 8083; block")
 is "$(ends)" 1 "what is blocked on every link is ended: a dry run"
 h_pendctl reload >/dev/null
-sleep 0.3
+check "... and it is reset when it comes" wait_for 5 grep -q -i reset "$WORK/near.err"
+check "... at this end, too" wait_for 5 eval '! h ss -tn state established | grep -q ":8082"'
 near_at=$(lines near)
 sleep 1
-is "$(lines near)" "$near_at" "... and not another byte on it when it comes"
+is "$(lines near)" "$near_at" "... and not another byte passes"
 
 # The flags are there when it completes (R27), and in a dry run.
 pendd_config < <(policy 'pend proto tcp to port 8080 tcp-flags syn,ece complete buffer timeout 20s; block')
