@@ -26,11 +26,12 @@ static struct notes *notes;
 static struct journal *journal;
 static struct changes *c;
 static struct lasting *la;
-static struct msg sent; /* to be answered */
+static struct msg sent, asked; /* to be answered: a change; a part of the list */
 static unsigned generation, revision, ended, said, parts, synced;
 static int sync_status;
 static struct remembered_entry table[2500]; /* the verdict process's */
 static unsigned ntable, nback;
+static uint64_t back; /* a bit for each of these, by the end of its address */
 
 /* ---- the verdict process ---- */
 
@@ -43,10 +44,16 @@ static int take(void *ctx, const struct msg *m, int fd)
 	return 0;
 }
 
-static void restore(const struct msg *m)
+static void restore(const struct msg *m, int fd)
 {
+	struct remembered_entry e;
+
 	said += !m->u.decisions.cursor;
 	nback += m->u.decisions.count;
+	for (unsigned i = 0; i < m->u.decisions.count; i++) {
+		ck_assert_int_eq(pread(fd, &e, sizeof(e), (off_t)(i * sizeof(e))), sizeof(e));
+		back |= 1ull << e.k.source[3] % 64;
+	}
 }
 
 /* What is asked for is answered in the next round. */
@@ -55,7 +62,9 @@ static int post_fd(void *ctx, unsigned worker, const struct msg *m, int fd)
 	(void)ctx;
 	ck_assert_uint_eq(worker, MSG_MAIN);
 	if (m->type == MSG_RESTORE)
-		restore(m);
+		restore(m, fd);
+	else if (m->type == MSG_DECISIONS)
+		asked = *m;
 	else
 		sent = *m;
 	if (fd >= 0)
@@ -102,10 +111,6 @@ static void answer(void)
 	struct msg q = sent, m = {.version = MSG_VERSION, .type = MSG_DONE, .seq = q.seq};
 
 	sent.type = 0;
-	if (q.type == MSG_DECISIONS) {
-		answer_list(&q);
-		return;
-	}
 	if (q.type == MSG_POLICY) {
 		generation++;
 		revision = 0;
@@ -121,6 +126,12 @@ static void answer(void)
 static void spin(int ms)
 {
 	ck_assert_int_eq(loop_once(l, mono_add(loop_clock(), (uint64_t)ms * MONO_NS_PER_MS)), 0);
+	if (asked.type) {
+		struct msg q = asked;
+
+		asked.type = 0;
+		answer_list(&q);
+	}
 	if (sent.type)
 		answer();
 	lasting_policy(la);
@@ -206,7 +217,8 @@ static void begin(void)
 
 	generation = 1;
 	revision = ended = said = parts = synced = nback = 0;
-	sent.type = late.type = 0;
+	back = 0;
+	sent.type = asked.type = late.type = 0;
 	view_init(&view);
 	ck_assert_int_eq(changes_new(&c, &cenv), 0);
 	ck_assert_int_eq(reload_first(changes_reload(c), text, sizeof(text)), 0);
@@ -263,9 +275,15 @@ static void teardown(void)
 
 /* ---- words ---- */
 
+/* Under valgrind the store's thread takes a minute for as much as it may have waiting. */
+static mono_t patience(void)
+{
+	return mono_add(loop_clock(), (getenv("PEND_SLOW") ? 240 : 20) * MONO_NS_PER_S);
+}
+
 #define UNTIL(what)                                                                 \
 	do {                                                                        \
-		mono_t end = mono_add(loop_clock(), 20 * MONO_NS_PER_S);            \
+		mono_t end = patience();                                            \
 		while (!(what)) {                                                   \
 			ck_assert_msg(mono_before(loop_clock(), end), "%s", #what); \
 			spin(20);                                                   \
@@ -551,7 +569,8 @@ START_TEST(what_was_forgotten_is_not_given_back)
 	ck_assert_int_eq(rename(aside, folder), 0);
 	UNTIL(!*problem());
 	sync_now(0);
-	ck_assert_uint_eq(nback, _i ? 0 : 2); /* with the one that waited */
+	/* the third is what waited: it may be in the file before that is read */
+	ck_assert_uint_eq(back & ~(1u << 3), _i ? 0 : 1u << 2);
 	ck_assert_int_eq(store_ask(path, "SELECT count(*)FROM decision"), _i ? 1 : 2);
 	ck_assert_int_eq(store_ask(path, "SELECT count(*)FROM decision WHERE source=x'"
 					 "cb007101000000000000000000000000'"),
@@ -604,8 +623,7 @@ START_TEST(what_holds_is_written_to_the_new_file)
 		if (table[i].k.source[2] == 113 && table[i].k.source[3] == 9)
 			table[i].k.rule = 0;
 	lasting_forget_end(la, &w);
-	UNTIL(!*problem());
-	ck_assert_uint_ge(parts, 3);
+	UNTIL(parts >= 3 && !*problem());
 	ck_assert_int_eq(
 		store_ask(path, "SELECT count(*)FROM decision WHERE by='root' AND why='ticket' AND "
 				"text LIKE 'pend proto tcp to port ssh%'"),
