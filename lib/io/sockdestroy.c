@@ -88,14 +88,14 @@ static bool is_it(const struct inet_diag_msg *m, const struct request *q)
 	       !memcmp(m->id.idiag_dst, q->r.id.idiag_dst, sizeof(m->id.idiag_dst));
 }
 
-#define LINKS_MAX \
-	16 /* connections between the same addresses and ports, each on a link of its own */
+/* Connections between the same addresses and ports, each on a link of its own. */
+#define LINKS_MAX 16
 
 /* What a part of the dump tells of; true: it was the last. */
-static bool collect(const void *part, size_t len, const struct request *q,
-		    struct inet_diag_msg *found, unsigned *n)
+static bool collect(void *part, size_t len, const struct request *q, struct inet_diag_msg *found,
+		    unsigned *n)
 {
-	const struct nlmsghdr *nlh = part;
+	struct nlmsghdr *nlh = part;
 
 	for (; NLMSG_OK(nlh, len); nlh = NLMSG_NEXT(nlh, len)) {
 		const struct inet_diag_msg *m = NLMSG_DATA(nlh);
