@@ -92,7 +92,7 @@ check "it is gone" reload
 check "... its program ends" wait_for 5 agents_are 2
 is "$(agent two)" "$two" "the others go on"
 sed "s,$WORK/no,$WORK/yes," "$CONFIG" >"$WORK/changed" && cp "$WORK/changed" "$CONFIG"
-client_bg meanwhile -n 300 -i 10 -t 9000 "$H4" 7002
+client_bg meanwhile -n 300 -i $((10 * ${WAIT_FACTOR:-1})) -t 9000 "$H4" 7002
 sleep 0.2
 check "a definition changes" h_pendctl reload
 client_wait meanwhile
