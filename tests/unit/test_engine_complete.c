@@ -1,29 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Completing: rules R20 to R29 of docs/semantics.md, and what the kernel loses, in the simulation. */
-#include "tests/unit/engine_sim.h"
-#include "unit.h"
+#include "tests/unit/engine_pends.h"
 #include <string.h>
 
-static struct sim sim, *s;
-static struct sim_callout top, low;
-
-static void setup(void)
-{
-	s = &sim;
-	sim_new(s);
-	s->trace = true;
-	sim_callout(s, &top, 100, DO_PEND);
-}
-
-static void teardown(void)
-{
-	sim_end(s);
-}
-
-static uint64_t ended(enum pend_state st)
-{
-	return sim_stats(s).ended[st];
-}
+static struct sim_callout low;
 
 START_TEST(R20_deadline)
 {

@@ -1,24 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Pending, and what happens while pended: rules R1 to R19 of docs/semantics.md, in the simulation. */
-#include "tests/unit/engine_sim.h"
-#include "unit.h"
+#include "tests/unit/engine_pends.h"
 #include <string.h>
 
-static struct sim sim, *s;
-static struct sim_callout top, low;
-
-static void setup(void)
-{
-	s = &sim;
-	sim_new(s);
-	s->trace = true;
-	sim_callout(s, &top, 100, DO_PEND);
-}
-
-static void teardown(void)
-{
-	sim_end(s);
-}
+static struct sim_callout low;
 
 START_TEST(T1_complete_null_garbage_stale_foreign)
 {

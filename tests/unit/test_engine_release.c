@@ -1,29 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What becomes of the packets: rules R43 to R53 of docs/semantics.md, hold and absorb, refusals. */
-#include "tests/unit/engine_sim.h"
-#include "unit.h"
+#include "tests/unit/engine_pends.h"
 #include <string.h>
-
-static struct sim sim, *s;
-static struct sim_callout top;
-
-static void setup(void)
-{
-	s = &sim;
-	sim_new(s);
-	s->trace = true;
-	sim_callout(s, &top, 100, DO_PEND);
-}
-
-static void teardown(void)
-{
-	sim_end(s);
-}
-
-static uint64_t ended(enum pend_state st)
-{
-	return sim_stats(s).ended[st];
-}
 
 START_TEST(R43_fifo)
 {

@@ -1,23 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Stamps: which verdict sets one, and those that wait until they cannot reorder (R31, R43, R46). */
-#include "tests/unit/engine_sim.h"
-#include "unit.h"
-
-static struct sim sim, *s;
-static struct sim_callout top;
-
-static void setup(void)
-{
-	s = &sim;
-	sim_new(s);
-	s->trace = true;
-	sim_callout(s, &top, 100, DO_PEND);
-}
-
-static void teardown(void)
-{
-	sim_end(s);
-}
+#include "tests/unit/engine_pends.h"
 
 START_TEST(R46_stamp_of_datagrams)
 {
